@@ -1,0 +1,55 @@
+# ADE20K, 150 classes (MIT scene parsing challenge 2016).
+data_root = 'data/ade/ADEChallengeData2016'
+
+load_image = dict(type='LoadImageFromFile')
+load_labels = dict(type='LoadAnnotations', reduce_zero_label=True)
+pack = dict(type='PackSegInputs')
+
+train_dataloader = dict(
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='ADE20KDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
+        pipeline=[
+            load_image, load_labels,
+            dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
+            dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PhotoMetricDistortion'), pack,
+        ]))
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ADE20KDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
+        pipeline=[
+            load_image, dict(type='Resize', scale=(2048, 512), keep_ratio=True), load_labels, pack,
+        ]))
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator
+
+# The paper's six scales, as sizes: a `scale_factor` would be relative to the image as stored.
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    load_image,
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(512 * ratio, 128 * ratio), keep_ratio=True)
+                for ratio in range(2, 8)
+            ],
+            [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
+            [load_labels],
+            [pack],
+        ])
+]

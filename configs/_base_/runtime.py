@@ -1,0 +1,8 @@
+# What all recipes share; mmengine's Runner has defaults for the rest.
+custom_imports = dict(imports='twins_mm', allow_failed_imports=False)
+custom_hooks = [dict(type='StepSeedHook')]
+randomness = dict(seed=0)
+env_cfg = dict(mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
+vis_backends = [dict(type='LocalVisBackend')]
+load_from = None
+resume = False

@@ -1,0 +1,75 @@
+"""Evaluates a detector or a segmentor."""
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from twins_mm.cli import add_config_arguments, build_runner, read_config, tool
+from twins_mm.data.checks import check_data
+from twins_mm.errors import UserError
+
+EXAMPLES = """examples:
+  python tools/test.py configs/upernet_twins_svt_s_160k.py CHECKPOINT --tta    # paper's scales
+  python tools/test.py configs/retinanet_twins_svt_s_1x.py CHECKPOINT --show-dir pictures
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
+    parser.add_argument('--out', metavar='PATH',
+                        help='keep the predictions: a detector\'s in this .pkl file, a '
+                             'segmentor\'s as label PNGs in this folder')
+    parser.add_argument('--show-dir', metavar='DIR',
+                        help='draw truth and prediction, side by side, into this folder')
+    parser.add_argument('--tta', action='store_true',
+                        help='test-time augmentation: the config\'s scales and flips')
+    add_config_arguments(parser)
+    return parser.parse_args()
+
+
+def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
+    cfg.load_from = args.checkpoint
+    segments = cfg.get('default_scope') == 'mmseg'
+    if args.show_dir:
+        show_dir = os.path.abspath(args.show_dir)
+        cfg.default_hooks.visualization.update(draw=True, interval=1)
+        if segments:
+            cfg.visualizer.save_dir = show_dir
+        else:
+            cfg.default_hooks.visualization.test_out_dir = show_dir
+    if args.out and segments:
+        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+    elif args.out:
+        if not args.out.endswith('.pkl'):
+            raise UserError(f'--out {args.out}: a detector\'s predictions go into a .pkl file')
+        cfg.test_evaluator = [
+            cfg.test_evaluator, dict(type='DumpDetResults', out_file_path=args.out)]
+    if args.tta:
+        if not cfg.get('tta_model') or not cfg.get('tta_pipeline'):
+            raise UserError(f'{args.config} has no tta_model and tta_pipeline')
+        cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args)
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise UserError(f'There is no checkpoint {args.checkpoint}')
+    apply_flags(cfg, args)
+    check_data(cfg, 'test')
+    build_runner(cfg).test()
+    for name, path in (('pictures', args.show_dir), ('predictions', args.out)):
+        if path:
+            print(f'{name}: {path}')
+
+
+if __name__ == '__main__':
+    main()

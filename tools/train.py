@@ -1,0 +1,84 @@
+"""Trains a detector or a segmentor."""
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner
+
+from twins_mm.cli import add_config_arguments, build_runner, read_config, tool
+from twins_mm.data.checks import check_data
+from twins_mm.errors import UserError
+
+EXAMPLES = """examples:
+  python tools/train.py configs/retinanet_twins_svt_s_1x.py --toy       # minutes, no GPU, no data
+  python tools/train.py configs/retinanet_twins_svt_s_1x.py --amp --auto-scale-lr    # one GPU
+  torchrun --nproc_per_node 8 tools/train.py configs/retinanet_twins_svt_s_1x.py --launcher pytorch
+  srun --ntasks 8 --gres gpu:8 python tools/train.py CONFIG --launcher slurm
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='an mmdet or mmseg config, ours or your own')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale the learning rate to the batch that you train with')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='go on from a checkpoint; without one, from the latest in the '
+                             'working directory')
+    add_config_arguments(parser)
+    return parser.parse_args()
+
+
+def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
+    if args.amp:
+        if get_device() == 'cpu':
+            raise UserError('--amp needs a GPU')
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise UserError('--auto-scale-lr needs to know for which batch the learning rate is: '
+                            'add auto_scale_lr = dict(base_batch_size=...) to the config')
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+
+
+def compare_batch_size(cfg: Config, runner: Runner) -> None:
+    """Says so where the batch is not the one that the learning rate is for."""
+    scale = cfg.get('auto_scale_lr') or {}
+    batch_size = runner.world_size * cfg.train_dataloader.batch_size
+    if not scale.get('enable') and scale.get('base_batch_size', batch_size) != batch_size:
+        runner.logger.warning(
+            f'The batch is {batch_size} ({runner.world_size} x '
+            f'{cfg.train_dataloader.batch_size}), but the learning rate is for '
+            f'{scale["base_batch_size"]}. --auto-scale-lr scales it.')
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args)
+    apply_flags(cfg, args)
+    check_data(cfg, 'train', 'val')
+    runner = build_runner(cfg)
+    compare_batch_size(cfg, runner)
+    runner.train()
+    if runner.rank == 0:
+        pictures = Path(runner.log_dir, 'vis_data', 'vis_image')
+        checkpoint = Path(runner.work_dir, 'last_checkpoint').read_text()
+        print(f'\nDone.\n  checkpoint: {checkpoint}\n  log:        {runner.log_dir}')
+        if pictures.is_dir():
+            print(f'  pictures:   {pictures}')
+        print(f'Next:\n  python tools/test.py {args.config} {checkpoint}'
+              f'{" --toy" if args.toy else ""} --show-dir {runner.work_dir}/pictures')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,10 @@
+"""Twins vision transformers for mmdet and mmseg: import it and their names are registered.
+
+`TwinsPCPVT` and `TwinsSVT` build in every OpenMMLab scope, checkpoints may be named as
+`hf://ORG/NAME`, and the checkpoints that mmengine writes load under torch's `weights_only`.
+"""
+from . import checkpoints, hooks, models
+from .models import TwinsPCPVT, TwinsSVT
+
+__version__ = '0.1.0'
+__all__ = ['TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'hooks', 'models']

@@ -1,0 +1,76 @@
+"""What the command lines share: flags, reading a config, and how an error is told."""
+import argparse
+import functools
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from .config import fit_to_cpu
+from .errors import UserError
+from .toy import use_toy_data
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that OpenMMLab's tools share, and `--toy`."""
+    parser.add_argument('--work-dir', metavar='DIR',
+                        help='where results go; by default work_dirs/<name of the config>')
+    parser.add_argument('--toy', action='store_true',
+                        help='run on toy data, which is made at once, in minutes on a laptop')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='settings that override those of the config, e.g. '
+                             'train_dataloader.batch_size=4')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+                        help='how several processes were started; "pytorch" with torchrun')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0,
+                        help='passed by old launchers; not for you')
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config that the flags of `add_config_arguments` ask for.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if not Path(args.config).is_file():
+        raise UserError(f'There is no config {args.config}')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    options = args.cfg_options or {}
+    cfg.merge_from_dict(options)
+    name = Path(args.config).stem
+    if args.toy:
+        use_toy_data(cfg)
+        # Once more, because the user's word comes last.
+        cfg.merge_from_dict(options)
+        name += '_toy'
+        print('Toy data, toy schedule, random weights: the figures say whether this config runs '
+              'and learns, not how good it is.')
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
+    if get_device() == 'cpu':
+        print(*fit_to_cpu(cfg), sep='\n')
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """mmengine's Runner, or the kind of runner that the config asks for."""
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def tool(main: Callable[[], None]) -> Callable[[], None]:
+    """Makes `main` end with one message and exit status 1 where the user can mend the fault."""
+    @functools.wraps(main)
+    def run() -> None:
+        try:
+            main()
+        except UserError as error:
+            sys.exit(f'\nerror: {error}')
+        except pickle.UnpicklingError as error:
+            sys.exit('\nerror: the checkpoint was refused, and nothing of it was run or loaded: '
+                     f'it is damaged, or carries more than weights.\n{error}')
+    return run

@@ -1,0 +1,4 @@
+"""The networks: needs torch and mmengine alone."""
+from .twins import TwinsPCPVT, TwinsSVT
+
+__all__ = ['TwinsPCPVT', 'TwinsSVT']

@@ -1,0 +1,118 @@
+"""The two attentions of Twins: locally-grouped (LSA) and global sub-sampled (GSA).
+
+Letters in shapes: B images, H x W tokens, C channels, N heads of D = C / N channels,
+K the side of a window, L windows.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+WINDOW_PADDINGS = ('mask', 'zero', 'mask_legacy')
+
+
+def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
+    """Cuts a map `(B, H, W, C)` into windows `(B * L, K * K, C)`, image by image, row by row.
+
+    A side that is not a multiple of the window is padded with zeros, right and bottom.
+    """
+    _, height, width, channels = x.shape
+    x = F.pad(x, (0, 0, 0, -width % window_size, 0, -height % window_size))
+    x = x.unflatten(2, (-1, window_size)).unflatten(1, (-1, window_size))
+    return x.transpose(2, 3).reshape(-1, window_size ** 2, channels)
+
+
+def window_unpartition(windows: torch.Tensor, window_size: int, height: int,
+                       width: int) -> torch.Tensor:
+    """Undoes `window_partition`: `(B * L, K * K, C)` back to `(B, height, width, C)`."""
+    rows, columns = -(-height // window_size), -(-width // window_size)
+    x = windows.unflatten(1, (window_size, window_size)).unflatten(0, (-1, rows, columns))
+    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :height, :width]
+
+
+class LocallyGroupedAttention(nn.Module):
+    """LSA: self-attention inside each K x K window. `(B, H, W, C)` to the same.
+
+    Args:
+        padding: What the padding does where a window doesn't fit the map. 'mask' keeps it out
+            of the softmax; 'zero' lets it take part, as the released detection code does;
+            'mask_legacy' is the released segmentation code, whose mask vanishes when exactly
+            one side needs padding.
+
+    Raises:
+        ValueError: `padding` is none of these.
+
+    Source: Twins, section 3.2, equation 1.
+    """
+
+    def __init__(self, dim: int, num_heads: int, window_size: int, padding: str = 'mask',
+                 attn_drop: float = 0., proj_drop: float = 0.):
+        super().__init__()
+        if padding not in WINDOW_PADDINGS:
+            raise ValueError(
+                f'window_padding={padding!r} is unknown; pass one of {", ".join(WINDOW_PADDINGS)}')
+        self.num_heads = num_heads
+        self.window_size = window_size
+        self.padding = padding
+        self.attn_drop = attn_drop
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[1:3]
+        windows = window_partition(x, self.window_size)
+        q, k, v = (self.qkv(windows).unflatten(-1, (3, self.num_heads, -1))
+                   .permute(2, 0, 3, 1, 4))  # each (B * L, N, K * K, D)
+        windows = F.scaled_dot_product_attention(
+            q, k, v, self._real_tokens(x), self.attn_drop if self.training else 0.)
+        x = window_unpartition(windows.transpose(1, 2).flatten(2), self.window_size,
+                               height, width)
+        return self.proj_drop(self.proj(x))
+
+    def _real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
+        """The keys that attention may see, `(B * L, 1, 1, K * K)`; None where it sees all."""
+        batch, height, width, _ = x.shape
+        padded_sides = (height % self.window_size > 0) + (width % self.window_size > 0)
+        if (self.padding == 'zero' or padded_sides == 0
+                or self.padding == 'mask_legacy' and padded_sides == 1):
+            return None
+        real = window_partition(x.new_ones(1, height, width, 1), self.window_size) > 0
+        return real.view(-1, 1, 1, self.window_size ** 2).repeat(batch, 1, 1, 1)
+
+
+class GlobalSubsampledAttention(nn.Module):
+    """GSA: every token attends to a sub-sampled map. `(B, H, W, C)` to the same.
+
+    Args:
+        sr_ratio: Side of the square that one key stands for; a convolution with this kernel
+            and stride makes the keys, flooring sizes that it doesn't divide. 1 is plain
+            global self-attention.
+
+    Source: Twins, section 3.2, equation 4; it is also the attention of PVT, arXiv 2102.12122.
+    """
+
+    def __init__(self, dim: int, num_heads: int, sr_ratio: int, attn_drop: float = 0.,
+                 proj_drop: float = 0.):
+        super().__init__()
+        self.num_heads = num_heads
+        self.sr_ratio = sr_ratio
+        self.attn_drop = attn_drop
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.proj_drop = nn.Dropout(proj_drop)
+        if sr_ratio > 1:
+            self.sr = nn.Conv2d(dim, dim, sr_ratio, sr_ratio)
+            self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[1:3]
+        q = self.q(x).flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        if self.sr_ratio > 1:
+            x = self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        k, v = (self.kv(x).flatten(1, 2).unflatten(-1, (2, self.num_heads, -1))
+                .permute(2, 0, 3, 1, 4))  # each (B, N, tokens, D)
+        x = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.attn_drop if self.training else 0.)
+        x = x.transpose(1, 2).flatten(2).unflatten(1, (height, width))
+        return self.proj_drop(self.proj(x))

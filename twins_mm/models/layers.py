@@ -1,0 +1,97 @@
+"""The parts of a Twins stage that are not attention.
+
+Maps are `(B, H, W, C)`: LayerNorm and Linear take them as they are, and the channels-last
+convolutions see `permute(0, 3, 1, 2)`, which is a view.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class PatchEmbed(nn.Module):
+    """Turns square patches into tokens: a convolution with kernel = stride, then LayerNorm.
+
+    `(B, H, W, C)` becomes `(B, H // patch_size, W // patch_size, dim)`: the right and bottom
+    remainder is dropped, as in the released code.
+    """
+
+    def __init__(self, in_channels: int, dim: int, patch_size: int):
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, dim, patch_size, patch_size)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+
+class PositionEncodingGenerator(nn.Module):
+    """Conditional position encoding (PEG): adds a depthwise 3x3 convolution to its input.
+
+    `(B, H, W, C)` to the same. Source: Twins, section 3.1; Chu et al., arXiv 2102.10882.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        # A Sequential of one, because the released weights are named `proj.0`.
+        self.proj = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class Mlp(nn.Module):
+    """The block's feed-forward network: Linear, GELU, Linear over the last dimension."""
+
+    def __init__(self, dim: int, hidden_dim: int, drop: float = 0.):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop(self.fc2(self.drop(F.gelu(self.fc1(x)))))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training, drops a whole branch with probability `p`, per sample.
+
+    What survives is divided by `1 - p`, so that the expectation stays.
+    """
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.p == 0:
+            return x
+        survives = x.new_empty(x.shape[0], *[1] * (x.ndim - 1)).bernoulli_(1 - self.p)
+        return x * (survives / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f'p={self.p:.3f}'
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block on a map `(B, H, W, C)`: attention, then MLP.
+
+    Args:
+        attention: What mixes the tokens; maps `(B, H, W, C)` to the same.
+        mlp_ratio: Hidden width of the MLP over `dim`.
+        drop: Dropout inside the MLP.
+        drop_path: Probability of dropping each of the two branches, once each.
+        norm_eps: Epsilon of both norms.
+    """
+
+    def __init__(self, dim: int, attention: nn.Module, mlp_ratio: float, drop: float,
+                 drop_path: float, norm_eps: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
+        self.attn = attention
+        self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))

@@ -1,0 +1,232 @@
+"""Twins-PCPVT and Twins-SVT as feature pyramids for dense prediction.
+
+Source: Chu et al., "Twins: Revisiting the Design of Spatial Attention in Vision Transformers",
+NeurIPS 2021, arXiv 2104.13840; where the paper is silent, the code its authors released.
+"""
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
+from .layers import Block, PatchEmbed, PositionEncodingGenerator
+
+# The six variants, stage by stage: Tables 9 and 10 with the released code's corrections (depth 4
+# in PCPVT's second stage) and its head counts.
+PCPVT = {
+    name: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
+               mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
+    for name, depths in dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3)).items()
+}
+SVT = {
+    name: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
+               num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
+               mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
+    for name, (width, depths) in dict(
+        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()
+}
+
+
+def _check_arch(arch: str | Mapping, variants: Mapping) -> Mapping:
+    """The architecture that `arch` names or defines, or a ValueError that says what is wrong."""
+    fields = ', '.join(variants['small'])
+    if isinstance(arch, str):
+        if arch not in variants:
+            raise ValueError(f'arch={arch!r} is unknown; pass one of {", ".join(variants)}, '
+                             f'or a dict of {fields}')
+        return variants[arch]
+    missing, unknown = variants['small'].keys() - arch, arch.keys() - variants['small']
+    if missing or unknown:
+        raise ValueError(f'arch has to be a dict of {fields}; '
+                         f'missing: {sorted(missing)}, unknown: {sorted(unknown)}')
+    if (not all(isinstance(values, Sequence) for values in arch.values())
+            or len(set(map(len, arch.values()))) != 1 or min(map(min, arch.values())) < 1):
+        raise ValueError(f'arch needs one value of at least 1 per stage in each entry: {arch}')
+    for dim, heads in zip(arch['embed_dims'], arch['num_heads']):
+        if dim % heads:
+            raise ValueError(f'arch: {dim} channels cannot be shared by {heads} heads')
+    return arch
+
+
+def _check_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
+    """`out_indices` as a tuple, or a ValueError that says what to pass."""
+    if (not isinstance(out_indices, Sequence) or not out_indices
+            or not set(out_indices) <= set(range(num_stages))
+            or sorted(set(out_indices)) != list(out_indices)):
+        raise ValueError(f'out_indices={out_indices!r}: pass ascending stage indices out of '
+                         f'{tuple(range(num_stages))}, such as (1, 2, 3)')
+    return tuple(out_indices)
+
+
+def _init_weights(module: nn.Module) -> None:
+    """The released code's start: Linear N(0, 0.02), truncated; Conv2d N(0, sqrt(2 / fan-out))."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    elif isinstance(module, nn.Conv2d):
+        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
+        nn.init.zeros_(module.bias)
+
+
+class Twins(BaseModule):
+    """The body that both families share; build `TwinsPCPVT` or `TwinsSVT` instead.
+
+    Maps images `(B, in_channels, H, W)` to one map `(B, C_i, H_i, W_i)` for each of
+    `out_indices`, with strides 4, 8, 16 and 32; sizes that a stride doesn't divide are floored.
+
+    Args:
+        variants: The family's named architectures.
+        arch: A variant's name, or a dict that defines one with one value a stage in each entry.
+        local_attention: Makes the attention of each stage's even blocks from width, heads and
+            window size; None makes every block GSA.
+        norm_after_stage: Ends each stage with a LayerNorm, whose output is returned and goes on
+            to the next stage.
+        in_channels: Channels of the images.
+        out_indices: Stages to return, ascending, from 0. Later stages are not built.
+        drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
+        drop_rate: Dropout on tokens, in the MLPs and after attention.
+        attn_drop_rate: Dropout on attention weights.
+        norm_eps: Epsilon of the block and stage norms. The norms of patch embedding and
+            sub-sampling keep torch's 1e-5, as released.
+        frozen_stages: Index of the last stage that is kept from training; -1 trains all.
+        with_cp: Recomputes each block in the backward pass: less memory, more time.
+        init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
+            released code's random initialisation.
+
+    Attributes:
+        out_channels: Channels of the returned maps.
+
+    Raises:
+        ValueError: An argument can't be; or, in `forward`, an image is too small.
+    """
+
+    def __init__(self, variants: Mapping, arch: str | Mapping,
+                 local_attention: Callable[..., nn.Module] | None, norm_after_stage: bool,
+                 in_channels: int = 3, out_indices: Sequence[int] = (0, 1, 2, 3),
+                 drop_path_rate: float = 0.2, drop_rate: float = 0., attn_drop_rate: float = 0.,
+                 norm_eps: float = 1e-6, frozen_stages: int = -1, with_cp: bool = False,
+                 init_cfg: dict | None = None):
+        super().__init__(init_cfg)
+        arch = _check_arch(arch, variants)
+        self.out_indices = _check_out_indices(out_indices, len(arch['depths']))
+        self.out_channels = tuple(arch['embed_dims'][index] for index in self.out_indices)
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate={drop_path_rate}: pass a value from 0 to below 1')
+        if frozen_stages not in range(-1, self.out_indices[-1] + 1):
+            raise ValueError(f'frozen_stages={frozen_stages}: pass -1 to train all, or the index '
+                             f'of the last stage to freeze, up to {self.out_indices[-1]}')
+        self.with_cp = with_cp
+
+        drops = dict(attn_drop=attn_drop_rate, proj_drop=drop_rate)
+        drop_paths = iter(torch.linspace(0, drop_path_rate, sum(arch['depths'])).tolist())
+        self.token_drop = nn.Dropout(drop_rate)
+        self.patch_embeds = nn.ModuleList()
+        self.blocks = nn.ModuleList()
+        self.pos_block = nn.ModuleList()
+        self.norm_list = nn.ModuleList()
+        for stage in range(self.out_indices[-1] + 1):
+            dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
+            self.patch_embeds.append(PatchEmbed(in_channels, dim, 2 if stage else 4))
+            self.blocks.append(nn.ModuleList())
+            for block in range(arch['depths'][stage]):
+                if local_attention and block % 2 == 0:
+                    attention = local_attention(dim, heads, arch['window_sizes'][stage], **drops)
+                else:
+                    attention = GlobalSubsampledAttention(
+                        dim, heads, arch['sr_ratios'][stage], **drops)
+                self.blocks[stage].append(Block(
+                    dim, attention, arch['mlp_ratios'][stage], drop_rate, next(drop_paths),
+                    norm_eps))
+            self.pos_block.append(PositionEncodingGenerator(dim))
+            self.norm_list.append(
+                nn.LayerNorm(dim, eps=norm_eps) if norm_after_stage else nn.Identity())
+            in_channels = dim
+        self.apply(_init_weights)
+
+        # A sub-sampling convolution needs a map of at least its kernel's size.
+        self._min_image_size = max(4 * 2**stage * arch['sr_ratios'][stage]
+                                   for stage in range(len(self.blocks)))
+        self._frozen = [module for modules in (
+            self.patch_embeds, self.blocks, self.pos_block, self.norm_list)
+            for module in modules[:frozen_stages + 1]]
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'Twins':
+        """Sets the mode, except of the frozen stages, which stay in evaluation."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        height, width = images.shape[2:]
+        if min(height, width) < self._min_image_size:
+            raise ValueError(f'images of {height} x {width} pixels are too small for stage '
+                             f'{len(self.blocks)}; pass at least {self._min_image_size} on each '
+                             'side, or out_indices that end with an earlier stage')
+        x = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        pyramid = []
+        for stage, blocks in enumerate(self.blocks):
+            x = self.token_drop(self.patch_embeds[stage](x))
+            for index, block in enumerate(blocks):
+                recompute = self.with_cp and x.requires_grad
+                x = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
+                if index == 0:
+                    x = self.pos_block[stage](x)
+            x = self.norm_list[stage](x)
+            if stage in self.out_indices:
+                pyramid.append(x.permute(0, 3, 1, 2))
+        return tuple(pyramid)
+
+
+@MODELS.register_module()
+class TwinsPCPVT(Twins):
+    """Twins-PCPVT: PVT with conditional position encodings; every block is GSA.
+
+    Args:
+        arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
+            `mlp_ratios` and `sr_ratios`.
+        norm_after_stage: False by default, as released.
+        **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
+
+    Source: section 3.1 and Table 9.
+
+    >>> backbone = TwinsPCPVT('small')
+    >>> [tuple(level.shape) for level in backbone(torch.rand(1, 3, 64, 96))]
+    [(1, 64, 16, 24), (1, 128, 8, 12), (1, 320, 4, 6), (1, 512, 2, 3)]
+    """
+
+    def __init__(self, arch: str | Mapping = 'small', *, norm_after_stage: bool = False,
+                 **kwargs):
+        super().__init__(PCPVT, arch, None, norm_after_stage, **kwargs)
+
+
+@MODELS.register_module()
+class TwinsSVT(Twins):
+    """Twins-SVT: in each stage, blocks alternate between LSA and GSA.
+
+    Args:
+        arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
+            `mlp_ratios`, `sr_ratios` and `window_sizes`.
+        window_padding: 'mask', 'zero' or 'mask_legacy', see `LocallyGroupedAttention`.
+        norm_after_stage: True by default, as released.
+        **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
+
+    Source: section 3.2 and Table 10.
+
+    >>> backbone = TwinsSVT('small', out_indices=(2, 3))
+    >>> [tuple(level.shape) for level in backbone(torch.rand(1, 3, 64, 96))]
+    [(1, 256, 4, 6), (1, 512, 2, 3)]
+    """
+
+    def __init__(self, arch: str | Mapping = 'small', *, window_padding: str = 'mask',
+                 norm_after_stage: bool = True, **kwargs):
+        super().__init__(SVT, arch, partial(LocallyGroupedAttention, padding=window_padding),
+                         norm_after_stage, **kwargs)

@@ -1,0 +1,123 @@
+"""Any detector's or segmentor's config, end to end on toy data: `--toy` of the tools."""
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .config import drop_pretrained, walk
+from .data.toy import ADE_BACKGROUND, ADE_SHAPES, COCO_SHAPES, make_toy_data
+from .errors import UserError
+
+SIDE = 128
+BATCH_SIZE = 8
+MAX_ITERS = 250
+WARM_UP_ITERS = 40
+
+_LOAD = dict(type='LoadImageFromFile')
+_RESIZE = dict(type='Resize', scale=(SIDE, SIDE), keep_ratio=True)
+_FLIPS = [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)]
+
+
+def use_toy_data(cfg: Config) -> None:
+    """Replaces a config's data sets, image scale, batch, schedule and evaluators, in place.
+
+    The model stays as it is, but for its pretrained weights: it starts from random ones. So do
+    AMP, parameter-wise settings and hooks.
+
+    Raises:
+        UserError: The config is of neither mmdet nor mmseg.
+    """
+    tasks = {'mmdet': _use_toy_coco, 'mmseg': _use_toy_ade20k}
+    scope = cfg.get('default_scope')
+    if scope not in tasks:
+        raise UserError(f'--toy knows detectors (default_scope = "mmdet") and segmentors '
+                        f'("mmseg"); this config has default_scope = {scope!r}')
+    tasks[scope](cfg, make_toy_data())
+    drop_pretrained(cfg)
+    _use_toy_schedule(cfg)
+
+
+def _use_toy_coco(cfg: Config, root: Path) -> None:
+    from mmdet.datasets import CocoDataset
+    with_mask = any(step.get('with_mask') for step in walk(cfg.train_dataloader))
+    load_truth = dict(type='LoadAnnotations', with_bbox=True, with_mask=with_mask)
+    pack = dict(type='PackDetInputs')
+    classes = _classes(cfg, CocoDataset.METAINFO['classes'], COCO_SHAPES)
+
+    def dataset(split: str, pipeline: list, **kwargs) -> dict:
+        return dict(
+            type='CocoDataset', data_root=str(root / 'coco'), metainfo=dict(classes=classes),
+            ann_file=f'annotations/instances_{split}2017.json',
+            data_prefix=dict(img=f'{split}2017'), pipeline=pipeline, **kwargs)
+
+    _use_loaders(
+        cfg,
+        dataset('train', [_LOAD, load_truth, _RESIZE, dict(type='RandomFlip', prob=0.5), pack],
+                filter_cfg=dict(filter_empty_gt=True)),
+        dataset('val', [_LOAD, _RESIZE, load_truth, pack], test_mode=True),
+        dict(type='CocoMetric', metric=['bbox', 'segm'] if with_mask else ['bbox'],
+             ann_file=str(root / 'coco/annotations/instances_val2017.json')))
+    cfg.tta_pipeline = [_LOAD, dict(
+        type='TestTimeAug', transforms=[[_RESIZE], _FLIPS, [load_truth], [pack]])]
+
+
+def _use_toy_ade20k(cfg: Config, root: Path) -> None:
+    from mmseg.datasets import ADE20KDataset
+    load_truth = dict(type='LoadAnnotations', reduce_zero_label=True)
+    pack = dict(type='PackSegInputs')
+    classes = _classes(
+        cfg, ADE20KDataset.METAINFO['classes'], (ADE_BACKGROUND, *ADE_SHAPES))
+
+    def dataset(split: str, pipeline: list) -> dict:
+        return dict(
+            type='ADE20KDataset', data_root=str(root / 'ADEChallengeData2016'),
+            metainfo=dict(classes=classes), pipeline=pipeline,
+            data_prefix=dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}'))
+
+    _use_loaders(
+        cfg,
+        dataset('training',
+                [_LOAD, load_truth, _RESIZE, dict(type='RandomFlip', prob=0.5), pack]),
+        dataset('validation', [_LOAD, _RESIZE, load_truth, pack]),
+        dict(type='IoUMetric', iou_metrics=['mIoU']))
+    cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
+        [dict(_RESIZE, scale=(SIDE * ratio // 4, SIDE * ratio // 4)) for ratio in range(2, 8)],
+        _FLIPS, [load_truth], [pack]])]
+    for node in walk(cfg.model):
+        if node.get('type') == 'SegDataPreProcessor':
+            node.update(size=(SIDE, SIDE), size_divisor=None)
+
+
+def _classes(cfg: Config, names: Sequence[str], drawn: Sequence[str]) -> Sequence[str]:
+    """As many class names as the model has classes, those that are drawn among them."""
+    counts = {node['num_classes'] for key, part in cfg.model.items() if key != 'backbone'
+              for node in walk(part) if 'num_classes' in node}
+    if not counts or max(counts) >= len(names):
+        return names
+    return (*drawn, *(name for name in names if name not in drawn))[:max(counts)]
+
+
+def _use_loaders(cfg: Config, train: dict, val: dict, evaluator: dict) -> None:
+    cfg.train_dataloader = dict(
+        batch_size=BATCH_SIZE, num_workers=2, persistent_workers=True, dataset=train,
+        sampler=dict(type='InfiniteSampler', shuffle=True))
+    cfg.val_dataloader = cfg.test_dataloader = dict(
+        batch_size=1, num_workers=2, dataset=val, sampler=dict(type='DefaultSampler', shuffle=False))
+    cfg.val_evaluator = cfg.test_evaluator = evaluator
+
+
+def _use_toy_schedule(cfg: Config) -> None:
+    """A schedule by which small images are learned from random weights in minutes on a CPU."""
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=MAX_ITERS, val_interval=MAX_ITERS)
+    cfg.val_cfg, cfg.test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
+    cfg.param_scheduler = [
+        dict(type='LinearLR', start_factor=0.01, end=WARM_UP_ITERS, by_epoch=False),
+        dict(type='CosineAnnealingLR', eta_min=0., end=MAX_ITERS, by_epoch=False)]
+    cfg.auto_scale_lr = dict(enable=False, base_batch_size=BATCH_SIZE)
+    cfg.optim_wrapper.update(
+        optimizer=dict(type='AdamW', lr=3e-4, weight_decay=1e-4), clip_grad=dict(max_norm=5.))
+    cfg.log_processor = dict(by_epoch=False)
+    cfg.default_hooks.update(
+        logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
+        checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=MAX_ITERS))
+    cfg.default_hooks.visualization.update(draw=True, interval=5)
