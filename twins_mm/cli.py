@@ -1,7 +1,6 @@
 """What the command lines share: flags, reading a config, and how an error is told."""
 import argparse
 import functools
-import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +69,4 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
             main()
         except UserError as error:
             sys.exit(f'\nerror: {error}')
-        except pickle.UnpicklingError as error:
-            sys.exit('\nerror: the checkpoint was refused, and nothing of it was run or loaded: '
-                     f'it is damaged, or carries more than weights.\n{error}')
     return run

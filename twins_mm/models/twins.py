@@ -124,7 +124,8 @@ class Twins(BaseModule):
         self.with_cp = with_cp
 
         drops = dict(attn_drop=attn_drop_rate, proj_drop=drop_rate)
-        drop_paths = iter(torch.linspace(0, drop_path_rate, sum(arch['depths'])).tolist())
+        drop_paths = iter(
+            torch.linspace(0, drop_path_rate, sum(arch['depths']), device='cpu').tolist())
         self.token_drop = nn.Dropout(drop_rate)
         self.patch_embeds = nn.ModuleList()
         self.blocks = nn.ModuleList()

@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+# Two processes share the machine's cores; small models gain nothing from more threads.
+THREADS = dict(OMP_NUM_THREADS='1')
+
+TINY_LEAF = """\
+_base_ = '{base}'
+model = dict(
+    backbone=dict(init_cfg=None, arch=dict(
+        embed_dims=(8, 16, 24, 32), depths=(2, 2, 2, 2), num_heads=(1, 2, 3, 4),
+        mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1), {windows})),
+    {heads})
+"""
+TINY_HEADS = dict(
+    retinanet='neck=dict(in_channels=[16, 24, 32], out_channels=16), '
+              'bbox_head=dict(in_channels=16, feat_channels=16)',
+    mask_rcnn='neck=dict(in_channels=[8, 16, 24, 32])',
+    semantic='neck=dict(in_channels=[8, 16, 24, 32], out_channels=16), '
+             'decode_head=dict(in_channels=[16] * 4, channels=16)',
+    upernet='decode_head=dict(in_channels=[8, 16, 24, 32], channels=16), '
+            'auxiliary_head=dict(in_channels=24, channels=16)')
+
+
+@pytest.fixture
+def tiny_config(tmp_path):
+    """Makes a config that is one of ours with a tiny backbone: a second instead of a minute."""
+    def make(name):
+        windows = 'window_sizes=(7, 7, 7, 7)' if '_svt_' in name else ''
+        path = tmp_path / 'tiny.py'
+        path.write_text(TINY_LEAF.format(
+            base=REPOSITORY / f'configs/{name}.py', windows=windows,
+            heads=next(heads for key, heads in TINY_HEADS.items() if name.startswith(key))))
+        return path
+    return make
+
+
+@pytest.fixture
+def run_tool(tmp_path):
+    """Runs a tool as a user does, from a folder that shares the toy data of all tests."""
+    def run(tool, *args, status=0):
+        path = tool if isinstance(tool, Path) else REPOSITORY / 'tools' / f'{tool}.py'
+        done = subprocess.run(
+            [sys.executable, str(path), *map(str, args)], cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, **THREADS, 'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')})
+        assert done.returncode == status, done.stdout[-4000:]
+        return done.stdout
+    return run
+
+
+@pytest.fixture(scope='session')
+def toy_data(tmp_path_factory, worker_id):
+    """The toy data, made once for all tests and processes."""
+    from twins_mm.data.toy import make_toy_data
+    folder = tmp_path_factory.getbasetemp()
+    return make_toy_data((folder if worker_id == 'master' else folder.parent) / 'toy')
+
+
+@pytest.fixture
+def toy_folder(tmp_path, toy_data):
+    """The folder that tools run in, with the toy data where they look for it."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/toy').symlink_to(toy_data)
+    return tmp_path

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from torch import nn
+
+from twins_mm.models.layers import Block, DropPath
+
+
+class One(nn.Module):
+    """Attention that makes a branch of ones, so that what survives can be counted."""
+
+    def forward(self, x):
+        return torch.ones_like(x)
+
+
+@pytest.mark.parametrize('branch', ['attn', 'mlp'])
+def test_each_branch_survives_at_its_rate(branch):
+    """Applied twice, as in mmseg and mmpretrain, 0.49 would survive at p = 0.3 instead of 0.70."""
+    torch.manual_seed(0)
+    block = Block(4, One(), 2, drop=0., drop_path=0.3, norm_eps=1e-6).train()
+    if branch == 'attn':
+        block.mlp.forward = torch.zeros_like
+    else:
+        block.attn.forward = torch.zeros_like
+        block.mlp.forward = torch.ones_like
+    x = torch.zeros(20_000, 1, 1, 4)
+    survived = block(x)[:, 0, 0, 0]
+    assert (survived > 0).float().mean().item() == pytest.approx(0.7, abs=0.015)
+    assert survived[survived > 0].unique().tolist() == pytest.approx([1 / 0.7])
+
+
+def test_drop_path_drops_whole_samples():
+    torch.manual_seed(0)
+    dropped = DropPath(0.5).train()(torch.ones(64, 3, 3, 8)).flatten(1)
+    assert (dropped == dropped[:, :1]).all()
+    assert set(dropped[:, 0].tolist()) == {0., 2.}
+
+
+@pytest.mark.parametrize(('p', 'training'), [(0.5, False), (0., True)])
+def test_drop_path_does_nothing(p, training):
+    x = torch.rand(2, 3)
+    assert DropPath(p).train(training)(x) is x

@@ -1,0 +1,300 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from plain_twins import plain_twins
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import twins_mm  # noqa: F401
+from twins_mm.models.layers import DropPath
+from twins_mm.models.twins import PCPVT, SVT
+
+FAMILIES = {'TwinsPCPVT': 'pcpvt', 'TwinsSVT': 'svt'}
+VARIANTS = [(name, arch) for name in FAMILIES for arch in ('small', 'base', 'large')]
+TINY = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
+            mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
+TINY_ARCHS = {'TwinsPCPVT': TINY, 'TwinsSVT': dict(TINY, window_sizes=(7, 7, 7, 7))}
+both_families = pytest.mark.parametrize('name', FAMILIES)
+
+
+def build(name, arch=None, **kwargs):
+    return MODELS.build(dict(type=name, arch=arch or TINY_ARCHS[name], **kwargs))
+
+
+def randomise(model):
+    """Gives every parameter a value that shows, norms and biases too."""
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def relative_difference(ours, theirs):
+    return ((ours - theirs).norm() / theirs.norm()).item()
+
+
+def assert_equals_reference(model, reference, size):
+    reference.load_state_dict(randomise(model).state_dict())
+    images = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        ours, theirs = model.eval()(images), reference.eval()(images)
+    assert [level.shape for level in ours] == [level.shape for level in theirs]
+    for our_level, their_level in zip(ours, theirs):
+        assert relative_difference(our_level, their_level) < 1e-5
+
+
+# Sizes that neither a stride nor the window divides, for all; others too for the small ones.
+@pytest.mark.parametrize(('name', 'arch', 'size'), [
+    *((*variant, (131, 250)) for variant in VARIANTS),
+    *((name, 'small', size) for name in FAMILIES for size in [(224, 224), (64, 96)])])
+def test_equals_the_released_code(name, arch, size):
+    assert_equals_reference(build(name, arch), plain_twins(FAMILIES[name], arch), size)
+
+
+# Stage 1 at these sizes is padded on no side, on both, on the right alone, and below alone.
+@pytest.mark.parametrize('size', [(56, 84), (64, 96), (56, 96), (64, 84)])
+@pytest.mark.parametrize('padding', ['mask', 'zero', 'mask_legacy'])
+def test_window_padding_equals_the_released_code(padding, size):
+    arch = TINY_ARCHS['TwinsSVT']
+    assert_equals_reference(
+        build('TwinsSVT', window_padding=padding), plain_twins('svt', arch, padding), size)
+
+
+@pytest.mark.parametrize(('size', 'alike'), [
+    ((56, 56), {'mask', 'zero', 'mask_legacy'}),
+    ((64, 64), {'mask', 'mask_legacy'}),
+    ((56, 64), {'zero', 'mask_legacy'}),
+])
+def test_legacy_mask_vanishes_where_one_side_is_padded(size, alike):
+    images = torch.randn(1, 3, *size)
+    model = randomise(build('TwinsSVT', out_indices=(0,), window_padding='mask'))
+    outputs = {}
+    for padding in ('mask', 'zero', 'mask_legacy'):
+        other = build('TwinsSVT', out_indices=(0,), window_padding=padding)
+        other.load_state_dict(model.state_dict())
+        outputs[padding] = other.eval()(images)[0]
+    same = {padding for padding, output in outputs.items()
+            if torch.allclose(output, outputs['mask_legacy'], atol=1e-5)}
+    assert same == alike
+
+
+def test_norm_of_a_stage_that_is_not_returned_is_on_the_path():
+    """As released: RetinaNet's stage 2 sees stage 1 normalised."""
+    model = randomise(build('TwinsSVT', out_indices=(1, 2, 3)))
+    full = build('TwinsSVT')
+    full.load_state_dict(model.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    for level, expected in zip(model.eval()(images), full.eval()(images)[1:]):
+        torch.testing.assert_close(level, expected)
+
+
+@pytest.mark.parametrize(('name', 'arch', 'count'), [
+    ('TwinsPCPVT', 'small', 24_106_216), ('TwinsPCPVT', 'base', 43_828_456),
+    ('TwinsPCPVT', 'large', 60_989_672), ('TwinsSVT', 'small', 24_060_776),
+    ('TwinsSVT', 'base', 56_070_952), ('TwinsSVT', 'large', 99_271_400)])
+def test_parameters_of_the_classifier_in_the_authors_logs(name, arch, count):
+    with torch.device('meta'):
+        model = build(name, arch, norm_after_stage=False)
+    width = model.out_channels[-1]
+    final_norm_and_head = 2 * width + 1000 * width + 1000
+    assert sum(p.numel() for p in model.parameters()) + final_norm_and_head == count
+
+
+@pytest.mark.parametrize(('name', 'arch'), VARIANTS)
+def test_names_are_the_released_ones(name, arch):
+    with torch.device('meta'):
+        ours, reference = build(name, arch), plain_twins(FAMILIES[name], arch)
+    assert ({key: value.shape for key, value in ours.state_dict().items()}
+            == {key: value.shape for key, value in reference.state_dict().items()})
+
+
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 2, 3), (0, 2), (1,)])
+@both_families
+def test_every_parameter_gets_a_gradient(name, out_indices, training):
+    model = build(name, out_indices=out_indices, drop_path_rate=0.).train(training)
+    levels = model(torch.randn(2, 3, 70, 96))
+    assert [level.shape[1] for level in levels] == list(model.out_channels)
+    assert [level.shape[2:] for level in levels] == [
+        (70 // (4 * 2**index), 96 // (4 * 2**index)) for index in out_indices]
+    sum(level.square().mean() for level in levels).backward()
+    assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg'])
+@both_families
+def test_builds_in_every_scope(name, scope):
+    registry = pytest.importorskip(f'{scope}.registry').MODELS
+    assert registry.build(dict(type=name, arch='small', out_indices=(0,))).out_channels == (64,)
+
+
+def test_builds_without_mmcv():
+    code = ("import sys; sys.modules.update(mmcv=None, mmdet=None, mmseg=None)\n"
+            "from twins_mm.models import TwinsSVT; TwinsSVT('small')")
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@both_families
+def test_autocast_stays_near_float32(name, dtype):
+    model = build(name).eval()
+    images = torch.randn(1, 3, 70, 96)
+    with torch.no_grad():
+        expected = model(images)
+        with torch.autocast('cpu', dtype):
+            levels = model(images)
+    for level, full in zip(levels, expected):
+        assert relative_difference(level.float(), full) < 0.03
+
+
+@pytest.mark.parametrize('size', [(64, 64), (70, 96)])
+@both_families
+def test_compiles_into_one_graph(name, size):
+    model = build(name).eval()
+    images = torch.randn(1, 3, *size)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True, backend='eager')(images)
+        for level, expected in zip(compiled, model(images)):
+            torch.testing.assert_close(level, expected)
+
+
+class CopyCounter(TorchDispatchMode):
+    """Counts the operations that copy a tensor to change its layout."""
+    copies = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.copies += function.overloadpacket in (
+            torch.ops.aten.clone, torch.ops.aten.copy_, torch.ops.aten._to_copy)
+        return function(*args, **(kwargs or {}))
+
+
+def test_channels_last_needs_no_copies():
+    """Beyond one of the images, as they come in."""
+    model = build('TwinsPCPVT').eval()
+    with torch.no_grad(), CopyCounter() as counter:
+        levels = model(torch.randn(1, 3, 64, 96))
+    assert counter.copies == 1
+    assert all(level.is_contiguous(memory_format=torch.channels_last) for level in levels)
+
+
+@both_families
+def test_norms_have_the_released_eps(name):
+    """On ordinary images a wrong epsilon hardly shows, so it is read."""
+    model = build(name, norm_after_stage=True)
+    for key, module in model.named_modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            assert module.eps == (1e-5 if key.startswith('patch_embeds') or key.endswith('attn.norm')
+                                  else 1e-6), key
+
+
+@both_families
+def test_norm_eps_reaches_block_and_stage_norms(name):
+    model = build(name, norm_after_stage=True, norm_eps=1e-3)
+    norms = {key: module.eps for key, module in model.named_modules()
+             if isinstance(module, torch.nn.LayerNorm)}
+    assert {key for key, eps in norms.items() if eps == 1e-3} == {
+        key for key in norms if 'norm_list' in key or key.endswith(('.norm1', '.norm2'))}
+
+
+@both_families
+def test_drop_path_grows_linearly_over_the_blocks(name):
+    model = build(name, drop_path_rate=0.4)
+    rates = [block.drop_path.p for blocks in model.blocks for block in blocks]
+    assert rates == pytest.approx([0.4 * i / 8 for i in range(9)])
+    assert sum(isinstance(module, DropPath) for module in model.modules()) == 9
+
+
+def test_checkpointing_changes_no_gradient():
+    images = torch.randn(1, 3, 64, 64)
+    gradients = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        model = build('TwinsSVT', with_cp=with_cp)
+        torch.manual_seed(1)
+        sum(level.mean() for level in model(images)).backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for plain, checkpointed in zip(*gradients):
+        torch.testing.assert_close(plain, checkpointed)
+
+
+@both_families
+def test_frozen_stages_stay_as_they_are(name):
+    model = build(name, frozen_stages=1, drop_path_rate=0.5, drop_rate=0.5, with_cp=True).train()
+    sum(level.mean() for level in model(torch.randn(1, 3, 64, 64))).backward()
+    for key, parameter in model.named_parameters():
+        frozen = int(key.split('.')[1]) <= 1
+        assert (parameter.grad is None) == frozen, key
+    assert not any(module.training for blocks in model.blocks[:2] for module in blocks.modules())
+    assert all(module.training for blocks in model.blocks[2:] for module in blocks.modules())
+
+
+@both_families
+def test_dropout_rates_reach_their_layers(name):
+    model = build(name, drop_rate=0.3, attn_drop_rate=0.4)
+    rates = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates == {0.3}
+    assert {module.attn_drop for module in model.modules() if hasattr(module, 'attn_drop')} == {0.4}
+
+
+def test_initialisation_is_the_released_one():
+    torch.manual_seed(0)
+    model = build('TwinsPCPVT', 'small')
+    linear, depthwise = model.blocks[3][0].mlp.fc1.weight, model.pos_block[3].proj[0].weight
+    assert linear.std().item() == pytest.approx(0.02, rel=0.02)
+    assert depthwise.std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.05)
+    patches = model.patch_embeds[2].proj.weight
+    assert patches.std().item() == pytest.approx((2 / (2 * 2 * 320)) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(('kwargs', 'error', 'message'), [
+    (dict(arch='tiny'), ValueError, "arch='tiny' is unknown; pass one of small, base, large"),
+    (dict(arch=dict(TINY)), ValueError, r"missing: \['window_sizes'\]"),
+    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], width=1)), ValueError, r"unknown: \['width'\]"),
+    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 2))), ValueError, 'one value'),
+    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=2)), ValueError, 'one value'),
+    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 0, 2, 2))), ValueError, 'at least 1'),
+    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], num_heads=(3, 2, 3, 4))), ValueError, '8 channels'),
+    (dict(out_indices=()), ValueError, r'pass ascending stage indices out of \(0, 1, 2, 3\)'),
+    (dict(out_indices=3), ValueError, 'pass ascending'),
+    (dict(out_indices=(1, 4)), ValueError, 'pass ascending'),
+    (dict(out_indices=(2, 1)), ValueError, 'pass ascending'),
+    (dict(out_indices=(-1,)), ValueError, 'pass ascending'),
+    (dict(drop_path_rate=1.), ValueError, 'from 0 to below 1'),
+    (dict(frozen_stages=4), ValueError, 'pass -1 to train all'),
+    (dict(window_padding='none'), ValueError, 'pass one of mask, zero, mask_legacy'),
+    (dict(windiow_sizes=7), TypeError, 'windiow_sizes'),
+    (dict(num_classes=1000), TypeError, 'num_classes'),
+])
+def test_bad_arguments_are_refused(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        build('TwinsSVT', **kwargs)
+
+
+def test_pcpvt_has_no_windows_to_pad():
+    with pytest.raises(TypeError, match='window_padding'):
+        build('TwinsPCPVT', window_padding='zero')
+
+
+@pytest.mark.parametrize(('out_indices', 'smallest'), [((0, 1, 2, 3), 32), ((0,), 32)])
+@both_families
+def test_too_small_an_image_is_refused(name, out_indices, smallest):
+    model = build(name, out_indices=out_indices).eval()
+    model(torch.randn(1, 3, smallest, smallest))
+    with pytest.raises(ValueError, match=f'pass at least {smallest}'):
+        model(torch.randn(1, 3, smallest - 1, 64))
+
+
+def test_stride_alone_decides_where_nothing_is_sub_sampled():
+    model = build('TwinsPCPVT', dict(TINY, sr_ratios=(1, 1, 1, 1))).eval()
+    with pytest.raises(ValueError, match='too small for stage 4; pass at least 32'):
+        model(torch.randn(1, 3, 31, 64))
+
+
+@pytest.mark.parametrize('archs', [PCPVT, SVT], ids=['PCPVT', 'SVT'])
+def test_variants_have_four_stages_and_heads_of_like_width(archs):
+    for arch in archs.values():
+        assert {len(values) for values in arch.values()} == {4}
+        assert all(dim % heads == 0 for dim, heads in zip(arch['embed_dims'], arch['num_heads']))

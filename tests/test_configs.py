@@ -1,0 +1,188 @@
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+
+from twins_mm.config import drop_pretrained, walk
+
+CONFIGS = Path(__file__).parent.parent / 'configs'
+VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
+RECIPES = {
+    'retinanet_twins_{}_1x', 'retinanet_twins_{}_3x', 'mask_rcnn_twins_{}_1x',
+    'mask_rcnn_twins_{}_3x', 'semantic_fpn_twins_{}_80k', 'upernet_twins_{}_160k'}
+PAPER = sorted(recipe.format(variant) for recipe in RECIPES for variant in VARIANTS)
+RELEASED = sorted(
+    [f'{detector}_twins_{variant}_3x' for detector in ('retinanet', 'mask_rcnn')
+     for variant in VARIANTS if variant != 'pcpvt_l']
+    + [f'semantic_fpn_twins_{variant}_80k' for variant in VARIANTS]
+    + [f'upernet_twins_{variant}_160k' for variant in VARIANTS
+       if variant not in ('pcpvt_b', 'pcpvt_l')])
+ALL = [*PAPER, *(f'released/{name}' for name in RELEASED)]
+every_config = pytest.mark.parametrize('name', ALL)
+
+
+def read(name):
+    return Config.fromfile(CONFIGS / f'{name}.py')
+
+
+def build_on_meta(cfg):
+    """The model without memory for its weights."""
+    init_default_scope(cfg.default_scope)
+    drop_pretrained(cfg)
+    with torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+def test_files_are_recipes_times_variants():
+    assert sorted(path.stem for path in CONFIGS.glob('*.py')) == PAPER
+    assert sorted(path.stem for path in CONFIGS.glob('released/*.py')) == RELEASED
+
+
+@every_config
+def test_builds_and_channels_fit(name):
+    cfg = read(name)
+    checkpoint = cfg.model.backbone.init_cfg.checkpoint
+    model = build_on_meta(cfg)
+    backbone = model.backbone
+    family, size = ('svt' if '_svt_' in name else 'pcpvt'), cfg.model.backbone.arch
+    assert f'_{family}_{size[0]}_' in name
+    assert type(backbone).__name__ == dict(svt='TwinsSVT', pcpvt='TwinsPCPVT')[family]
+    assert checkpoint == f'hf://timm/twins_{family}_{size}.in1k'
+    necks = cfg.model.get('neck') or cfg.model.decode_head
+    assert tuple(necks.in_channels) == backbone.out_channels
+    assert len(cfg.channels) == 4
+    assert backbone.out_indices == ((1, 2, 3) if 'retinanet' in name else (0, 1, 2, 3))
+
+
+@every_config
+def test_custom_keys_match_parameters(name):
+    cfg = read(name)
+    keys = (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
+    exempt = '3x' in name and ('mask_rcnn' in name or 'released' in name) or 'upernet' in name
+    assert set(keys) == ({'pos_block', 'norm'} if exempt else set())
+    parameters = [key for key, _ in build_on_meta(cfg).named_parameters()]
+    for key in keys:
+        assert any(key in parameter for parameter in parameters), key
+
+
+# name: (optimiser's lr, weight decay, iterations or epochs); facts of the paper, sections 4.2, 4.3.
+TRAINING = {
+    'retinanet_1x': (1e-4, 1e-4, 12), 'retinanet_3x': (1e-4, 1e-4, 36),
+    'mask_rcnn_1x': (2e-4, 1e-4, 12), 'mask_rcnn_3x': (1e-4, 0.05, 36),
+    'semantic_fpn_80k': (1e-4, 5e-4, 80_000), 'upernet_160k': (6e-5, 0.01, 160_000),
+    'released/retinanet_3x': (1e-4, 0.05, 36), 'released/mask_rcnn_3x': (1e-4, 0.05, 36),
+    'released/semantic_fpn_80k': (1e-4, 1e-4, 80_000),
+    'released/upernet_160k': (6e-5, 0.01, 160_000)}
+
+
+@every_config
+def test_training_numbers_are_the_papers(name):
+    cfg = read(name)
+    recipe, _, schedule = name.partition('_twins_')
+    lr, weight_decay, length = TRAINING[f'{recipe}_{schedule.rpartition("_")[2]}']
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', lr, weight_decay)
+    assert cfg.optim_wrapper.get('clip_grad') is None
+    assert length in (cfg.train_cfg.get('max_epochs'), cfg.train_cfg.get('max_iters'))
+
+
+@every_config
+def test_drop_path_and_window_padding(name):
+    backbone = read(name).model.backbone
+    drop_path = 0.2
+    if name.startswith('semantic_fpn') and backbone.arch == 'large':
+        drop_path = 0.4
+    if name in ('released/semantic_fpn_twins_svt_l_80k', 'released/upernet_twins_svt_l_160k'):
+        drop_path = 0.3
+    assert backbone.drop_path_rate == drop_path
+    if backbone.type == 'TwinsSVT':
+        segments = 'upernet' in name or 'semantic_fpn' in name
+        assert backbone.get('window_padding', 'mask') == (
+            'zero' if not segments else 'mask_legacy' if 'released' in name else 'mask')
+
+
+@every_config
+def test_batch_goes_with_the_learning_rate(name):
+    cfg = read(name)
+    base = cfg.auto_scale_lr.base_batch_size
+    thirty_two = name.startswith('released/semantic_fpn') or name == (
+        'released/upernet_twins_pcpvt_s_160k')
+    assert base == (32 if thirty_two else 16)
+    assert base % cfg.train_dataloader.batch_size == 0
+    assert cfg.auto_scale_lr.enable is False
+
+
+def test_released_mask_rcnn_is_fp16_with_a_static_scale():
+    wrapper = read('released/mask_rcnn_twins_svt_s_3x').optim_wrapper
+    assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 512.)
+    assert read('mask_rcnn_twins_svt_s_3x').optim_wrapper.type == 'OptimWrapper'
+
+
+def old_lr(name, t, iters_per_epoch):
+    """The learning rate of mmcv 1.x at iteration `t`, from its formulas."""
+    def warm(lr, iters, ratio):
+        return lr * (1 - (1 - t / iters) * (1 - ratio)) if t < iters else lr
+
+    if name.startswith('upernet'):
+        return warm(6e-5 * (1 - t / 160_000), 1500, 1e-6)
+    if name.startswith('semantic_fpn'):
+        return (1e-4 - 1e-6) * (1 - t / 80_000) ** 0.9 + 1e-6
+    base = 2e-4 if name.startswith('mask_rcnn') and name.endswith('1x') else 1e-4
+    milestones = (8, 11) if name.endswith('1x') else (27, 33)
+    drops = sum(t // iters_per_epoch >= milestone for milestone in milestones)
+    return warm(base * 0.1**drops, 500, 0.001)
+
+
+@pytest.mark.parametrize('recipe', sorted(RECIPES))
+def test_learning_rate_equals_the_old_formula(recipe):
+    name, iters_per_epoch = recipe.format('svt_s'), 7330
+    cfg = read(name)
+    model = torch.nn.Linear(1, 1)
+    optimizer = build_optim_wrapper(
+        model, dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer))
+    schedulers = [PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+                  for scheduler in cfg.param_scheduler]
+    length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.max_epochs * iters_per_epoch
+    for t in range(length):
+        lr = optimizer.get_lr()['lr'][0]
+        assert abs(lr - old_lr(name, t, iters_per_epoch)) < 1e-12, t
+        for scheduler in schedulers:
+            if not scheduler.by_epoch or (t + 1) % iters_per_epoch == 0:
+                scheduler.step()
+
+
+def test_tta_of_segmentors_takes_the_papers_scales():
+    scales, flips = read('upernet_twins_svt_s_160k').tta_pipeline[1].transforms[:2]
+    assert [step.scale for step in scales] == [
+        (2048 * ratio, 512 * ratio) for ratio in (0.5, 0.75, 1., 1.25, 1.5, 1.75)]
+    assert [step.prob for step in flips] == [0., 1.]
+
+
+def test_multi_scale_is_detrs():
+    steps = read('mask_rcnn_twins_svt_s_3x').train_dataloader.dataset.pipeline
+    choice = next(step for step in steps if step.type == 'RandomChoice')
+    whole, (first, crop, last) = choice.transforms
+    sides = [(side, 1333) for side in (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800)]
+    assert whole[0].scales == last.scales == sides
+    assert first.scales == [(400, 1333), (500, 1333), (600, 1333)]
+    assert (crop.crop_type, crop.crop_size) == ('absolute_range', (384, 600))
+
+
+@pytest.mark.parametrize('detector', ['retinanet', 'mask_rcnn'])
+@pytest.mark.parametrize('schedule', ['1x', '3x'])
+def test_masks_are_loaded_where_they_are_learned(detector, schedule):
+    cfg = read(f'{detector}_twins_svt_s_{schedule}')
+    with_mask = any(step.get('with_mask') for step in walk(cfg.train_dataloader))
+    assert with_mask == (detector == 'mask_rcnn')
+    assert cfg.val_evaluator.metric == (['bbox', 'segm'] if with_mask else ['bbox'])
+    assert cfg.test_evaluator == cfg.val_evaluator
+
+
+def test_no_two_leaves_say_the_same():
+    texts = {}
+    for path in itertools.chain(CONFIGS.glob('*.py'), CONFIGS.glob('released/*.py')):
+        assert texts.setdefault(path.read_text(), path) is path

@@ -1,0 +1,155 @@
+import json
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
+NAMES = ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x',
+         'semantic_fpn_twins_svt_s_80k', 'upernet_twins_svt_s_160k']
+FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=4',
+       'test_dataloader.dataset.indices=4', 'default_hooks.logger.interval=1']
+
+
+def scalars(folder, key='loss'):
+    """What training logged in the newest run: {iteration: value}."""
+    path = max(Path(folder).glob('*/vis_data/scalars.json'))
+    lines = map(json.loads, path.read_text().splitlines())
+    return {line['step']: line[key] for line in lines if key in line}
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_help(tool, run_tool):
+    assert 'usage:' in run_tool(tool, '--help')
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
+    config = tiny_config(name)
+    output = run_tool('train', config, '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=2')
+    checkpoint = re.search(r'checkpoint: (.*)', output)[1]
+    assert Path(checkpoint).parent == toy_folder / 'work_dirs/tiny_toy'
+    pictures = Path(re.search(r'pictures: +(.*)', output)[1])
+    assert list(pictures.glob('*.png'))
+    assert 'random weights' in output
+    segments = 'bbox_mAP' not in output
+    assert ('mIoU' in output) == segments
+    assert ('SyncBN becomes BN' in output) == segments
+
+    tta = [] if name.startswith('mask_rcnn') else ['--tta']
+    out = toy_folder / ('labels' if segments else 'boxes.pkl')
+    output = run_tool('test', config, checkpoint, '--toy', '--cfg-options', *FEW, '--show-dir',
+                      toy_folder / 'shown', '--out', out, *tta)
+    assert ('mIoU' if segments else 'coco/bbox_mAP') in output
+    assert len(list((toy_folder / 'shown').rglob('*.png' if segments else '*.jpg'))) == 4
+    predictions = list(out.glob('*.png')) if segments else pickle.loads(out.read_bytes())
+    assert len(predictions) == 4
+
+
+@pytest.mark.parametrize('name', ['mask_rcnn_twins_svt_s_1x', 'upernet_twins_svt_s_160k'])
+def test_resumed_toy_run_has_the_losses_of_one_without_a_break(
+        name, tiny_config, run_tool, toy_folder):
+    """Drop path, the proposals that are sampled, augmentation, the order of the images."""
+    config = tiny_config(name)
+
+    def train(folder, iters, *flags):
+        run_tool('train', config, '--toy', '--work-dir', folder, '--cfg-options', *FEW,
+                 f'train_cfg.max_iters={iters}', *flags)
+        return scalars(toy_folder / folder)
+
+    whole = train('whole', 5)
+    train('broken', 3)
+    resumed = train('broken', 5, '--resume')
+    assert list(resumed) == [4, 5]
+    assert resumed == pytest.approx({step: whole[step] for step in resumed}, rel=1e-6)
+
+
+def test_resumed_epoch_has_the_losses_of_one_without_a_break(tiny_config, run_tool, toy_folder):
+    """On data in COCO's layout, by the config's own epochs, pipeline and schedule."""
+    (toy_folder / 'data/coco').symlink_to('toy/coco')
+    config = tiny_config('retinanet_twins_svt_s_3x')
+    options = ['train_dataloader.dataset.indices=8', 'val_dataloader.dataset.indices=2',
+               'train_dataloader.num_workers=1', 'default_hooks.logger.interval=1']
+
+    def train(folder, epochs, *flags):
+        output = run_tool('train', config, '--work-dir', folder, '--cfg-options', *options,
+                          f'train_cfg.max_epochs={epochs}', *flags)
+        assert 'The batch is 2 (1 x 2), but the learning rate is for 16' in output
+        return scalars(toy_folder / folder)
+
+    whole = train('whole', 2)
+    train('broken', 1)
+    resumed = train('broken', 2, '--resume', str(toy_folder / 'broken/epoch_1.pth'))
+    assert list(resumed) == [step for step in whole if step > min(resumed) - 1] != []
+    assert resumed == pytest.approx({step: whole[step] for step in resumed}, rel=1e-6)
+
+
+def test_auto_scale_lr_scales(tiny_config, run_tool, toy_folder):
+    run_tool('train', tiny_config('upernet_twins_pcpvt_s_160k'), '--toy', '--auto-scale-lr',
+             '--work-dir', 'run', '--cfg-options', *FEW, 'train_cfg.max_iters=1',
+             'optim_wrapper.optimizer.lr=1e-3', 'param_scheduler=[]')
+    assert scalars(toy_folder / 'run', 'lr') == {1: pytest.approx(1e-3 * 2 / 8)}
+
+
+@pytest.mark.parametrize(('name', 'missing'), [
+    ('mask_rcnn_twins_svt_b_1x', 'data/coco/annotations/instances_train2017.json'),
+    ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training')])
+def test_missing_data_is_told_in_one_message(name, missing, tiny_config, run_tool, tmp_path):
+    output = run_tool('train', tiny_config(name), status=1)
+    assert str(tmp_path / missing) in output
+    assert 'add --toy' in output
+    assert 'Traceback' not in output
+
+
+def test_weights_that_cannot_be_fetched_are_told_in_one_message(
+        tiny_config, run_tool, toy_folder):
+    (toy_folder / 'data/coco').symlink_to('toy/coco')
+    output = run_tool(
+        'train', tiny_config('retinanet_twins_svt_s_1x'), '--cfg-options',
+        'model.backbone.init_cfg.type=Pretrained',
+        'model.backbone.init_cfg.checkpoint=hf://timm/twins_svt_small.in1k', status=1)
+    message = output[output.rindex('error: '):]
+    assert 'hf://timm/twins_svt_small.in1k could not be fetched' in message
+    assert 'init_cfg=None' in message
+    assert 'Traceback' not in output
+
+
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        import os
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize('flags', [['test'], ['train', '--resume']])
+def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, run_tool, toy_folder):
+    tool, *resume = flags
+    trace = toy_folder / 'trace'
+    torch.save(dict(state_dict={}, meta=Malicious(f'touch {trace}')), toy_folder / 'bad.pth')
+    output = run_tool(tool, tiny_config('retinanet_twins_svt_s_1x'), *resume,
+                      toy_folder / 'bad.pth', '--toy', status=1)
+    assert 'bad.pth was refused, and nothing of it was run' in output
+    assert 'Traceback' not in output
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(('args', 'message'), [
+    (['train', 'none.py'], 'There is no config none.py'),
+    (['train', '{config}', '--toy', '--amp'], '--amp needs a GPU'),
+    (['test', '{config}', 'none.pth', '--toy'], 'There is no checkpoint none.pth'),
+    (['test', '{config}', '{config}', '--toy', '--out', 'x.json'], 'go into a .pkl file'),
+])
+def test_bad_flags_are_told_in_one_message(args, message, tiny_config, run_tool, toy_folder):
+    if torch.cuda.is_available() and '--amp' in args:
+        pytest.skip('a GPU is here')
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    tool, *args = (arg.format(config=config) for arg in args)
+    output = run_tool(tool, *args, status=1)
+    assert message in output
+    assert 'Traceback' not in output
