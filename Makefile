@@ -20,24 +20,38 @@ $(READY): Makefile setup.py
 	$(MAKE) --no-print-directory $(STACK)
 	touch $@
 
-# mmcv 2.1.0 has no wheel for today's torch. A wheel in pip's cache may be of another torch's, so
-# its operators are tried, and compiled anew where they don't load.
+# mmcv has no wheel for today's torch: it is compiled, once, and pip keeps the result. A wheel that
+# pip kept may be of another torch, so its operators are tried, and compiled anew if they don't load.
+define mmcv
+@echo "Compiling mmcv's operators: 12 minutes on two cores. pip keeps them for the next time."
+$(BIN)/pip install --no-build-isolation $(1)
+$(BIN)/python -c "import mmcv.ops" || $(BIN)/pip install \
+	--no-build-isolation --no-cache-dir --force-reinstall --no-deps $(1)
+endef
+
 .PHONY: openmmlab onedl
+openmmlab: export MMCV_WITH_OPS = 1
 openmmlab:
-	@echo "mmcv's operators are compiled now: 12 minutes on two cores. pip keeps the result."
-	MMCV_WITH_OPS=1 $(BIN)/pip install --no-build-isolation mmcv==2.1.0
-	$(BIN)/python -c "import mmcv.ops" || MMCV_WITH_OPS=1 $(BIN)/pip install \
-		--no-build-isolation --no-cache-dir --force-reinstall --no-deps mmcv==2.1.0
+	$(call mmcv,mmcv==2.1.0)
 	$(BIN)/pip install -e ".[test]"
+
+onedl:
+	$(call mmcv,onedl-mmcv==2.3.6)
+	$(BIN)/pip install --no-build-isolation onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2
+	$(BIN)/pip install --no-deps -e .
+	$(BIN)/pip install huggingface_hub safetensors pytest pytest-xdist ruff codespell
 
 train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
+# Small models on many processes: a second thread in each would only be in the others' way.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
 test: $(READY)
-	$(BIN)/python -m pytest -m "not large"
+	$(PYTEST) -m "not large"
 
 test-all: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check

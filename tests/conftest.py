@@ -13,7 +13,7 @@ TINY_LEAF = """\
 _base_ = '{base}'
 model = dict(
     backbone=dict(init_cfg=None, arch=dict(
-        embed_dims=(8, 16, 24, 32), depths=(2, 2, 2, 2), num_heads=(1, 2, 3, 4),
+        _delete_=True, embed_dims=(8, 16, 24, 32), depths=(2, 2, 2, 2), num_heads=(1, 2, 3, 4),
         mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1), {windows})),
     {heads})
 """
@@ -55,11 +55,11 @@ def run_tool(tmp_path):
 
 
 @pytest.fixture(scope='session')
-def toy_data(tmp_path_factory, worker_id):
+def toy_data(tmp_path_factory):
     """The toy data, made once for all tests and processes."""
     from twins_mm.data.toy import make_toy_data
     folder = tmp_path_factory.getbasetemp()
-    return make_toy_data((folder if worker_id == 'master' else folder.parent) / 'toy')
+    return make_toy_data((folder.parent if 'PYTEST_XDIST_WORKER' in os.environ else folder) / 'toy')
 
 
 @pytest.fixture

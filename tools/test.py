@@ -22,12 +22,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
     parser.add_argument('--out', metavar='PATH',
-                        help='keep the predictions: a detector\'s in this .pkl file, a '
-                             'segmentor\'s as label PNGs in this folder')
+                        help="keep the predictions: a detector's in this .pkl file, a "
+                             "segmentor's as label PNGs in this folder")
     parser.add_argument('--show-dir', metavar='DIR',
                         help='draw truth and prediction, side by side, into this folder')
     parser.add_argument('--tta', action='store_true',
-                        help='test-time augmentation: the config\'s scales and flips')
+                        help="test-time augmentation: the config's scales and flips")
     add_config_arguments(parser)
     return parser.parse_args()
 
@@ -46,7 +46,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
         cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
     elif args.out:
         if not args.out.endswith('.pkl'):
-            raise UserError(f'--out {args.out}: a detector\'s predictions go into a .pkl file')
+            raise UserError(f"--out {args.out}: a detector's predictions go into a .pkl file")
         cfg.test_evaluator = [
             cfg.test_evaluator, dict(type='DumpDetResults', out_file_path=args.out)]
     if args.tta:

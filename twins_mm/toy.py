@@ -102,7 +102,8 @@ def _use_loaders(cfg: Config, train: dict, val: dict, evaluator: dict) -> None:
         batch_size=BATCH_SIZE, num_workers=2, persistent_workers=True, dataset=train,
         sampler=dict(type='InfiniteSampler', shuffle=True))
     cfg.val_dataloader = cfg.test_dataloader = dict(
-        batch_size=1, num_workers=2, dataset=val, sampler=dict(type='DefaultSampler', shuffle=False))
+        batch_size=1, num_workers=2, dataset=val,
+        sampler=dict(type='DefaultSampler', shuffle=False))
     cfg.val_evaluator = cfg.test_evaluator = evaluator
 
 
@@ -112,10 +113,10 @@ def _use_toy_schedule(cfg: Config) -> None:
     cfg.val_cfg, cfg.test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.01, end=WARM_UP_ITERS, by_epoch=False),
-        dict(type='CosineAnnealingLR', eta_min=0., end=MAX_ITERS, by_epoch=False)]
+        dict(type='MultiStepLR', milestones=[MAX_ITERS * 4 // 5], gamma=0.1, by_epoch=False)]
     cfg.auto_scale_lr = dict(enable=False, base_batch_size=BATCH_SIZE)
     cfg.optim_wrapper.update(
-        optimizer=dict(type='AdamW', lr=3e-4, weight_decay=1e-4), clip_grad=dict(max_norm=5.))
+        optimizer=dict(type='AdamW', lr=4e-4, weight_decay=1e-4), clip_grad=dict(max_norm=5.))
     cfg.log_processor = dict(by_epoch=False)
     cfg.default_hooks.update(
         logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 from mmengine.registry import MODELS
-from plain_twins import plain_twins
+from models.plain_twins import plain_twins
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401

@@ -1,0 +1,60 @@
+import pytest
+import torch
+from mmengine.runner import CheckpointLoader
+from safetensors.torch import save_file
+
+from twins_mm import TwinsPCPVT
+from twins_mm.errors import UserError
+
+TINY = dict(embed_dims=(8, 16), depths=(1, 1), num_heads=(1, 2), mlp_ratios=(2, 2),
+            sr_ratios=(2, 1))
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A cache folder laid out as huggingface_hub lays it, with one model at two revisions."""
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    repository = tmp_path / 'models--timm--twins_tiny.in1k'
+    (repository / 'refs').mkdir(parents=True)
+    for revision, value in (('main', 1.), ('v2', 2.)):
+        snapshot = repository / 'snapshots' / f'{revision}-commit'
+        snapshot.mkdir(parents=True)
+        (repository / 'refs' / revision).write_text(f'{revision}-commit')
+        save_file(dict(x=torch.tensor(value)), snapshot / 'model.safetensors')
+        torch.save(dict(x=torch.tensor(-value)), snapshot / 'weights.pth')
+    return snapshot
+
+
+@pytest.mark.parametrize(('address', 'value'), [
+    ('hf://timm/twins_tiny.in1k', 1), ('hf://timm/twins_tiny.in1k@v2', 2),
+    ('hf://timm/twins_tiny.in1k/weights.pth', -1),
+    ('hf://timm/twins_tiny.in1k@v2/weights.pth', -2)])
+def test_loads_from_the_cache(address, value, hub):
+    assert CheckpointLoader.load_checkpoint(address, 'cpu')['x'] == value
+
+
+def test_backbone_starts_from_the_hub(hub):
+    weights = {key: torch.full_like(value, 0.5)
+               for key, value in TwinsPCPVT(TINY, out_indices=(0, 1)).state_dict().items()}
+    save_file(weights, hub / 'model.safetensors')
+    model = TwinsPCPVT(TINY, out_indices=(0, 1), init_cfg=dict(
+        type='Pretrained', checkpoint='hf://timm/twins_tiny.in1k@v2'))
+    model.init_weights()
+    assert all((value == 0.5).all() for value in model.state_dict().values())
+
+
+@pytest.mark.parametrize(('address', 'message'), [
+    ('hf://timm', 'is not of the form hf://ORG/NAME'),
+    ('hf://timm/other', r'hf://timm/other could not be fetched(.|\n)*init_cfg=None'),
+    ('hf://timm/twins_tiny.in1k@v3', 'could not be fetched'),
+])
+def test_what_is_not_to_be_had_is_told(address, message, hub):
+    with pytest.raises(UserError, match=message):
+        CheckpointLoader.load_checkpoint(address)
+
+
+def test_damaged_file_is_told(hub):
+    (hub / 'model.safetensors').write_bytes(b'<html>')
+    with pytest.raises(UserError, match='model.safetensors is damaged'):
+        CheckpointLoader.load_checkpoint('hf://timm/twins_tiny.in1k@v2')

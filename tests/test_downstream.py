@@ -1,0 +1,96 @@
+"""What OpenMMLab's own tools and functions do with our configs, with nothing added."""
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+README = (Path(__file__).parent.parent / 'README.md').read_text()
+IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+
+
+def initialise(scope, config):
+    if scope == 'mmdet':
+        from mmdet.apis import init_detector as init
+    else:
+        from mmseg.apis import init_model as init
+    return init(str(config), device='cpu')
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Makes a file of a config's randomly initialised weights."""
+    def make(scope, config):
+        model = initialise(scope, config)
+        torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'weights.pth')
+        return str(tmp_path / 'weights.pth')
+    return make
+
+
+@pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x'])
+def test_det_inferencer(name, tiny_config, checkpoint):
+    from mmdet.apis import DetInferencer, inference_detector
+    config = tiny_config(name)
+    weights = checkpoint('mmdet', config)
+    result = DetInferencer(str(config), weights, device='cpu')(IMAGE, no_save_vis=True)
+    sample = inference_detector(initialise('mmdet', config), IMAGE)
+    assert set(result['predictions'][0]) >= {'labels', 'scores', 'bboxes'}
+    assert ('masks' in sample.pred_instances) == name.startswith('mask')
+
+
+@pytest.mark.parametrize('name', ['semantic_fpn_twins_svt_s_80k', 'upernet_twins_pcpvt_s_160k'])
+def test_seg_inferencer(name, tiny_config, checkpoint):
+    from mmseg.apis import MMSegInferencer, inference_model
+    config = tiny_config(name)
+    weights = checkpoint('mmseg', config)
+    labels = MMSegInferencer(str(config), weights, device='cpu')(IMAGE)['predictions']
+    assert labels.shape == IMAGE.shape[:2]
+    sample = inference_model(initialise('mmseg', config), IMAGE)
+    assert sample.seg_logits.data.shape == (150, *IMAGE.shape[:2])
+
+
+def test_mmdets_own_train_tool(tiny_config, run_tool, toy_folder):
+    import mmdet
+    (toy_folder / 'data/coco').symlink_to('toy/coco')
+    tool = Path(mmdet.__file__).parent / '.mim/tools/train.py'
+    output = run_tool(
+        tool, tiny_config('retinanet_twins_pcpvt_s_1x'), '--cfg-options', 'train_cfg.max_epochs=1',
+        'train_dataloader.dataset.indices=2', 'val_dataloader.dataset.indices=2')
+    assert 'coco/bbox_mAP' in output
+
+
+def readme_config(base):
+    """The config that README shows for a downstream user of `base`."""
+    return next(block for block in re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+                if block.startswith(f"_base_ = '{base}::"))
+
+
+@pytest.mark.parametrize(('base', 'metric'), [('mmdet', 'coco/bbox_mAP'), ('mmseg', 'mIoU')])
+def test_readmes_config_of_ones_own(base, metric, run_tool, toy_folder):
+    path = toy_folder / 'my_config.py'
+    path.write_text(readme_config(base))
+    output = run_tool(
+        'train', path, '--toy', '--cfg-options', 'train_cfg.max_iters=1',
+        'train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=2')
+    assert metric in output
+    backbone = Config.fromfile(path).model.backbone
+    assert backbone.type in ('TwinsSVT', 'TwinsPCPVT')
+    assert backbone.init_cfg.checkpoint.startswith('hf://timm/')
+
+
+def test_readmes_python_runs():
+    block = next(block for block in re.findall(r'```python\n(.*?)```', README, re.DOTALL)
+                 if block.startswith('import torch\nimport twins_mm'))
+    scope = {}
+    exec(block, scope)
+    assert [tuple(level.shape) for level in scope['levels']] == [
+        (1, 64, 56, 56), (1, 128, 28, 28), (1, 256, 14, 14), (1, 512, 7, 7)]
+
+
+def test_nothing_of_mmcv_is_imported_by_the_package():
+    import subprocess
+    code = "import sys, twins_mm; print([m for m in ('mmcv', 'mmdet', 'mmseg') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, '-c', code], text=True).strip() == '[]'

@@ -1,0 +1,85 @@
+"""Counts agree with textbook formulas, on every device, whichever attention kernel runs."""
+import contextlib
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from models.plain_twins import plain_twins
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+import twins_mm  # noqa: F401
+from twins_mm.flops import FUSED_ATTENTION, Macs, count_macs
+from twins_mm.models.attention import LocallyGroupedAttention
+
+KERNELS = {
+    'cpu': ('cpu', contextlib.nullcontext),
+    'cpu math': ('cpu', lambda: sdpa_kernel(SDPBackend.MATH)),
+    'meta': ('meta', contextlib.nullcontext),
+    'cuda': ('cuda', contextlib.nullcontext),
+    'cuda efficient': ('cuda', lambda: sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION)),
+}
+
+
+ARCH = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
+            mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
+ARCHS = dict(PCPVT=ARCH, SVT=dict(ARCH, window_sizes=(7, 7, 7, 7)))
+
+
+@pytest.fixture(params=KERNELS)
+def device(request):
+    """Each device, under each attention kernel that takes float32 there."""
+    name, kernel = KERNELS[request.param]
+    if name == 'cuda' and not torch.cuda.is_available():
+        pytest.skip('needs a GPU')
+    with torch.device(name), kernel():
+        yield name
+
+
+@pytest.mark.parametrize(('layer', 'shape', 'macs'), [
+    (lambda: nn.Linear(3, 5), (2, 7, 3), 2 * 7 * 3 * 5),
+    (lambda: nn.Linear(3, 5, bias=False), (2, 7, 3), 2 * 7 * 3 * 5),
+    (lambda: nn.Conv2d(4, 6, 3, 2, 1), (2, 4, 9, 8), 2 * 5 * 4 * 3 * 3 * 4 * 6),
+    (lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4), (1, 4, 5, 6), 5 * 6 * 3 * 3 * 4),
+    (lambda: nn.ConvTranspose2d(4, 6, 2, 2), (1, 4, 5, 7), 5 * 7 * 2 * 2 * 4 * 6),
+    (lambda: nn.Sequential(nn.LayerNorm(3), nn.GELU()), (2, 3), 0),
+])
+def test_layers(layer, shape, macs, device):
+    assert count_macs(layer(), torch.zeros(shape)) == Macs(macs, 0)
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_attention(masked, device):
+    mask = torch.ones(2, 1, 1, 11, dtype=torch.bool) if masked else None
+    macs = count_macs(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask),
+                      torch.zeros(2, 3, 7, 8), torch.zeros(2, 3, 11, 8), torch.zeros(2, 3, 11, 8))
+    assert macs == Macs(0, 2 * 2 * 3 * 7 * 11 * 8)
+
+
+def test_padding_of_windows_counts(device):
+    """A 25 x 18 map makes 4 x 3 windows; what comes after them is on the map again."""
+    macs = count_macs(LocallyGroupedAttention(16, 2, 7), torch.zeros(1, 25, 18, 16))
+    tokens = 4 * 3 * 49
+    assert macs == Macs(tokens * 16 * 48 + 25 * 18 * 16 * 16, 2 * tokens * 49 * 16)
+
+
+@pytest.mark.parametrize('frozen', [False, True])
+@pytest.mark.parametrize(('family', 'arch'), ARCHS.items())
+def test_backbones_cost_what_the_textbook_form_does(family, arch, frozen, device):
+    """Its attention is made of matrix products, which torch's own counter knows."""
+    images = torch.zeros(1, 3, 70, 100)
+    backbone = MODELS.build(dict(type=f'Twins{family}', arch=arch)).requires_grad_(not frozen)
+    macs = count_macs(backbone, images)
+    with FlopCounterMode(display=False) as reference:
+        plain_twins(family.lower(), arch)(images)
+    attention = reference.flop_counts['Global'][torch.ops.aten.bmm]
+    assert macs == Macs((reference.get_total_flops() - attention) // 2, attention // 2)
+
+
+def test_every_fused_kernel_of_torch_has_a_handler():
+    kernels = {name.partition('.')[0] for name in torch._C._dispatch_get_all_op_names()
+               if name.startswith('aten::_scaled_dot_product_')
+               and 'backward' not in name and not name.endswith('_math')}
+    assert kernels == {str(kernel).replace('.', '::') for kernel in FUSED_ATTENTION}
