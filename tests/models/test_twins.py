@@ -186,8 +186,8 @@ def test_norms_have_the_released_eps(name):
     model = build(name, norm_after_stage=True)
     for key, module in model.named_modules():
         if isinstance(module, torch.nn.LayerNorm):
-            assert module.eps == (1e-5 if key.startswith('patch_embeds') or key.endswith('attn.norm')
-                                  else 1e-6), key
+            of_torch = key.startswith('patch_embeds') or key.endswith('attn.norm')
+            assert module.eps == (1e-5 if of_torch else 1e-6), key
 
 
 @both_families
