@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from twins_mm.cli import add_config_arguments, build_runner, read_config, tool
 from twins_mm.data.checks import check_data
@@ -72,7 +72,7 @@ def main() -> None:
     runner.train()
     if runner.rank == 0:
         pictures = Path(runner.log_dir, 'vis_data', 'vis_image')
-        checkpoint = Path(runner.work_dir, 'last_checkpoint').read_text()
+        checkpoint = find_latest_checkpoint(runner.work_dir)
         print(f'\nDone.\n  checkpoint: {checkpoint}\n  log:        {runner.log_dir}')
         if pictures.is_dir():
             print(f'  pictures:   {pictures}')

@@ -52,7 +52,8 @@ def read_config(args: argparse.Namespace) -> Config:
               'and learns, not how good it is.')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     if get_device() == 'cpu':
-        print(*fit_to_cpu(cfg), sep='\n')
+        for note in fit_to_cpu(cfg):
+            print(note)
     return cfg
 
 

@@ -28,15 +28,22 @@ def use_toy_data(cfg: Config) -> None:
     Raises:
         UserError: The config is of neither mmdet nor mmseg.
     """
-    tasks = dict(mmdet=(_use_toy_coco, DETECTION_ITERS), mmseg=(_use_toy_ade20k, SEGMENTATION_ITERS))
+    tasks = dict(mmdet=(_use_toy_coco, DETECTION_ITERS, 'DetVisualizationHook'),
+                 mmseg=(_use_toy_ade20k, SEGMENTATION_ITERS, 'SegVisualizationHook'))
     scope = cfg.get('default_scope')
     if scope not in tasks:
         raise UserError(f'--toy knows detectors (default_scope = "mmdet") and segmentors '
                         f'("mmseg"); this config has default_scope = {scope!r}')
-    use_data, max_iters = tasks[scope]
+    use_data, max_iters, visualization = tasks[scope]
     use_data(cfg, make_toy_data())
     drop_pretrained(cfg)
     _use_toy_schedule(cfg, max_iters)
+    cfg.default_hooks = dict(
+        cfg.get('default_hooks') or {},
+        logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
+        checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
+        visualization=dict(type=visualization, draw=True, interval=5))
+    cfg.log_processor = dict(by_epoch=False)
 
 
 def _use_toy_coco(cfg: Config, root: Path) -> None:
@@ -119,8 +126,3 @@ def _use_toy_schedule(cfg: Config, max_iters: int) -> None:
     cfg.auto_scale_lr = dict(enable=False, base_batch_size=BATCH_SIZE)
     cfg.optim_wrapper.update(
         optimizer=dict(type='AdamW', lr=4e-4, weight_decay=1e-4), clip_grad=dict(max_norm=5.))
-    cfg.log_processor = dict(by_epoch=False)
-    cfg.default_hooks.update(
-        logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
-        checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters))
-    cfg.default_hooks.visualization.update(draw=True, interval=5)

@@ -2,7 +2,7 @@ _base_ = 'runtime.py'
 default_scope = 'mmseg'
 default_hooks = dict(
     visualization=dict(type='SegVisualizationHook'),
-    logger=dict(type='LoggerHook', log_metric_by_epoch=False),
+    logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(type='CheckpointHook', by_epoch=False))
 visualizer = dict(type='SegLocalVisualizer', vis_backends=_base_.vis_backends)
 log_processor = dict(by_epoch=False)

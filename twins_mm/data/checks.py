@@ -1,4 +1,5 @@
 """Is the data where the config looks for it?"""
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -6,19 +7,18 @@ from mmengine.config import Config
 from ..config import walk
 from ..errors import UserError
 
-_LAYOUTS = {
-    'mmdet': ('COCO 2017', """\
-data/coco/
-  annotations/instances_train2017.json, instances_val2017.json
-  train2017/*.jpg    118,287 images
-  val2017/*.jpg        5,000 images"""),
-    'mmseg': ('ADE20K (scene parsing challenge 2016)', """\
-data/ade/ADEChallengeData2016/
-  images/training/*.jpg         20,210 images
-  images/validation/*.jpg        2,000 images
-  annotations/training/*.png
-  annotations/validation/*.png"""),
-}
+# Of each data set: its name, its folder, and what the folder holds.
+_LAYOUTS = dict(
+    CocoDataset=('COCO 2017', 'data/coco', """\
+annotations/instances_train2017.json, instances_val2017.json
+train2017/    118,287 JPEG images
+val2017/        5,000 JPEG images"""),
+    ADE20KDataset=('ADE20K (scene parsing 2016)', 'data/ade/ADEChallengeData2016', """\
+images/training/           20,210 JPEG images
+images/validation/          2,000 JPEG images
+annotations/training/      as many label PNGs
+annotations/validation/    as many label PNGs"""),
+)
 
 
 def check_data(cfg: Config, *splits: str) -> None:
@@ -27,21 +27,28 @@ def check_data(cfg: Config, *splits: str) -> None:
     Raises:
         UserError: Something is missing; names it, the layout that is expected, and the ways out.
     """
-    missing = [path for split in splits for node in walk(cfg[f'{split}_dataloader'])
-               if node.get('data_root') for path in _paths(node) if not path.exists()]
-    if missing:
-        name, layout = _LAYOUTS.get(cfg.get('default_scope'), ('the data set', ''))
-        lines = '\n'.join(f'  {path.absolute()}' for path in dict.fromkeys(missing))
-        layout = '\n'.join(f'  {line}' for line in layout.splitlines())
-        raise UserError(
-            f'The data is not where the config looks for it. Missing:\n{lines}\n'
-            f'The layout of {name}, from the folder that you start in:\n{layout}\n'
-            'Ways out:\n'
-            '  - link your copy there, e.g.  ln -s /path/to/coco data/coco\n'
-            '  - try the config on toy data first: add --toy')
+    data_sets = [node for split in splits for node in walk(cfg[f'{split}_dataloader'])
+                 if node.get('data_root')]
+    missing = {path.absolute(): data_set['type'] for data_set in data_sets
+               for path in _paths(data_set) if not path.exists()}
+    if not missing:
+        return
+    lines = ['The data is not where the config looks for it. Missing:', *_indent(missing)]
+    ways_out = ['- try the config on toy data first: add --toy']
+    for name, folder, content in (_LAYOUTS[kind] for kind in _LAYOUTS if kind in missing.values()):
+        parent = Path(folder).parent
+        lines += [f'{name} is expected in {folder}, below the current folder:']
+        lines += _indent(content.splitlines())
+        ways_out.insert(0, f'- link your copy:  mkdir -p {parent} && '
+                           f'ln -s /path/to/{Path(folder).name} {parent}/')
+    raise UserError('\n'.join([*lines, 'Ways out:', *_indent(ways_out)]))
 
 
-def _paths(dataset: dict) -> list[Path]:
+def _paths(data_set: dict) -> list[Path]:
     """The files and folders that a data set's config names."""
-    names = [dataset.get('ann_file'), *(dataset.get('data_prefix') or {}).values()]
-    return [Path(dataset['data_root'], name) for name in names if name]
+    names = [data_set.get('ann_file'), *(data_set.get('data_prefix') or {}).values()]
+    return [Path(data_set['data_root'], name) for name in names if name]
+
+
+def _indent(lines: Iterable) -> list[str]:
+    return [f'  {line}' for line in lines]
