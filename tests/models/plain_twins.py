@@ -17,13 +17,17 @@ SVT_S = (64, 128, 256, 512), (2, 4, 8, 16), (4, 4, 4, 4), (8, 4, 2, 1)
 SVT_B = (96, 192, 384, 768), (3, 6, 12, 24), (4, 4, 4, 4), (8, 4, 2, 1)
 SVT_L = (128, 256, 512, 1024), (4, 8, 16, 32), (4, 4, 4, 4), (8, 4, 2, 1)
 ARCHS = {
-    ('pcpvt', 'small'): (*PCPVT, (3, 4, 6, 3)),
-    ('pcpvt', 'base'): (*PCPVT, (3, 4, 18, 3)),
-    ('pcpvt', 'large'): (*PCPVT, (3, 8, 27, 3)),
-    ('svt', 'small'): (*SVT_S, (2, 2, 10, 4)),
-    ('svt', 'base'): (*SVT_B, (2, 2, 18, 2)),
-    ('svt', 'large'): (*SVT_L, (2, 2, 18, 2)),
+    ('TwinsPCPVT', 'small'): (*PCPVT, (3, 4, 6, 3)),
+    ('TwinsPCPVT', 'base'): (*PCPVT, (3, 4, 18, 3)),
+    ('TwinsPCPVT', 'large'): (*PCPVT, (3, 8, 27, 3)),
+    ('TwinsSVT', 'small'): (*SVT_S, (2, 2, 10, 4)),
+    ('TwinsSVT', 'base'): (*SVT_B, (2, 2, 18, 2)),
+    ('TwinsSVT', 'large'): (*SVT_L, (2, 2, 18, 2)),
 }
+# For tests that any size serves.
+TINY = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
+            mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
+TINY_ARCHS = dict(TwinsPCPVT=TINY, TwinsSVT=dict(TINY, window_sizes=(7, 7, 7, 7)))
 
 
 def plain_twins(
@@ -32,18 +36,18 @@ def plain_twins(
     """Build a backbone: images (B, 3, H, W) -> a tuple of maps (B, C_i, H_i, W_i).
 
     Args:
-        family: 'pcpvt' or 'svt'.
+        family: 'TwinsPCPVT' or 'TwinsSVT'.
         arch: 'small', 'base' or 'large', or a dict of `KEYS` and, for SVT, perhaps `window_sizes`.
         window_padding: 'zero', 'mask' or 'mask_legacy'; see `window_bias`.
         norm_after_stage: Whether stages end with a LayerNorm. None is as released: SVT's do.
         out_indices: The stages to return; after the last of them none is built.
     """
-    if family not in ('pcpvt', 'svt'):
+    if family not in ('TwinsPCPVT', 'TwinsSVT'):
         raise ValueError(f'unknown family: {family!r}')
     if isinstance(arch, str):
         arch = dict(zip(KEYS, ARCHS[family, arch], strict=True))
     if norm_after_stage is None:
-        norm_after_stage = family == 'svt'
+        norm_after_stage = family == 'TwinsSVT'
     return PlainTwins(family, arch, window_padding, norm_after_stage, out_indices)
 
 
@@ -202,7 +206,7 @@ class PlainTwins(nn.Module):
             dim, num_heads = arch['embed_dims'][i], arch['num_heads'][i]
             blocks = nn.ModuleList()
             for j in range(arch['depths'][i]):
-                if family == 'svt' and j % 2 == 0:
+                if family == 'TwinsSVT' and j % 2 == 0:
                     attn = LocalAttention(dim, num_heads, window_sizes[i], window_padding)
                 else:
                     attn = GlobalAttention(dim, num_heads, arch['sr_ratios'][i])

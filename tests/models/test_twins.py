@@ -4,18 +4,15 @@ import sys
 import pytest
 import torch
 from mmengine.registry import MODELS
-from models.plain_twins import plain_twins
+from models.plain_twins import TINY, TINY_ARCHS, plain_twins
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
 from twins_mm.models.layers import DropPath
 from twins_mm.models.twins import PCPVT, SVT
 
-FAMILIES = {'TwinsPCPVT': 'pcpvt', 'TwinsSVT': 'svt'}
+FAMILIES = ('TwinsPCPVT', 'TwinsSVT')
 VARIANTS = [(name, arch) for name in FAMILIES for arch in ('small', 'base', 'large')]
-TINY = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
-            mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
-TINY_ARCHS = {'TwinsPCPVT': TINY, 'TwinsSVT': dict(TINY, window_sizes=(7, 7, 7, 7))}
 both_families = pytest.mark.parametrize('name', FAMILIES)
 
 
@@ -50,7 +47,7 @@ def assert_equals_reference(model, reference, size):
     *((*variant, (131, 250)) for variant in VARIANTS),
     *((name, 'small', size) for name in FAMILIES for size in [(224, 224), (64, 96)])])
 def test_equals_the_released_code(name, arch, size):
-    assert_equals_reference(build(name, arch), plain_twins(FAMILIES[name], arch), size)
+    assert_equals_reference(build(name, arch), plain_twins(name, arch), size)
 
 
 # Stage 1 at these sizes is padded on no side, on both, on the right alone, and below alone.
@@ -59,7 +56,7 @@ def test_equals_the_released_code(name, arch, size):
 def test_window_padding_equals_the_released_code(padding, size):
     arch = TINY_ARCHS['TwinsSVT']
     assert_equals_reference(
-        build('TwinsSVT', window_padding=padding), plain_twins('svt', arch, padding), size)
+        build('TwinsSVT', window_padding=padding), plain_twins('TwinsSVT', arch, padding), size)
 
 
 @pytest.mark.parametrize(('size', 'alike'), [
@@ -105,7 +102,7 @@ def test_parameters_of_the_classifier_in_the_authors_logs(name, arch, count):
 @pytest.mark.parametrize(('name', 'arch'), VARIANTS)
 def test_names_are_the_released_ones(name, arch):
     with torch.device('meta'):
-        ours, reference = build(name, arch), plain_twins(FAMILIES[name], arch)
+        ours, reference = build(name, arch), plain_twins(name, arch)
     assert ({key: value.shape for key, value in ours.state_dict().items()}
             == {key: value.shape for key, value in reference.state_dict().items()})
 

@@ -1,0 +1,54 @@
+import pytest
+from mmengine.config import Config
+
+from twins_mm.data.checks import check_data
+from twins_mm.errors import UserError
+
+COCO = dict(type='CocoDataset', data_root='data/coco', ann_file='annotations/train.json',
+            data_prefix=dict(img='train2017/'))
+ADE = dict(type='ADE20KDataset', data_root='data/ade/ADEChallengeData2016',
+           data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize('dataset', [
+    COCO, dict(type='RepeatDataset', times=2, dataset=COCO),
+    dict(type='ConcatDataset', datasets=[COCO])], ids=lambda dataset: dataset['type'])
+def test_what_is_missing_is_named(dataset, folder):
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    (folder / 'data/coco/train2017').mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        check_data(cfg, 'train')
+    message = str(caught.value)
+    assert str(folder / 'data/coco/annotations/train.json') in message
+    assert str(folder / 'data/coco/train2017') not in message
+    assert 'COCO 2017 is expected in data/coco' in message
+    assert 'ln -s /path/to/coco data/' in message
+    assert 'ADE20K' not in message
+
+
+def test_each_split_counts_once(folder):
+    cfg = Config(dict(train_dataloader=dict(dataset=ADE), val_dataloader=dict(dataset=ADE)))
+    with pytest.raises(UserError) as caught:
+        check_data(cfg, 'train', 'val')
+    assert str(caught.value).count(str(folder)) == 2
+    assert 'ADE20K (scene parsing 2016) is expected' in str(caught.value)
+
+
+def test_data_of_ones_own_is_named_without_a_layout(folder):
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(COCO, type='Balloons'))))
+    with pytest.raises(UserError) as caught:
+        check_data(cfg, 'test')
+    assert 'is expected in' not in str(caught.value)
+    assert '--toy' in str(caught.value)
+
+
+def test_complete_data_passes(folder):
+    for path in ADE['data_prefix'].values():
+        (folder / ADE['data_root'] / path).mkdir(parents=True)
+    check_data(Config(dict(train_dataloader=dict(dataset=ADE))), 'train')
