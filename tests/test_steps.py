@@ -1,0 +1,74 @@
+"""Every config's whole model takes a training step and a test step, on small images."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import InstanceData, PixelData
+
+from twins_mm.config import drop_pretrained, fit_to_cpu
+
+CONFIGS = Path(__file__).parent.parent / 'configs'
+LEAVES = [
+    pytest.param(path, marks=() if '_s_' in path.stem else pytest.mark.large,
+                 id=str(path.relative_to(CONFIGS).with_suffix('')))
+    for path in sorted(CONFIGS.rglob('*.py')) if '_base_' not in path.parts]
+SIDE = 64
+META = dict(img_shape=(SIDE, SIDE), ori_shape=(SIDE, SIDE), scale_factor=(1., 1.), img_id=1,
+            batch_input_shape=(SIDE, SIDE), pad_shape=(SIDE, SIDE), img_path='')
+
+
+def detection_sample():
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    mask = np.zeros((1, SIDE, SIDE), np.uint8)
+    mask[:, 8:40, 10:50] = 1
+    sample = DetDataSample(metainfo=META)
+    sample.gt_instances = InstanceData(
+        bboxes=torch.tensor([[10., 8., 50., 40.]]), labels=torch.tensor([3]),
+        masks=BitmapMasks(mask, SIDE, SIDE))
+    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0))
+    return sample
+
+
+def segmentation_sample():
+    from mmseg.structures import SegDataSample
+    sample = SegDataSample(metainfo=META)
+    sample.gt_sem_seg = PixelData(data=torch.randint(0, 150, (1, SIDE, SIDE)))
+    return sample
+
+
+@pytest.mark.parametrize('path', LEAVES)
+def test_step(path):
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    drop_pretrained(cfg)
+    fit_to_cpu(cfg)
+    torch.manual_seed(0)
+    detects = cfg.default_scope == 'mmdet'
+    if not detects:
+        cfg.model.data_preprocessor.size = (SIDE, SIDE)
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {key: parameter.clone() for key, parameter in model.named_parameters()}
+
+    def batch():
+        sample = detection_sample if detects else segmentation_sample
+        return dict(inputs=[torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8)] * 2,
+                    data_samples=[sample(), sample()])
+
+    losses = model.train().train_step(batch(), optimizer)
+    assert all(torch.isfinite(value).all() for value in losses.values()), losses
+    unchanged = [key for key, parameter in model.named_parameters()
+                 if parameter.equal(before[key]) and 'loss_bbox' not in key]
+    assert unchanged == []
+
+    prediction = model.eval().test_step(batch())[0]
+    if detects:
+        assert hasattr(prediction, 'pred_instances')
+        assert ('masks' in prediction.pred_instances) == hasattr(model, 'roi_head')
+    else:
+        assert prediction.pred_sem_seg.data.shape == (1, SIDE, SIDE)
