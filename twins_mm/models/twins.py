@@ -183,7 +183,9 @@ class Twins(BaseModule):
                     x = self.pos_block[stage](x)
             x = self.norm_list[stage](x)
             if stage in self.out_indices:
-                pyramid.append(x.permute(0, 3, 1, 2))
+                # mmcv's operators, RoIAlign among them, read memory as if it were (B, C, H, W)
+                # whatever a tensor's strides, so this copy is what keeps detectors right.
+                pyramid.append(x.permute(0, 3, 1, 2).contiguous())
         return tuple(pyramid)
 
 
