@@ -9,9 +9,9 @@ from .data.toy import ADE_BACKGROUND, ADE_SHAPES, COCO_SHAPES, make_toy_data
 from .errors import UserError
 
 SIDE = 128
-# Fewer images where the heads take most of the time: Mask R-CNN's work on 512 boxes an image.
-BOX_BATCH_SIZE, MASK_BATCH_SIZE, DETECTION_ITERS = 8, 2, 250
-SEGMENTATION_BATCH_SIZE, SEGMENTATION_ITERS = 4, 300
+# Batch size and iterations by what is learned. Fewer images where the heads take most of the time:
+# Mask R-CNN's work on 512 boxes an image.
+BOXES, MASKS, LABELS = (8, 250), (2, 150), (4, 300)
 WARM_UP_ITERS = 40
 
 _LOAD = dict(type='LoadImageFromFile')
@@ -50,14 +50,15 @@ def _use_toy_coco(cfg: Config, root: Path) -> None:
             ann_file=f'annotations/instances_{split}2017.json',
             data_prefix=dict(img=f'{split}2017'), pipeline=pipeline, **kwargs)
 
+    batch_size, max_iters = MASKS if with_mask else BOXES
     _use_loaders(
-        cfg, MASK_BATCH_SIZE if with_mask else BOX_BATCH_SIZE,
+        cfg, batch_size,
         dataset('train', [_LOAD, load_truth, _RESIZE, dict(type='RandomFlip', prob=0.5), pack],
                 filter_cfg=dict(filter_empty_gt=True)),
         dataset('val', [_LOAD, _RESIZE, load_truth, pack], test_mode=True),
         dict(type='CocoMetric', metric=['bbox', 'segm'] if with_mask else ['bbox'],
              ann_file=str(root / 'coco/annotations/instances_val2017.json')))
-    _use_schedule(cfg, DETECTION_ITERS, 'DetVisualizationHook')
+    _use_schedule(cfg, max_iters, 'DetVisualizationHook')
     cfg.tta_pipeline = [_LOAD, dict(
         type='TestTimeAug', transforms=[[_RESIZE], _FLIPS, [load_truth], [pack]])]
 
@@ -75,13 +76,14 @@ def _use_toy_ade20k(cfg: Config, root: Path) -> None:
             metainfo=dict(classes=classes), pipeline=pipeline,
             data_prefix=dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}'))
 
+    batch_size, max_iters = LABELS
     _use_loaders(
-        cfg, SEGMENTATION_BATCH_SIZE,
+        cfg, batch_size,
         dataset('training',
                 [_LOAD, load_truth, _RESIZE, dict(type='RandomFlip', prob=0.5), pack]),
         dataset('validation', [_LOAD, _RESIZE, load_truth, pack]),
         dict(type='IoUMetric', iou_metrics=['mIoU']))
-    _use_schedule(cfg, SEGMENTATION_ITERS, 'SegVisualizationHook')
+    _use_schedule(cfg, max_iters, 'SegVisualizationHook')
     cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
         [dict(_RESIZE, scale=(SIDE * ratio // 4, SIDE * ratio // 4)) for ratio in range(2, 8)],
         _FLIPS, [load_truth], [pack]])]
