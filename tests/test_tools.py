@@ -91,7 +91,7 @@ def test_auto_scale_lr_scales(tiny_config, run_tool, toy_folder):
     run_tool('train', tiny_config('upernet_twins_pcpvt_s_160k'), '--toy', '--auto-scale-lr',
              '--work-dir', 'run', '--cfg-options', *FEW, 'train_cfg.max_iters=1',
              'optim_wrapper.optimizer.lr=1e-3', 'param_scheduler=[]')
-    assert scalars(toy_folder / 'run', 'lr') == {1: pytest.approx(1e-3 * 2 / 8)}
+    assert scalars(toy_folder / 'run', 'lr') == {1: pytest.approx(1e-3 * 2 / 4)}
 
 
 @pytest.mark.parametrize(('name', 'missing'), [

@@ -178,7 +178,7 @@ def test_channels_last_needs_no_copies_inside():
 
 @both_families
 def test_levels_lie_in_memory_as_mmcvs_operators_read_them(name):
-    """RoIAlign takes strides for granted: on channels-last maps it returns other places' features."""
+    """RoIAlign ignores strides: of channels-last maps it returns other places' features."""
     ops = pytest.importorskip('mmcv.ops')
     align, boxes = ops.RoIAlign(output_size=2), torch.tensor([[0, 0., 0., 2., 2.]])
     for level in build(name)(torch.randn(1, 3, 64, 96)):

@@ -4,6 +4,10 @@ data_root = 'data/ade/ADEChallengeData2016'
 load_image = dict(type='LoadImageFromFile')
 load_labels = dict(type='LoadAnnotations', reduce_zero_label=True)
 pack = dict(type='PackSegInputs')
+# mmseg's inferencers look for this name.
+test_pipeline = [
+    load_image, dict(type='Resize', scale=(2048, 512), keep_ratio=True), load_labels, pack
+]
 
 train_dataloader = dict(
     num_workers=4,
@@ -29,9 +33,7 @@ val_dataloader = dict(
         type='ADE20KDataset',
         data_root=data_root,
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-        pipeline=[
-            load_image, dict(type='Resize', scale=(2048, 512), keep_ratio=True), load_labels, pack,
-        ]))
+        pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
