@@ -126,4 +126,4 @@ def _use_schedule(cfg: Config, max_iters: int, visualization: str) -> None:
         cfg.get('default_hooks') or {},
         logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
         checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
-        visualization=dict(type=visualization, draw=True, interval=5))
+        visualization=dict(type=visualization, draw=True, interval=3))
