@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -38,6 +39,9 @@ def read_config(args: argparse.Namespace) -> Config:
     """
     if not Path(args.config).is_file():
         raise UserError(f'There is no config {args.config}')
+    # For `mmseg::` in `_base_`, the maintained forks ask for upstream's distribution, which they
+    # are not; the module's own name is found under both.
+    MODULE2PACKAGE['mmseg'] = 'mmseg'
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
     options = args.cfg_options or {}
