@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 README = (Path(__file__).parent.parent / 'README.md').read_text()
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
@@ -77,9 +76,7 @@ def test_readmes_config_of_ones_own(base, metric, run_tool, toy_folder):
         'train', path, '--toy', '--cfg-options', 'train_cfg.max_iters=1',
         'train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=2')
     assert metric in output
-    backbone = Config.fromfile(path).model.backbone
-    assert backbone.type in ('TwinsSVT', 'TwinsPCPVT')
-    assert backbone.init_cfg.checkpoint.startswith('hf://timm/')
+    assert re.search(r"backbone=dict\([^)]*type='Twins(SVT|PCPVT)'", output)
 
 
 def test_readmes_python_runs():

@@ -49,8 +49,9 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     assert len(predictions) == 5
 
 
-@pytest.mark.skipif(hasattr(InfiniteSampler, 'skip'), reason='the forks skip, without loading them, '
-                    'the images that were seen: data workers then draw other augmentations')
+@pytest.mark.skipif(
+    hasattr(InfiniteSampler, 'skip'),
+    reason='the forks do not load again what was seen: data workers then draw other augmentations')
 @pytest.mark.parametrize('name', ['mask_rcnn_twins_svt_s_1x', 'upernet_twins_svt_s_160k'])
 def test_resumed_toy_run_has_the_losses_of_one_without_a_break(
         name, tiny_config, run_tool, toy_folder):
