@@ -87,6 +87,7 @@ def test_training_numbers_are_the_papers(name):
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', lr, weight_decay)
     assert cfg.optim_wrapper.get('clip_grad') is None
+    assert 'find_unused_parameters' not in cfg
     assert length in (cfg.train_cfg.get('max_epochs'), cfg.train_cfg.get('max_iters'))
 
 
