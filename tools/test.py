@@ -59,7 +59,6 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
 @tool
 def main() -> None:
     args = parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise UserError(f'There is no checkpoint {args.checkpoint}')

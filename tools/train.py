@@ -1,6 +1,5 @@
 """Trains a detector or a segmentor."""
 import argparse
-import os
 from pathlib import Path
 
 from mmengine.config import Config
@@ -63,7 +62,6 @@ def compare_batch_size(cfg: Config, runner: Runner) -> None:
 @tool
 def main() -> None:
     args = parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     apply_flags(cfg, args)
     check_data(cfg, 'train', 'val')

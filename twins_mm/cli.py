@@ -1,6 +1,7 @@
 """What the command lines share: flags, reading a config, and how an error is told."""
 import argparse
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,7 @@ def read_config(args: argparse.Namespace) -> Config:
     Raises:
         UserError: There is no such file.
     """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if not Path(args.config).is_file():
         raise UserError(f'There is no config {args.config}')
     # For `mmseg::` in `_base_`, the maintained forks ask for upstream's distribution, which they

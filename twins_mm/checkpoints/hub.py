@@ -5,6 +5,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 
 from ..errors import UserError
+from . import files
 
 _ADDRESS = re.compile(r'hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?')
 
@@ -31,7 +32,7 @@ def load_from_hub(address: str, map_location: str | torch.device | None = None) 
     try:
         path = hf_hub_download(match['repo'], file, revision=match['revision'])
         if not file.endswith('.safetensors'):
-            return torch.load(path, map_location=map_location, weights_only=True)
+            return files.load_file(path, map_location)
         return load_file(path, device=str(map_location or 'cpu'))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
