@@ -34,6 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='CheckpointFitHook', heads=True)]
     segments = cfg.get('default_scope') == 'mmseg'
     if args.show_dir:
         show_dir = os.path.abspath(args.show_dir)

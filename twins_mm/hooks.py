@@ -1,8 +1,12 @@
-"""Training hooks."""
+"""Hooks of runs."""
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner, set_random_seed
+
+from .checkpoints.files import weights_of
+from .checkpoints.loading import list_differences
+from .errors import UserError
 
 
 @HOOKS.register_module()
@@ -26,3 +30,31 @@ class StepSeedHook(Hook):
     def _seed(runner: Runner) -> None:
         entropy = (runner.seed, runner.rank, runner.iter)
         set_random_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+
+
+@HOOKS.register_module()
+class CheckpointFitHook(Hook):
+    """Refuses a checkpoint that this config can't resume or evaluate, before it is loaded.
+
+    mmengine would evaluate heads of random weights. A Twins backbone checks itself.
+
+    Args:
+        heads: Everything but the backbone has to be in the checkpoint.
+    """
+
+    def __init__(self, heads: bool = False):
+        self.heads = heads
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
+            raise UserError('There are weights in this checkpoint, but no state of a training run '
+                            'to resume. To start from them: --cfg-options load_from=CHECKPOINT')
+        if self.heads:
+            weights, expected = (
+                {name.removeprefix('module.'): value for name, value in weights.items()
+                 if 'backbone.' not in name and 'num_batches_tracked' not in name}
+                for weights in (weights_of(checkpoint), runner.model.state_dict()))
+            unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
+                                     expected)
+            if unfit:
+                raise UserError('The checkpoint is not one of this config: ' + '; '.join(unfit))

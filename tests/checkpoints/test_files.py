@@ -1,8 +1,12 @@
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import CheckpointLoader
+from safetensors.torch import save_file
 
 from twins_mm.errors import UserError
 
@@ -41,7 +45,7 @@ def test_log_of_mmengine_loads(tmp_path):
     np.float64(1.5), np.float32(1.5), np.int64(3), np.int32(3), np.bool_(True), np.arange(3.),
     np.arange(3)], ids=lambda value: str(value.dtype))
 def test_numpy_values_load(value, tmp_path):
-    assert np.array_equal(load(value, tmp_path), value)
+    assert np.array_equal(load(dict(value=value), tmp_path)['value'], value)
 
 
 def test_names_of_the_other_numpy_load(tmp_path):
@@ -61,16 +65,48 @@ def test_anything_else_is_refused(content, tmp_path):
         load(dict(state_dict=content), tmp_path)
 
 
-@pytest.mark.parametrize('damage', [b'', b'<html>Not found</html>', None],
-                         ids=['empty', 'page', 'truncated'])
-def test_damaged_file_is_refused(damage, tmp_path):
-    path = tmp_path / 'checkpoint.pth'
-    torch.save(dict(x=torch.rand(1000)), path)
+@pytest.mark.parametrize(('damage', 'reason'), [
+    (b'', 'it is damaged'), (None, 'it is damaged'),
+    (b'\n <!DOCTYPE html>', 'it is a web page'),
+    (b'version https://git-lfs.github.com/spec/v1', 'a pointer to a file')],
+    ids=['empty', 'truncated', 'page', 'pointer'])
+@pytest.mark.parametrize('name', ['checkpoint.pth', 'model.safetensors'])
+def test_damaged_file_is_refused(name, damage, reason, tmp_path):
+    path = tmp_path / name
+    (torch.save if name.endswith('.pth') else save_file)(dict(x=torch.rand(1000)), path)
     path.write_bytes(path.read_bytes()[:1000] if damage is None else damage)
-    with pytest.raises(UserError, match='checkpoint.pth was refused'):
+    with pytest.raises(UserError, match=f'{name} was refused.*{reason}'):
         CheckpointLoader.load_checkpoint(str(path))
 
 
+def test_what_is_not_weights_by_name_is_refused(tmp_path):
+    with pytest.raises(UserError, match='it holds a list'):
+        load([torch.rand(1)], tmp_path)
+
+
+def test_weights_that_the_authors_code_saved_load(tmp_path):
+    """Its checkpoints have the weights under 'model', and the Namespace of its command line."""
+    loaded = load(dict(model=dict(x=torch.ones(1)), epoch=3, args=Namespace(lr=1e-3)), tmp_path)
+    assert loaded['state_dict'] == dict(x=torch.ones(1))
+    assert loaded['args'].lr == 1e-3
+
+
+@pytest.mark.parametrize(('config', 'harmless'), [
+    (Config(dict(a=1, b=dict(c=[-1.5, None, 'x'], d={1: (True,)}))).pretty_text, True),
+    ("import os\nos.system('touch RUN')", False), ("a = dict(b=open('RUN', 'w'))", False),
+    ('a = {{ fileDirname }}', False), ("a = '{{$A:x}}'", False), ("_base_ = 'RUN.py'", False),
+    ("a = [open('RUN', 'w') for _ in 'a']", False), ("f'{open(1)}'", False)])
+@pytest.mark.parametrize('key', ['config', 'cfg'])
+def test_config_that_runs_code_is_refused(key, config, harmless, tmp_path):
+    """mmengine executes the one when it resumes, mmdet's inferencer the other."""
+    content = dict(meta={key: config}, state_dict=dict())
+    if harmless:
+        assert load(content, tmp_path)['meta'][key] == config
+    else:
+        with pytest.raises(UserError, match=f'the config in its meta.{key} runs code'):
+            load(content, tmp_path)
+
+
 def test_missing_file_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match='There is no checkpoint'):
+    with pytest.raises(UserError, match='There is no checkpoint'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))

@@ -197,12 +197,20 @@ def test_norms_have_the_released_eps(name):
 
 
 @both_families
-def test_norm_eps_reaches_block_and_stage_norms(name):
-    model = build(name, norm_after_stage=True, norm_eps=1e-3)
-    norms = {key: module.eps for key, module in model.named_modules()
-             if isinstance(module, torch.nn.LayerNorm)}
-    assert {key for key, eps in norms.items() if eps == 1e-3} == {
-        key for key in norms if 'norm_list' in key or key.endswith(('.norm1', '.norm2'))}
+def test_openmmlab_numerics(name):
+    """What these compute is compared with mmseg in tests/checkpoints/test_mmseg.py."""
+    model = build(name, norm_after_stage=True, numerics='openmmlab')
+    assert {module.eps for module in model.modules()
+            if isinstance(module, torch.nn.LayerNorm)} == {1e-5}
+    assert [level.shape[2:] for level in model(torch.rand(1, 3, 65, 97))] == [
+        (17, 25), (9, 13), (5, 7), (3, 4)]
+
+
+@pytest.mark.parametrize(('kwargs', 'padding'), [
+    (dict(), 'mask'), (dict(numerics='openmmlab'), 'mask_legacy'),
+    (dict(numerics='openmmlab', window_padding='zero'), 'zero')])
+def test_default_of_window_padding(kwargs, padding):
+    assert build('TwinsSVT', **kwargs).blocks[0][0].attn.padding == padding
 
 
 @both_families
@@ -257,6 +265,7 @@ def test_initialisation_is_the_released_one():
 
 @pytest.mark.parametrize(('kwargs', 'error', 'message'), [
     (dict(arch='tiny'), ValueError, "arch='tiny' is unknown; pass one of small, base, large"),
+    (dict(numerics='timm'), ValueError, "numerics='timm' is unknown; pass one of released, openmmlab"),
     (dict(arch=dict(TINY)), ValueError, r"missing: \['window_sizes'\]"),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], width=1)), ValueError, r"unknown: \['width'\]"),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 2))), ValueError, 'one value'),

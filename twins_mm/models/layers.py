@@ -12,15 +12,19 @@ class PatchEmbed(nn.Module):
     """Turns square patches into tokens: a convolution with kernel = stride, then LayerNorm.
 
     `(B, H, W, C)` becomes `(B, H // patch_size, W // patch_size, dim)`: the right and bottom
-    remainder is dropped, as in the released code.
+    remainder is dropped, as in the released code. With `pad`, zeros complete its patches instead.
     """
 
-    def __init__(self, in_channels: int, dim: int, patch_size: int):
+    def __init__(self, in_channels: int, dim: int, patch_size: int, pad: bool):
         super().__init__()
         self.proj = nn.Conv2d(in_channels, dim, patch_size, patch_size)
         self.norm = nn.LayerNorm(dim)
+        self.pad = pad
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.pad:
+            patch_height, patch_width = self.proj.stride
+            x = F.pad(x, (0, 0, 0, -x.shape[2] % patch_width, 0, -x.shape[1] % patch_height))
         return self.norm(self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
 

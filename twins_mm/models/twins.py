@@ -6,6 +6,7 @@ NeurIPS 2021, arXiv 2104.13840; where the paper is silent, the code its authors 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -30,6 +31,9 @@ SVT = {
     for name, (width, depths) in dict(
         small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()
 }
+
+# Whose numbers: epsilon of block and stage norms; are images and maps padded to whole patches?
+NUMERICS = dict(released=(1e-6, False), openmmlab=(1e-5, True))
 
 
 def _check_arch(arch: str | Mapping, variants: Mapping) -> Mapping:
@@ -78,7 +82,8 @@ class Twins(BaseModule):
     """The body that both families share; build `TwinsPCPVT` or `TwinsSVT` instead.
 
     Maps images `(B, in_channels, H, W)` to one map `(B, C_i, H_i, W_i)` for each of
-    `out_indices`, with strides 4, 8, 16 and 32; sizes that a stride doesn't divide are floored.
+    `out_indices`, with strides 4, 8, 16 and 32; sizes that a stride doesn't divide are floored,
+    or ceiled if `numerics` is 'openmmlab'.
 
     Args:
         variants: The family's named architectures.
@@ -92,8 +97,10 @@ class Twins(BaseModule):
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
         drop_rate: Dropout on tokens, in the MLPs and after attention.
         attn_drop_rate: Dropout on attention weights.
-        norm_eps: Epsilon of the block and stage norms. The norms of patch embedding and
-            sub-sampling keep torch's 1e-5, as released.
+        numerics: 'released', the original code's; or 'openmmlab', for weights that mmseg or
+            mmpretrain trained: there every norm has epsilon 1e-5 and zeros complete the patches
+            of sizes that a stride doesn't divide. Released, block and stage norms have 1e-6,
+            those of patch embedding and sub-sampling 1e-5.
         frozen_stages: Index of the last stage that is kept from training; -1 trains all.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
         init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
@@ -106,11 +113,15 @@ class Twins(BaseModule):
         ValueError: An argument can't be; or, in `forward`, an image is too small.
     """
 
+    # Brings a state dict's names to ours before it is loaded. `twins_mm.checkpoints`, of which
+    # the networks know nothing, sets it.
+    read_state_dict: ClassVar[Callable[['Twins', dict, str], None] | None] = None
+
     def __init__(self, variants: Mapping, arch: str | Mapping,
                  local_attention: Callable[..., nn.Module] | None, norm_after_stage: bool,
                  in_channels: int = 3, out_indices: Sequence[int] = (0, 1, 2, 3),
                  drop_path_rate: float = 0.2, drop_rate: float = 0., attn_drop_rate: float = 0.,
-                 norm_eps: float = 1e-6, frozen_stages: int = -1, with_cp: bool = False,
+                 numerics: str = 'released', frozen_stages: int = -1, with_cp: bool = False,
                  init_cfg: dict | None = None):
         super().__init__(init_cfg)
         arch = _check_arch(arch, variants)
@@ -121,6 +132,11 @@ class Twins(BaseModule):
         if frozen_stages not in range(-1, self.out_indices[-1] + 1):
             raise ValueError(f'frozen_stages={frozen_stages}: pass -1 to train all, or the index '
                              f'of the last stage to freeze, up to {self.out_indices[-1]}')
+        if numerics not in NUMERICS:
+            raise ValueError(f'numerics={numerics!r} is unknown; pass one of '
+                             f'{", ".join(NUMERICS)}')
+        self.numerics = numerics
+        norm_eps, pad_patches = NUMERICS[numerics]
         self.with_cp = with_cp
 
         drops = dict(attn_drop=attn_drop_rate, proj_drop=drop_rate)
@@ -133,7 +149,7 @@ class Twins(BaseModule):
         self.norm_list = nn.ModuleList()
         for stage in range(self.out_indices[-1] + 1):
             dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
-            self.patch_embeds.append(PatchEmbed(in_channels, dim, 2 if stage else 4))
+            self.patch_embeds.append(PatchEmbed(in_channels, dim, 2 if stage else 4, pad_patches))
             self.blocks.append(nn.ModuleList())
             for block in range(arch['depths'][stage]):
                 if local_attention and block % 2 == 0:
@@ -158,6 +174,11 @@ class Twins(BaseModule):
             for module in modules[:frozen_stages + 1]]
         for module in self._frozen:
             module.requires_grad_(False)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        if self.read_state_dict:
+            self.read_state_dict(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> 'Twins':
         """Sets the mode, except of the frozen stages, which stay in evaluation."""
@@ -218,7 +239,8 @@ class TwinsSVT(Twins):
     Args:
         arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
             `mlp_ratios`, `sr_ratios` and `window_sizes`.
-        window_padding: 'mask', 'zero' or 'mask_legacy', see `LocallyGroupedAttention`.
+        window_padding: 'mask', 'zero' or 'mask_legacy', see `LocallyGroupedAttention`. None is
+            'mask', or with OpenMMLab's numerics 'mask_legacy', which mmseg and mmpretrain do.
         norm_after_stage: True by default, as released.
         **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
 
@@ -229,7 +251,9 @@ class TwinsSVT(Twins):
     [(1, 256, 4, 6), (1, 512, 2, 3)]
     """
 
-    def __init__(self, arch: str | Mapping = 'small', *, window_padding: str = 'mask',
-                 norm_after_stage: bool = True, **kwargs):
+    def __init__(self, arch: str | Mapping = 'small', *, window_padding: str | None = None,
+                 norm_after_stage: bool = True, numerics: str = 'released', **kwargs):
+        if window_padding is None:
+            window_padding = 'mask_legacy' if numerics == 'openmmlab' else 'mask'
         super().__init__(SVT, arch, partial(LocallyGroupedAttention, padding=window_padding),
-                         norm_after_stage, **kwargs)
+                         norm_after_stage, numerics=numerics, **kwargs)

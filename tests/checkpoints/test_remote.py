@@ -1,3 +1,8 @@
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader
@@ -54,7 +59,34 @@ def test_what_is_not_to_be_had_is_told(address, message, hub):
         CheckpointLoader.load_checkpoint(address)
 
 
-def test_damaged_file_is_told(hub):
-    (hub / 'model.safetensors').write_bytes(b'<html>')
-    with pytest.raises(UserError, match='model.safetensors is damaged'):
-        CheckpointLoader.load_checkpoint('hf://timm/twins_tiny.in1k@v2')
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """A web server of the folder that is returned, and an empty cache."""
+    monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path / 'cache'))
+    (tmp_path / 'site').mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'site'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield tmp_path / 'site', f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def test_loads_from_the_web_once(web):
+    site, address = web
+    torch.save(dict(x=torch.ones(1)), site / 'weights.pth')
+    for _ in range(2):
+        loaded = CheckpointLoader.load_checkpoint(f'{address}/weights.pth?download=1', 'cpu')
+        assert loaded == dict(x=torch.ones(1))
+        (site / 'weights.pth').unlink(missing_ok=True)
+
+
+def test_nothing_unsafe_comes_from_the_web(web):
+    site, address = web
+    torch.save(dict(x=Path()), site / 'weights.pth')
+    with pytest.raises(UserError, match='was refused, and nothing of it was run'):
+        CheckpointLoader.load_checkpoint(f'{address}/weights.pth')
+
+
+def test_missing_page_is_told(web):
+    with pytest.raises(UserError, match=r'weights.pth could not be fetched: HTTP Error 404'):
+        CheckpointLoader.load_checkpoint(f'{web[1]}/weights.pth')

@@ -1,0 +1,63 @@
+"""Gives a checkpoint of Twins weights the names of another library."""
+import argparse
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from mmengine.runner import CheckpointLoader
+
+from twins_mm.checkpoints.files import weights_of
+from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
+from twins_mm.cli import tool
+from twins_mm.errors import UserError
+
+EXAMPLES = """examples:
+  python tools/convert_checkpoint.py work_dirs/x/iter_160000.pth segmentor.pth --to mmseg
+  python tools/convert_checkpoint.py hf://timm/twins_svt_small.in1k svt.safetensors --to mmpretrain
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', metavar='SRC', help='a file, a URL, or hf://ORG/NAME')
+    parser.add_argument('target', metavar='DST', type=Path,
+                        help='a new file: .safetensors for weights alone, or .pth')
+    parser.add_argument('--to', choices=TARGETS, required=True, help='whose names')
+    return parser.parse_args()
+
+
+def save(weights: dict, meta: dict | None, path: Path) -> None:
+    """Writes all of the file or none of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.partial')
+    try:
+        if path.suffix == '.safetensors':
+            safetensors.torch.save_file(weights, partial, dict(format='pt'))
+        else:
+            torch.save(dict(meta=meta, state_dict=weights) if meta else weights, partial)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    if args.target.exists():
+        raise UserError(f'{args.target} is there already; name a new file')
+    if args.target.suffix not in ('.safetensors', '.pth'):
+        raise UserError(f'{args.target} has to end in .safetensors or .pth')
+    checkpoint = CheckpointLoader.load_checkpoint(args.source, 'cpu', 'silent')
+    weights = weights_of(checkpoint)
+    converted = convert(weights, args.to)
+    save(converted, checkpoint.get('meta'), args.target)
+    print(f'{args.target}: {len(converted)} tensors, {args.to} layout')
+    if args.to == 'timm' and (others := unpack(weights).others):
+        print(f'left out, because timm has no place for them: '
+              f'{", ".join(sorted({name.partition(".")[0] for name in others}))}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,34 @@
+"""Says what a checkpoint of Twins weights is: layout, variant, head, classes, config."""
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.runner import CheckpointLoader
+
+from twins_mm.checkpoints.inspection import describe
+from twins_mm.cli import tool
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+EXAMPLES = """examples:
+  python tools/inspect_checkpoint.py alt_gvt_small.pth
+  python tools/inspect_checkpoint.py hf://timm/twins_svt_small.in1k
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', metavar='FILE', help='a file, a URL, or hf://ORG/NAME')
+    return parser.parse_args()
+
+
+@tool
+def main() -> None:
+    checkpoint = CheckpointLoader.load_checkpoint(parse_args().checkpoint, 'cpu', 'silent')
+    for topic, text in describe(checkpoint, Path(os.path.relpath(CONFIGS))).items():
+        print(f'{topic:9} {text}')
+
+
+if __name__ == '__main__':
+    main()

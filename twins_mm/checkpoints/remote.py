@@ -1,0 +1,68 @@
+"""Weights from the Hugging Face hub and from the web, wherever mmengine takes a checkpoint."""
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from mmengine.dist import barrier
+
+from ..errors import UserError
+from .files import load_from_file
+
+_ADDRESS = re.compile(r'hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?')
+_Device = str | torch.device | None
+
+
+def load_from_hub(address: str, map_location: _Device = None) -> dict:
+    """Loads `hf://ORG/NAME[@REVISION][/FILE]`, by default the file `model.safetensors`.
+
+    `huggingface_hub` downloads it into its cache, once, and heeds `HF_ENDPOINT`, `HF_HOME` and
+    `HF_HUB_OFFLINE`.
+
+    Raises:
+        UserError: The address is malformed, the file is neither cached nor to be had, or it is
+            damaged.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    match = _ADDRESS.fullmatch(address)
+    if not match:
+        raise UserError(f'{address} is not of the form hf://ORG/NAME[@REVISION][/FILE]')
+    file = match['file'] or 'model.safetensors'
+    try:
+        path = hf_hub_download(match['repo'], file, revision=match['revision'])
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        source = f'{file} of https://huggingface.co/{match["repo"]}'
+        raise _could_not_fetch(address, source, error) from error
+    return load_from_file(path, map_location)
+
+
+def load_from_url(url: str, map_location: _Device = None) -> dict:
+    """Loads a checkpoint from the web, through torch's cache of them.
+
+    In a distributed run one process of each machine downloads it.
+
+    Raises:
+        UserError: It is not to be had, or it is damaged.
+    """
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlsplit(url).path).name)
+    if not path.exists() and int(os.environ.get('LOCAL_RANK', 0)) == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path))
+        except OSError as error:
+            raise _could_not_fetch(url, url, error) from error
+    barrier()
+    return load_from_file(path, map_location)
+
+
+def _could_not_fetch(address: str, source: str, error: Exception) -> UserError:
+    return UserError(
+        f'The weights {address} could not be fetched: {str(error).splitlines()[0]}\n'
+        'Ways out:\n'
+        '  - where this machine has internet access, check the address and try again;\n'
+        f'  - fetch {source} elsewhere and name the file:\n'
+        '      --cfg-options model.backbone.init_cfg.checkpoint=PATH\n'
+        '  - train from random weights:  --cfg-options model.backbone.init_cfg=None')
