@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
+from mmengine.registry import MODELS, init_default_scope
 
 TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
 NAMES = ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x',
@@ -119,6 +121,51 @@ model = dict(backbone=dict(init_cfg=dict(
     message = output[output.rindex('error: '):]
     assert 'hf://timm/twins_svt_small.in1k could not be fetched' in message
     assert 'init_cfg=None' in message
+    assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize('layout', ['mmseg', 'mmpretrain'])
+def test_checkpoint_of_a_neighbour_is_evaluated(layout, tiny_config, run_tool, toy_folder):
+    config = tiny_config('semantic_fpn_twins_svt_s_80k')
+    run_tool('train', config, '--toy', '--work-dir', 'run', '--cfg-options', *FEW,
+             'train_cfg.max_iters=1')
+    run_tool('convert_checkpoint', 'run/iter_1.pth', 'theirs.pth', '--to', layout)
+
+    def evaluate(checkpoint):
+        output = run_tool('test', config, checkpoint, '--toy', '--out', f'{checkpoint}.d',
+                          '--cfg-options', *FEW)
+        labels = sorted((toy_folder / f'{checkpoint}.d').glob('*.png'))
+        return output, [path.read_bytes() for path in labels]
+
+    (_, expected), (output, labels) = evaluate('run/iter_1.pth'), evaluate('theirs.pth')
+    assert labels == expected != []
+    assert f"{layout}'s layout" in output
+    assert "its numbers need numerics='openmmlab'" in output
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    ('backbone', 'The checkpoint is not one of this config: .* missing, such as bbox_head'),
+    ('other classes', r'of another shape, such as bbox_head.retina_cls.bias, \(720,\) for')])
+def test_heads_that_do_not_fit_are_not_evaluated(
+        content, message, tiny_config, run_tool, toy_folder):
+    path = tiny_config('retinanet_twins_svt_s_1x')
+    init_default_scope('mmdet')
+    weights = MODELS.build(Config.fromfile(path).model).state_dict()
+    if content == 'backbone':
+        weights = {name: value for name, value in weights.items() if 'bbox_head' not in name}
+    torch.save(dict(state_dict=weights), toy_folder / 'model.pth')
+    classes = ['model.bbox_head.num_classes=3'] if content == 'other classes' else []
+    output = run_tool('test', path, 'model.pth', '--toy', '--cfg-options', *FEW, *classes, status=1)
+    assert re.search(message, output), output
+    assert 'Traceback' not in output
+
+
+def test_weights_alone_are_not_resumed(tiny_config, run_tool, toy_folder):
+    torch.save(dict(state_dict={}), toy_folder / 'weights.pth')
+    output = run_tool('train', tiny_config('retinanet_twins_svt_s_1x'), '--toy', '--resume',
+                      'weights.pth', status=1)
+    assert 'no state of a training run to resume' in output
+    assert '--cfg-options load_from=CHECKPOINT' in output
     assert 'Traceback' not in output
 
 

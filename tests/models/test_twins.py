@@ -265,7 +265,7 @@ def test_initialisation_is_the_released_one():
 
 @pytest.mark.parametrize(('kwargs', 'error', 'message'), [
     (dict(arch='tiny'), ValueError, "arch='tiny' is unknown; pass one of small, base, large"),
-    (dict(numerics='timm'), ValueError, "numerics='timm' is unknown; pass one of released, openmmlab"),
+    (dict(numerics='timm'), ValueError, "numerics='timm' is unknown; pass one of released"),
     (dict(arch=dict(TINY)), ValueError, r"missing: \['window_sizes'\]"),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], width=1)), ValueError, r"unknown: \['width'\]"),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 2))), ValueError, 'one value'),

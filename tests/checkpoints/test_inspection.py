@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from models.plain_twins import TINY_ARCHS
+
+from twins_mm import TwinsPCPVT, TwinsSVT
+from twins_mm.checkpoints import convert
+from twins_mm.checkpoints.inspection import describe
+from twins_mm.config import drop_pretrained
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+def build(name, **options):
+    """The state dict of a config's model, without memory."""
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    drop_pretrained(cfg)
+    cfg.merge_from_dict(options)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        return MODELS.build(cfg.model).state_dict()
+
+
+def classifier(backbone):
+    width = backbone.out_channels[-1]
+    return dict(backbone.state_dict(), **{
+        'norm.weight': torch.empty(width), 'norm.bias': torch.empty(width),
+        'head.weight': torch.empty(1000, width), 'head.bias': torch.empty(1000)})
+
+
+@pytest.mark.parametrize(('name', 'variant', 'head'), [
+    ('retinanet_twins_svt_b_1x', 'Twins-SVT-B', 'RetinaNet, 80 classes'),
+    ('mask_rcnn_twins_pcpvt_s_3x', 'Twins-PCPVT-S', 'Mask R-CNN, 80 classes'),
+    ('semantic_fpn_twins_pcpvt_l_80k', 'Twins-PCPVT-L', 'Semantic FPN, 150 classes'),
+    ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes')])
+@pytest.mark.parametrize('layout', ['twins_mm', 'mmseg'])
+def test_model_of_a_config(name, variant, head, layout):
+    weights = convert(build(name), layout)
+    topics = describe(dict(state_dict=weights), CONFIGS)
+    assert topics['backbone'] == variant
+    assert topics['head'] == head
+    assert str(CONFIGS / f'{name}.py') in topics['config']
+    assert ('numerics=openmmlab' in topics['config']) == (layout == 'mmseg')
+    assert topics['layout'].startswith('released' if layout == 'twins_mm' else 'mmseg')
+    values = sum(value.numel() for value in weights.values())
+    assert topics['size'].startswith(f'{values / 1e6:.2f} M values, ')
+
+
+@pytest.mark.parametrize(('name', 'options', 'count'), [
+    ('retinanet_twins_svt_s_1x', {'model.bbox_head.num_classes': 3}, 3),
+    ('mask_rcnn_twins_svt_s_1x', {'model.roi_head.bbox_head.num_classes': 3,
+                                  'model.roi_head.mask_head.num_classes': 3}, 3),
+    ('upernet_twins_svt_s_160k', {'model.decode_head.num_classes': 19}, 19)])
+def test_number_of_classes(name, options, count):
+    topics = describe(build(name, **options), CONFIGS)
+    assert topics['head'].endswith(f', {count} classes')
+    assert topics['config'].endswith(f', with num_classes={count}')
+
+
+def test_model_of_the_authors():
+    with torch.device('meta'):
+        unused = {f'backbone.{name}': value for name, value in classifier(
+            TwinsSVT('small')).items() if name.startswith(('norm.', 'head.'))}
+    for name in ('upernet_twins_svt_s_160k', 'retinanet_twins_svt_s_3x'):
+        topics = describe(build(name) | unused, CONFIGS)
+        assert topics['config'] == str(CONFIGS / f'released/{name}.py')
+
+
+@pytest.mark.parametrize('layout', ['timm', 'mmseg', 'mmpretrain'])
+def test_classifier(layout):
+    weights = convert(classifier(TwinsPCPVT('small')), layout)
+    topics = describe(dict(weights), CONFIGS)
+    assert topics['head'] == 'ImageNet classifier, 1000 classes'
+    assert topics['size'] == '24.11 M values, 92.0 MiB'
+    assert f'{CONFIGS}/_base_/backbones/pcpvt_s.py' in topics['config']
+
+
+@pytest.mark.parametrize(('meta', 'classes', 'trained'), [
+    (dict(epoch=12, iter=87960, mmdet_version='2.8.0', CLASSES=('cat', 'dog')),
+     'cat, dog', 'epoch 12, iter 87960, mmdet 2.8.0'),
+    (dict(epoch=0, iter=160000, dataset_meta=dict(classes=list('abcdefghij'))),
+     'a, b, c, d, e, f, g, h, ...', 'epoch 0, iter 160000')])
+def test_what_the_run_wrote(meta, classes, trained):
+    topics = describe(
+        dict(meta=meta, state_dict=TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict()), CONFIGS)
+    assert (topics['classes'], topics['trained']) == (classes, trained)
+    assert topics['head'] == topics['config'] == 'none'
+    assert topics['backbone'] == (
+        'Twins-SVT of 2, 2, 3, 2 blocks with 8, 16, 24, 32 channels')
+
+
+def test_head_of_another_model():
+    weights = {f'backbone.{name}': value for name, value in TwinsSVT(
+        TINY_ARCHS['TwinsSVT']).state_dict().items()} | {'mask_head.x': torch.rand(1)}
+    topics = describe(weights, CONFIGS)
+    assert topics['head'] == 'none of our configs: mask_head'
+    assert topics['config'] == 'none'

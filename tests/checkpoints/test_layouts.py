@@ -1,0 +1,110 @@
+"""The names themselves are compared with the peers' in test_peers.py and test_mmseg.py."""
+import pytest
+import torch
+from models.plain_twins import TINY_ARCHS
+
+from twins_mm import TwinsPCPVT, TwinsSVT
+from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
+from twins_mm.errors import UserError
+
+
+def weights_of(family, norm_after_stage=False, classifier=False, prefix='', heads=False):
+    """A state dict under the released names, of tensors that can be told from each other."""
+    model = dict(PCPVT=TwinsPCPVT, SVT=TwinsSVT)[family](
+        TINY_ARCHS[f'Twins{family}'], norm_after_stage=norm_after_stage)
+    weights = dict(model.state_dict())
+    if classifier:
+        weights |= {'norm.weight': torch.empty(32), 'norm.bias': torch.empty(32),
+                    'head.weight': torch.empty(10, 32), 'head.bias': torch.empty(10)}
+    weights = {prefix + name: torch.rand_like(value) for name, value in weights.items()}
+    if heads:
+        weights |= {'decode_head.conv_seg.weight': torch.rand(3, 8, 1, 1),
+                    'decode_head.blocks.0.norm.weight': torch.rand(8)}
+    return weights
+
+
+KINDS = dict(
+    backbone=dict(), pyramid=dict(norm_after_stage=True), classifier=dict(classifier=True),
+    segmentor=dict(prefix='backbone.', heads=True),
+    segmentor_with_norms=dict(prefix='backbone.', heads=True, norm_after_stage=True),
+    authors_segmentor=dict(
+        prefix='backbone.', heads=True, norm_after_stage=True, classifier=True))
+
+
+def assert_same(weights, expected):
+    assert weights.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(weights[name], value), name
+
+
+@pytest.mark.parametrize(('kind', 'target'), [
+    (kind, target) for kind in KINDS for target in TARGETS
+    if target != 'timm' or kind in ('backbone', 'classifier')])
+@pytest.mark.parametrize('family', ['PCPVT', 'SVT'])
+def test_there_and_back_is_the_same(family, kind, target):
+    weights = weights_of(family, **KINDS[kind])
+    converted = convert(weights, target)
+    assert_same(convert(converted, 'twins_mm'), weights)
+    assert_same(convert(converted, target), converted)
+    if target in ('mmseg', 'mmpretrain'):
+        assert not any('blocks.' in name for name in converted if 'decode_head' not in name)
+
+
+@pytest.mark.parametrize('source', ['mmseg', 'mmpretrain'])
+@pytest.mark.parametrize('target', ['mmseg', 'mmpretrain'])
+def test_from_neighbour_to_neighbour_and_back(source, target):
+    weights = convert(weights_of('SVT', classifier=True), source)
+    assert_same(convert(convert(weights, target), source), weights)
+
+
+def test_queries_keys_and_values_of_gsa_are_one_tensor_in_mmseg():
+    weights = weights_of('SVT')
+    fused = convert(weights, 'mmseg')['layers.0.1.attn.attn.in_proj_weight']
+    torch.testing.assert_close(fused, torch.cat([
+        weights['blocks.0.1.attn.q.weight'], weights['blocks.0.1.attn.kv.weight']]))
+
+
+def test_a_part_does_not_hold_on_to_the_memory_of_the_whole():
+    weights = convert(convert(weights_of('PCPVT'), 'mmseg'), 'twins_mm')
+    part = weights['blocks.0.0.attn.q.weight']
+    assert part.untyped_storage().nbytes() == part.nbytes
+
+
+@pytest.mark.parametrize('target', ['mmseg', 'mmpretrain'])
+def test_order_of_names_does_not_matter(target):
+    weights = weights_of('SVT', classifier=True)
+    backwards = dict(reversed(weights.items()))
+    assert_same(convert(backwards, target), convert(weights, target))
+
+
+def test_prefix_of_a_wrapped_model_is_ignored():
+    weights = weights_of('SVT', prefix='backbone.', heads=True)
+    wrapped = {f'module.{name}': value for name, value in weights.items()}
+    assert_same(convert(wrapped, 'twins_mm'), weights)
+
+
+@pytest.mark.parametrize(('target', 'prefix'), [
+    ('twins_mm', ''), ('timm', ''), ('mmseg', ''), ('mmpretrain', 'backbone.')])
+def test_prefix_of_a_classifier(target, prefix):
+    converted = convert(weights_of('SVT', classifier=True), target)
+    assert unpack(converted).prefix == prefix
+
+
+def test_timm_gets_a_backbone_without_the_heads():
+    weights = weights_of('PCPVT', prefix='backbone.', heads=True)
+    assert_same(convert(weights, 'timm'),
+                {name.removeprefix('backbone.'): value for name, value in weights.items()
+                 if name.startswith('backbone.')})
+
+
+def test_timm_does_not_get_norms_that_it_would_ignore():
+    with pytest.raises(UserError, match='a norm after each stage'):
+        convert(weights_of('SVT', norm_after_stage=True), 'timm')
+
+
+@pytest.mark.parametrize(('weights', 'found'), [
+    (dict(), 'nothing'), (dict.fromkeys(['conv1.weight', 'fc.bias', 'fc.weight']), 'conv1, fc'),
+    ({'patch_embeds.0.norm.weight': None}, 'patch_embeds')])
+def test_other_weights_are_refused(weights, found):
+    with pytest.raises(UserError, match=f'no Twins backbone in it, but {found}'):
+        convert(weights, 'twins_mm')
