@@ -8,7 +8,7 @@ from mmengine.runner import CheckpointLoader
 
 from twins_mm.checkpoints.files import weights_of
 from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
-from twins_mm.cli import tool
+from twins_mm.cli import make_parser, tool
 from twins_mm.errors import UserError
 
 EXAMPLES = """examples:
@@ -18,9 +18,7 @@ EXAMPLES = """examples:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('source', metavar='SRC', help='a file, a URL, or hf://ORG/NAME')
     parser.add_argument('target', metavar='DST', type=Path,
                         help='a new file: .safetensors for weights alone, or .pth')

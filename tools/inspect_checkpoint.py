@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.runner import CheckpointLoader
 
 from twins_mm.checkpoints.inspection import describe
-from twins_mm.cli import tool
+from twins_mm.cli import make_parser, tool
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXAMPLES = """examples:
@@ -16,9 +16,7 @@ EXAMPLES = """examples:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('checkpoint', metavar='FILE', help='a file, a URL, or hf://ORG/NAME')
     return parser.parse_args()
 

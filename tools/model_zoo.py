@@ -8,6 +8,7 @@ from prettytable import PrettyTable, TableStyle, VRuleStyle
 from rich.console import Console
 from rich.progress import track
 
+from twins_mm.cli import make_parser
 from twins_mm.model_zoo import TABLES, Row, Table, make_rows
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -32,9 +33,7 @@ COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G 
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('--markdown', action='store_true', help='print what the README shows')
     return parser.parse_args()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from twins_mm.cli import add_config_arguments, build_runner, read_config, tool
+from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 
@@ -16,9 +16,7 @@ EXAMPLES = """examples:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
     parser.add_argument('--out', metavar='PATH',

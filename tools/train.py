@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from twins_mm.cli import add_config_arguments, build_runner, read_config, tool
+from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 
@@ -19,9 +19,7 @@ EXAMPLES = """examples:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help='an mmdet or mmseg config, ours or your own')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true',

@@ -17,6 +17,13 @@ from .errors import UserError
 from .toy import use_toy_data
 
 
+def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser whose `--help` shows both as they were written."""
+    return argparse.ArgumentParser(
+        description=description, epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that OpenMMLab's tools share, and `--toy`."""
     parser.add_argument('--work-dir', metavar='DIR',

@@ -43,7 +43,7 @@ def test_model_of_a_config(name, variant, head, layout):
     assert topics['backbone'] == variant
     assert topics['head'] == head
     assert str(CONFIGS / f'{name}.py') in topics['config']
-    assert ('numerics=openmmlab' in topics['config']) == (layout == 'mmseg')
+    assert ('numerics=mmseg' in topics['config']) == (layout == 'mmseg')
     assert topics['layout'].startswith('released' if layout == 'twins_mm' else 'mmseg')
     values = sum(value.numel() for value in weights.values())
     assert topics['size'].startswith(f'{values / 1e6:.2f} M values, ')

@@ -82,7 +82,7 @@ def test_backbone_starts_from_a_classifier(family, layout, wrap, tmp_path, log):
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('family', FAMILIES)
 def test_whole_model_takes_every_layout(family, layout, tmp_path, log):
-    source, target = Segmentor(family=family), Segmentor(family=family, numerics='openmmlab')
+    source, target = Segmentor(family=family), Segmentor(family=family, numerics='mmseg')
     torch.save(dict(state_dict=convert(source.state_dict(), layout)), tmp_path / 'model.pth')
     load_checkpoint(target, str(tmp_path / 'model.pth'), strict=True)
     for name, value in source.state_dict().items():
@@ -91,12 +91,12 @@ def test_whole_model_takes_every_layout(family, layout, tmp_path, log):
 
 
 @pytest.mark.parametrize(('layout', 'numerics', 'hint'), [
-    ('mmseg', 'released', True), ('mmseg', 'openmmlab', False), ('twins_mm', 'released', False)])
+    ('mmseg', 'released', True), ('mmseg', 'mmseg', False), ('twins_mm', 'released', False)])
 def test_numerics_of_the_weights_are_told(layout, numerics, hint, log):
     weights = convert(Segmentor().state_dict(), layout)
     model = Segmentor(numerics=numerics)
     model.load_state_dict(weights)
-    assert any("numerics='openmmlab'" in line for line in log) == hint
+    assert any("numerics='mmseg'" in line for line in log) == hint
 
 
 def test_classifier_of_the_authors_detectors_is_left_out():

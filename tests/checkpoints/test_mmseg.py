@@ -27,7 +27,7 @@ def build_theirs(family, arch, head='fpn'):
     return model
 
 
-def build_ours(family, arch, weights, numerics='openmmlab', **kwargs):
+def build_ours(family, arch, weights, numerics='mmseg', **kwargs):
     model = getattr(twins_mm, f'Twins{family.upper()}')(arch, numerics=numerics, **kwargs)
     model.load_state_dict(weights)
     return model.eval()
@@ -63,7 +63,7 @@ def test_logits_are_the_same(family, recipe, head, tmp_path):
     torch.save(dict(meta={}, state_dict=theirs.state_dict()), checkpoint)
     path, = OURS.glob(f'{recipe}_twins_{family}_s_*')
     ours = init_model(
-        path, device='cpu', cfg_options={'model.backbone.numerics': 'openmmlab'})
+        path, device='cpu', cfg_options={'model.backbone.numerics': 'mmseg'})
     load_checkpoint(ours, str(checkpoint), strict=True)
     assert difference(ours, theirs, (250, 342)) < 1e-5
 

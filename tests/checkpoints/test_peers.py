@@ -48,7 +48,7 @@ def test_features_are_the_same(variant, peer):
     for parameter in theirs.parameters():
         parameter.data.add_(torch.randn_like(parameter) * 0.1)
     weights = convert(theirs.state_dict(), to='twins_mm')
-    numerics, eps = ('released', 1e-6) if peer == 'timm' else ('openmmlab', 1e-5)
+    numerics, eps = ('released', 1e-6) if peer == 'timm' else ('mmseg', 1e-5)
     ours = build_ours(variant, numerics=numerics).eval().double()
     ours.load_state_dict(weights)
     images = torch.randn(1, 3, 224, 224).double()

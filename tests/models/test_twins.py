@@ -197,9 +197,9 @@ def test_norms_have_the_released_eps(name):
 
 
 @both_families
-def test_openmmlab_numerics(name):
+def test_numerics_of_mmseg(name):
     """What these compute is compared with mmseg in tests/checkpoints/test_mmseg.py."""
-    model = build(name, norm_after_stage=True, numerics='openmmlab')
+    model = build(name, norm_after_stage=True, numerics='mmseg')
     assert {module.eps for module in model.modules()
             if isinstance(module, torch.nn.LayerNorm)} == {1e-5}
     assert [level.shape[2:] for level in model(torch.rand(1, 3, 65, 97))] == [
@@ -207,8 +207,8 @@ def test_openmmlab_numerics(name):
 
 
 @pytest.mark.parametrize(('kwargs', 'padding'), [
-    (dict(), 'mask'), (dict(numerics='openmmlab'), 'mask_legacy'),
-    (dict(numerics='openmmlab', window_padding='zero'), 'zero')])
+    (dict(), 'mask'), (dict(numerics='mmseg'), 'mask_legacy'),
+    (dict(numerics='mmseg', window_padding='zero'), 'zero')])
 def test_default_of_window_padding(kwargs, padding):
     assert build('TwinsSVT', **kwargs).blocks[0][0].attn.padding == padding
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .files import weights_of
-from .layouts import RELEASED, Contents, unpack
+from .layouts import MMSEG, Contents, unpack
 from .variants import identify
 
 
@@ -103,6 +103,6 @@ def _describe_config(contents: Contents, model: Model | None, configs: Path) -> 
     text = ' or '.join(map(str, paths))
     if (num_classes := model.count_classes(contents)) != model.num_classes:
         text += f', with num_classes={num_classes}'
-    if contents.layout is not RELEASED:
-        text += ', with --cfg-options model.backbone.numerics=openmmlab'
+    if contents.layout is MMSEG:
+        text += ', with --cfg-options model.backbone.numerics=mmseg'
     return text

@@ -1,26 +1,21 @@
 """What a Twins backbone does when weights are loaded into it, by whatever function.
 
-It takes every published layout, says in a line what it left out, and refuses what doesn't fit:
+It takes every published layout, says in a line what was left out, and refuses what doesn't fit:
 mmengine would log the names and train on, from random weights.
 """
 import re
-from collections.abc import Mapping
 
 import torch
 from mmengine.logging import print_log
 
 from ..errors import UserError
 from ..models.twins import Twins
-from .layouts import RELEASED, unpack
+from .layouts import MMSEG, RELEASED, Weights, unpack
 from .variants import identify
 
 
 def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
     """Gives what stands under `prefix` in `state_dict` the names and the extent of `model`.
-
-    ImageNet's final norm and classifier, other parts of a detector or segmentor, and stages that
-    the model doesn't build are left out. Where a backbone starts from weights without stage norms,
-    these start as LayerNorms do.
 
     Raises:
         UserError: The weights don't fit the model; `state_dict` is as it was.
@@ -33,35 +28,47 @@ def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
             'backbone alone go in its init_cfg: '
             '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
     layout, inner_prefix, weights, others = unpack(given)
-    expected = model.state_dict()
-
-    notes = ['heads left out'] if others else []
-    kept = {name: value for name, value in weights.items()
-            if not name.startswith(('norm.', 'head.'))}
-    classifier = len(kept) < len(weights)
-    if classifier:
-        notes.append('classifier left out')
-    weights = {name: value for name, value in kept.items()
-               if not _is_of_later_stage(name, len(model.blocks))}
-    if len(weights) < len(kept):
-        notes.append(f'stages after stage {len(model.blocks)} left out')
-    stage_norms = {name: value for name, value in expected.items()
-                   if name.startswith('norm_list.')}
-    if stage_norms and 'norm_list.0.weight' not in weights and (classifier or not prefix):
-        weights |= {name: torch.full_like(value, float(name.endswith('weight')))
-                    for name, value in stage_norms.items()}
-        notes.append('stage norms start fresh')
-    _check_fit(weights, expected)
+    notes = [f"{layout.name}'s layout"] if layout is not RELEASED else []
+    if others:
+        notes.append('heads left out')
+    weights = _fit_extent(weights, model, not prefix, notes)
+    if layout is MMSEG and (prefix or inner_prefix) and model.numerics != 'mmseg':
+        notes.append("mmseg's own numbers need numerics='mmseg'")
+    _check_fit(weights, model.state_dict())
 
     for name in given:
         del state_dict[prefix + name]
     state_dict.update({prefix + name: value for name, value in weights.items()})
-    if layout is not RELEASED:
-        notes.insert(0, f"{layout.name}'s layout")
-        if (prefix or inner_prefix) and not classifier and model.numerics == 'released':
-            notes.append(f"if {layout.name} trained them, its numbers need numerics='openmmlab'")
     if notes:
         print_log(f'{identify(weights)} weights: {", ".join(notes)}', logger='current')
+
+
+def _fit_extent(weights: Weights, model: Twins, alone: bool, notes: list[str]) -> Weights:
+    """Leaves out what the model doesn't build, and adds the stage norms that classifiers lack.
+
+    Args:
+        weights: A backbone's, under our names.
+        model: What they are for.
+        alone: The backbone is loaded by itself, so that it may start from a part of its weights.
+        notes: What was done is added here.
+    """
+    num_stages = len(model.blocks)
+    kept = {name: value for name, value in weights.items()
+            if not name.startswith(('norm.', 'head.'))}
+    is_classifier = len(kept) < len(weights)
+    if is_classifier:
+        notes.append('classifier left out')
+    fitted = {name: value for name, value in kept.items()
+              if not _is_of_later_stage(name, num_stages)}
+    if len(fitted) < len(kept):
+        notes.append(f'stages after stage {num_stages} left out')
+    stage_norms = {f'norm_list.{name}': value
+                   for name, value in model.norm_list.state_dict().items()}
+    if stage_norms and 'norm_list.0.weight' not in fitted and (is_classifier or alone):
+        fitted |= {name: torch.full_like(value, float(name.endswith('weight')))
+                   for name, value in stage_norms.items()}
+        notes.append('stage norms start fresh')
+    return fitted
 
 
 def _is_of_later_stage(name: str, num_stages: int) -> bool:
@@ -69,7 +76,7 @@ def _is_of_later_stage(name: str, num_stages: int) -> bool:
     return stage is not None and int(stage[2]) >= num_stages
 
 
-def _check_fit(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+def _check_fit(weights: Weights, expected: Weights) -> None:
     """Raises a UserError with the reason unless names and shapes are the same."""
     differences = list_differences(weights, expected)
     if not differences:
@@ -87,8 +94,7 @@ def _check_fit(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch
     raise UserError(f'The weights do not fit the backbone, and none was loaded: {reason}')
 
 
-def list_differences(weights: Mapping[str, torch.Tensor],
-                     expected: Mapping[str, torch.Tensor]) -> list[str]:
+def list_differences(weights: Weights, expected: Weights) -> list[str]:
     """How names and shapes differ, in a clause for each kind of difference."""
     clauses = []
     for what, names in (('missing', expected.keys() - weights),

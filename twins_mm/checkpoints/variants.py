@@ -1,10 +1,8 @@
 """Which Twins it is, told from its weights."""
-from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
-
 from ..models.twins import PCPVT, SVT
+from .layouts import Weights
 
 
 class Variant(NamedTuple):
@@ -30,7 +28,7 @@ class Variant(NamedTuple):
                 f'{", ".join(map(str, self.embed_dims))} channels')
 
 
-def identify(backbone: Mapping[str, torch.Tensor]) -> Variant:
+def identify(backbone: Weights) -> Variant:
     """The variant of a backbone's weights under our names, as far as its stages go."""
     embed_dims, depths = [], []
     while (patches := f'patch_embeds.{len(depths)}.proj.weight') in backbone:

@@ -33,7 +33,7 @@ SVT = {
 }
 
 # Whose numbers: epsilon of block and stage norms; are images and maps padded to whole patches?
-NUMERICS = dict(released=(1e-6, False), openmmlab=(1e-5, True))
+NUMERICS = dict(released=(1e-6, False), mmseg=(1e-5, True))
 
 
 def _check_arch(arch: str | Mapping, variants: Mapping) -> Mapping:
@@ -83,7 +83,7 @@ class Twins(BaseModule):
 
     Maps images `(B, in_channels, H, W)` to one map `(B, C_i, H_i, W_i)` for each of
     `out_indices`, with strides 4, 8, 16 and 32; sizes that a stride doesn't divide are floored,
-    or ceiled if `numerics` is 'openmmlab'.
+    or ceiled if `numerics` is 'mmseg'.
 
     Args:
         variants: The family's named architectures.
@@ -97,10 +97,10 @@ class Twins(BaseModule):
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
         drop_rate: Dropout on tokens, in the MLPs and after attention.
         attn_drop_rate: Dropout on attention weights.
-        numerics: 'released', the original code's; or 'openmmlab', for weights that mmseg or
-            mmpretrain trained: there every norm has epsilon 1e-5 and zeros complete the patches
-            of sizes that a stride doesn't divide. Released, block and stage norms have 1e-6,
-            those of patch embedding and sub-sampling 1e-5.
+        numerics: 'released', the original code's; or 'mmseg', for weights that mmseg trained:
+            every norm has epsilon 1e-5, and zeros complete the patches of sizes that a stride
+            doesn't divide. Released, block and stage norms have 1e-6, those of patch embedding
+            and sub-sampling 1e-5.
         frozen_stages: Index of the last stage that is kept from training; -1 trains all.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
         init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
@@ -240,7 +240,7 @@ class TwinsSVT(Twins):
         arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
             `mlp_ratios`, `sr_ratios` and `window_sizes`.
         window_padding: 'mask', 'zero' or 'mask_legacy', see `LocallyGroupedAttention`. None is
-            'mask', or with OpenMMLab's numerics 'mask_legacy', which mmseg and mmpretrain do.
+            'mask', or with mmseg's numerics 'mask_legacy', which is what mmseg does.
         norm_after_stage: True by default, as released.
         **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
 
@@ -254,6 +254,6 @@ class TwinsSVT(Twins):
     def __init__(self, arch: str | Mapping = 'small', *, window_padding: str | None = None,
                  norm_after_stage: bool = True, numerics: str = 'released', **kwargs):
         if window_padding is None:
-            window_padding = 'mask_legacy' if numerics == 'openmmlab' else 'mask'
+            window_padding = 'mask_legacy' if numerics == 'mmseg' else 'mask'
         super().__init__(SVT, arch, partial(LocallyGroupedAttention, padding=window_padding),
                          norm_after_stage, numerics=numerics, **kwargs)
