@@ -100,7 +100,7 @@ def _runs_code(config: object) -> bool:
     if not isinstance(config, str):
         return False
     # mmengine fills in the one and executes the other; what it wrote itself has neither.
-    if '{{' in config or '_base_' in config:
+    if re.search(r'\{\{|\b_base_\b', config):
         return True
     try:
         nodes = list(ast.walk(ast.parse(config)))
