@@ -4,13 +4,13 @@ import contextlib
 import pytest
 import torch
 from mmengine.registry import MODELS
-from models.plain_twins import TINY_ARCHS, plain_twins
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import twins_mm  # noqa: F401
+from twins_mm.benchmark.plain_twins import TINY_ARCHS, plain_twins
 from twins_mm.flops import FUSED_ATTENTION, Macs, count_macs
 from twins_mm.models.attention import LocallyGroupedAttention
 

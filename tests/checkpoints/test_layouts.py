@@ -1,9 +1,9 @@
 """The names themselves are compared with the peers' in test_peers.py and test_mmseg.py."""
 import pytest
 import torch
-from models.plain_twins import TINY_ARCHS
 
 from twins_mm import TwinsPCPVT, TwinsSVT
+from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
 from twins_mm.errors import UserError
 

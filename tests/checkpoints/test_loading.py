@@ -5,10 +5,10 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint, load_state_dict
-from models.plain_twins import TINY_ARCHS
 from torch import nn
 
 from twins_mm import TwinsPCPVT, TwinsSVT
+from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.errors import UserError
 

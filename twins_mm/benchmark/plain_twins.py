@@ -1,6 +1,7 @@
-"""The released Twins backbones in textbook form, for tests to compare the package with.
+"""The released Twins backbones in textbook form: what tests and the bench compare ours with.
 
-Nothing is shared with the package and nothing is made fast: a mistake on either side must show.
+Nothing is shared with ours and nothing is made fast: a mistake on either side must show, and a
+figure relative to this one means the same next year.
 
 Shapes: B images, H x W positions on a map, N = H * W tokens, M keys, C channels; G windows of T.
 """

@@ -1,0 +1,76 @@
+"""Measures time and memory of the backbones, ours beside every peer that is installed."""
+import argparse
+import itertools
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from twins_mm.benchmark.measure import Case, measure
+from twins_mm.benchmark.peers import PEERS, VARIANTS
+from twins_mm.benchmark.report import describe_machine, save, summarise, to_markdown
+from twins_mm.cli import make_parser, tool
+from twins_mm.errors import UserError
+
+EXAMPLES = """examples:
+  python tools/benchmark.py --preset det
+  python tools/benchmark.py --preset seg det --variants svt_s --precision float32 bfloat16
+  python tools/benchmark.py --preset growth --modes inference
+  python tools/benchmark.py --preset paper det --precision float16 --peers twins_mm plain timm Swin
+"""
+# Batch on a CPU, batch on a GPU, height, width.
+PRESETS = dict(
+    paper=[(8, 192, 224, 224)], seg=[(2, 16, 512, 512)], det=[(1, 2, 800, 1344)],
+    growth=[(1, 1, side, side) for side in (224, 448, 896, 1344, 2048)])
+DEFAULT_PEERS = [name for name in PEERS if name != 'twins_mm, compiled']
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__, EXAMPLES)
+    parser.add_argument('--preset', nargs='+', choices=PRESETS, default=['det'],
+                        help='paper: 224 x 224, the large batch of its throughput; seg: 512 x 512; '
+                             'det: 800 x 1344; growth: 224 to 2048')
+    parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=['svt_s', 'pcpvt_s'])
+    parser.add_argument('--modes', nargs='+', choices=('inference', 'training'),
+                        default=['inference', 'training'])
+    parser.add_argument('--precision', nargs='+', choices=('float32', 'bfloat16', 'float16'),
+                        default=['float32'])
+    parser.add_argument('--peers', nargs='+', choices=PEERS, default=DEFAULT_PEERS,
+                        help='what to measure; those that are not installed are left out')
+    parser.add_argument('--rounds', type=int, default=7, help='turns that each peer has; 3 or more')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), metavar='DIR',
+                        help='where results go')
+    return parser.parse_args()
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    if args.rounds < 3:
+        raise UserError(f'--rounds {args.rounds}: fewer than 3 say nothing about noise')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    peers = [name for name in args.peers if PEERS[name].is_installed]
+    if absent := [name for name in args.peers if name not in peers]:
+        print(f'not installed, left out: {", ".join(absent)}')
+    sizes = [(cpu_batch if device == 'cpu' else gpu_batch, height, width)
+             for preset in args.preset for cpu_batch, gpu_batch, height, width in PRESETS[preset]]
+    machine = describe_machine(device)
+    groups = []
+    console = Console(stderr=True)
+    for size, variant, mode, precision in itertools.product(
+            sizes, args.variants, args.modes, args.precision):
+        cases = [Case(name, variant, mode == 'training', precision, size, device)
+                 for name in ('matmul', *peers)]
+        title = f'{variant}, {mode}, {" x ".join(map(str, size))}, {precision}'
+        with console.status(title) as status:
+            results = measure(cases, args.rounds, lambda text, title=title, status=status:
+                              status.update(f'{title}: {text}'))
+        groups.append(summarise(list(zip(cases, results))))
+        print(to_markdown(groups[-1:], machine))
+        # After each group, so that what was measured is kept whatever comes.
+        paths = save(groups, machine, args.out)
+    print('results:', *paths, sep='\n  ')
+
+
+if __name__ == '__main__':
+    main()

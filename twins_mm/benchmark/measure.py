@@ -1,0 +1,180 @@
+"""Time and memory of models, each in a process of its own, in rounds in which each has its turn.
+
+So a machine that is slower for a while is slower for all, and no model's memory is another's.
+"""
+import importlib
+import multiprocessing
+import re
+import resource
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from .peers import PEERS
+
+MATMUL_SIZE = dict(cpu=2048, cuda=8192)
+SPARED_MEMORY = 2 * 2**30
+
+
+class Case(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        peer: A name in `PEERS`; or 'matmul', a product of two large matrices.
+        variant: Such as 'svt_s'.
+        training: A step of training (forward, backward, AdamW) instead of inference.
+        precision: 'float32', or the type that autocast uses: 'bfloat16' or 'float16'.
+        size: Batch, height and width of the images.
+        device: 'cpu' or 'cuda'.
+    """
+
+    peer: str
+    variant: str
+    training: bool
+    precision: str
+    size: tuple[int, int, int]
+    device: str
+
+
+class Measurement(NamedTuple):
+    """What came of a case.
+
+    Attributes:
+        seconds: Of a step, round by round; none if it could not be run.
+        memory: Bytes that the model and its steps added at their peak: on a CPU to the process's
+            resident set, on a GPU to what torch allocates.
+        error: Why it could not be run.
+    """
+
+    seconds: list[float]
+    memory: int
+    error: str = ''
+
+
+def measure(cases: Sequence[Case], rounds: int,
+            progress: Callable[[str], None] = lambda text: None) -> list[Measurement]:
+    """Measures cases side by side; `progress` is called with what is being done."""
+    workers = []
+    for case in cases:
+        progress(f'{case.peer}: building and warming up')
+        workers.append(_Worker(case))
+    seconds = [[] for _ in cases]
+    for turn in range(rounds):
+        progress(f'round {turn + 1} of {rounds}')
+        for times, worker in zip(seconds, workers):
+            times.append(worker.ask('step'))
+    memory = [worker.ask('finish') for worker in workers]
+    return [Measurement([], 0, worker.error) if worker.error else Measurement(times, peak)
+            for worker, times, peak in zip(workers, seconds, memory)]
+
+
+class _Worker:
+    """A process that holds one model; ready when this returns."""
+
+    def __init__(self, case: Case):
+        context = multiprocessing.get_context('spawn')
+        self.pipe, other_end = context.Pipe()
+        process = context.Process(target=_serve, args=(case, other_end), daemon=True)
+        process.start()
+        other_end.close()
+        self.error = ''
+        self._receive()
+
+    def ask(self, request: str) -> float | int | None:
+        """The answer; None once something went wrong, which is in `error` then."""
+        if self.error:
+            return None
+        self.pipe.send(request)
+        return self._receive()
+
+    def _receive(self) -> float | int | None:
+        try:
+            answer = self.pipe.recv()
+        except EOFError:
+            answer = 'its process died'
+        if isinstance(answer, str):
+            self.error = answer
+        return answer
+
+
+def _serve(case: Case, pipe: Connection) -> None:
+    """What a worker does: prepares, then steps as often as it is asked to."""
+    try:
+        if case.peer != 'matmul':
+            importlib.import_module(PEERS[case.peer].module)
+        if case.device == 'cpu':
+            _limit_memory()
+        memory_before = _peak_memory(case.device)
+        step = _matmul(case) if case.peer == 'matmul' else _make_step(case)
+        step()
+        pipe.send(None)
+        while pipe.recv() == 'step':
+            pipe.send(_time(step, case.device))
+        pipe.send(_peak_memory(case.device) - memory_before)
+    except Exception as error:  # whatever a peer fails with, the others are measured
+        message = str(error).strip().partition('\n')[0] or type(error).__name__
+        lack = 'allocate' in message or 'out of memory' in message
+        pipe.send('out of memory' if lack else message)
+
+
+def _make_step(case: Case) -> Callable[[], object]:
+    torch.manual_seed(0)
+    model = PEERS[case.peer].build(case.variant).to(case.device)
+    model.train(case.training)  # mmdet's Swin returns nothing here
+    batch, height, width = case.size
+    images = torch.randn(batch, 3, height, width, device=case.device)
+    autocast = torch.autocast(case.device, getattr(torch, case.precision),
+                              enabled=case.precision != 'float32')
+    if not case.training:
+        def infer() -> None:
+            with torch.inference_mode(), autocast:
+                model(images)
+        return infer
+
+    optimizer = torch.optim.AdamW(model.parameters())
+
+    def train() -> None:
+        with autocast:
+            levels = model(images)
+        loss = sum(level.float().mean() for level in levels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return train
+
+
+def _matmul(case: Case) -> Callable[[], object]:
+    size = MATMUL_SIZE[case.device]
+    a, b = torch.randn(2, size, size, device=case.device,
+                       dtype=getattr(torch, case.precision)).unbind()
+    return lambda: a @ b
+
+
+def matmul_rate(case: Case, seconds: float) -> float:
+    """Floating-point operations a second, of a case 'matmul' that took `seconds`."""
+    return 2 * MATMUL_SIZE[case.device]**3 / seconds
+
+
+def _time(step: Callable[[], object], device: str) -> float:
+    start = time.perf_counter()
+    step()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _peak_memory(device: str) -> int:
+    if device == 'cuda':
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _limit_memory() -> None:
+    """Lets a model that needs too much fail by itself, before the system picks what to kill."""
+    available = re.search(r'MemAvailable: +(\d+) kB', Path('/proc/meminfo').read_text())[1]
+    limit = int(available) * 1024 - SPARED_MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
