@@ -8,14 +8,23 @@ from rich.console import Console
 
 from twins_mm.benchmark.measure import Case, measure
 from twins_mm.benchmark.peers import PEERS, VARIANTS
-from twins_mm.benchmark.report import describe_machine, save, summarise, to_markdown
-from twins_mm.cli import make_parser, tool
+from twins_mm.benchmark.report import (
+    describe_machine,
+    describe_shares,
+    save,
+    summarise,
+    to_markdown,
+)
+from twins_mm.benchmark.shares import measure_shares
+from twins_mm.cli import load_config, make_parser, tool
+from twins_mm.config import fit_to_cpu
 from twins_mm.errors import UserError
 
 EXAMPLES = """examples:
   python tools/benchmark.py --preset det
   python tools/benchmark.py --preset seg det --variants svt_s --precision float32 bfloat16
   python tools/benchmark.py --preset growth --modes inference
+  python tools/benchmark.py --model configs/retinanet_twins_svt_s_1x.py
   python tools/benchmark.py --preset paper det --precision float16 --peers twins_mm plain timm Swin
 """
 # Batch on a CPU, batch on a GPU, height, width.
@@ -37,18 +46,24 @@ def parse_args() -> argparse.Namespace:
                         default=['float32'])
     parser.add_argument('--peers', nargs='+', choices=PEERS, default=DEFAULT_PEERS,
                         help='what to measure; those that are not installed are left out')
+    parser.add_argument('--model', metavar='CONFIG',
+                        help='instead, where the time of a whole detector or segmentor goes')
     parser.add_argument('--rounds', type=int, default=7, help='turns that each peer has; 3 or more')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), metavar='DIR',
                         help='where results go')
     return parser.parse_args()
 
 
-@tool
-def main() -> None:
-    args = parse_args()
-    if args.rounds < 3:
-        raise UserError(f'--rounds {args.rounds}: fewer than 3 say nothing about noise')
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+def show_shares(path: str, rounds: int, device: str) -> None:
+    cfg = load_config(path)
+    if device == 'cpu':
+        print(*fit_to_cpu(cfg), sep='\n')
+    with Console(stderr=True).status(path):
+        seconds = measure_shares(cfg, rounds)
+    print(describe_machine(device), describe_shares(seconds), sep='\n\n')
+
+
+def compare(args: argparse.Namespace, device: str) -> None:
     peers = [name for name in args.peers if PEERS[name].is_installed]
     if absent := [name for name in args.peers if name not in peers]:
         print(f'not installed, left out: {", ".join(absent)}')
@@ -70,6 +85,18 @@ def main() -> None:
         # After each group, so that what was measured is kept whatever comes.
         paths = save(groups, machine, args.out)
     print('results:', *paths, sep='\n  ')
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    if args.rounds < 3:
+        raise UserError(f'--rounds {args.rounds}: fewer than 3 say nothing about noise')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if args.model:
+        show_shares(args.model, args.rounds, device)
+    else:
+        compare(args, device)
 
 
 if __name__ == '__main__':

@@ -39,6 +39,20 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
                         help='passed by old launchers; not for you')
 
 
+def load_config(path: str) -> Config:
+    """The config in a file.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise UserError(f'There is no config {path}')
+    # For `mmseg::` in `_base_`, the maintained forks ask for upstream's distribution, which they
+    # are not; the module's own name is found under both.
+    MODULE2PACKAGE['mmseg'] = 'mmseg'
+    return Config.fromfile(path)
+
+
 def read_config(args: argparse.Namespace) -> Config:
     """The config that the flags of `add_config_arguments` ask for.
 
@@ -46,12 +60,7 @@ def read_config(args: argparse.Namespace) -> Config:
         UserError: There is no such file.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise UserError(f'There is no config {args.config}')
-    # For `mmseg::` in `_base_`, the maintained forks ask for upstream's distribution, which they
-    # are not; the module's own name is found under both.
-    MODULE2PACKAGE['mmseg'] = 'mmseg'
-    cfg = Config.fromfile(args.config)
+    cfg = load_config(args.config)
     cfg.launcher = args.launcher
     options = args.cfg_options or {}
     cfg.merge_from_dict(options)

@@ -108,6 +108,18 @@ def to_markdown(groups: Sequence[Group], machine: str) -> str:
     return '\n'.join(lines)
 
 
+def describe_shares(seconds: dict[str, dict[str, float]]) -> str:
+    """A Markdown table of what `measure_shares` returns."""
+    lines = []
+    for mode, parts in seconds.items():
+        total = sum(parts.values())
+        lines += [f'**{mode}**, {total * 1e3:.0f} ms', '', '| | ms | share |', '|---|---:|---:|']
+        lines += [f'| {part} | {time * 1e3:.0f} | {time / total:.0%} |'
+                  for part, time in parts.items()]
+        lines.append('')
+    return '\n'.join(lines)
+
+
 def save(groups: Sequence[Group], machine: str, folder: Path) -> list[Path]:
     """Writes results.json, results.md and the plots that the groups allow; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,13 +144,13 @@ def _plot_bars(groups: Sequence[Group]) -> Figure:
         rows = [row for row in group.rows if row.seconds][::-1]
         colours = ['C0' if row.peer.startswith(OURS) else 'C7' for row in rows]
         names = [row.peer for row in rows]
-        for axis, values, label in ((time, [row.seconds for row in rows], 'seconds a step'),
-                                    (memory, [row.memory / 2**30 for row in rows], 'GiB')):
+        for axis, values, label in (
+                (time, [row.seconds for row in rows], 'seconds a step; dotted: the floor'),
+                (memory, [row.memory / 2**30 for row in rows], 'GiB')):
             axis.bar_label(axis.barh(names, values, color=colours), fmt='%.2f', padding=3)
             axis.set_xlabel(label)
             axis.margins(x=0.12)
-        time.axvline(group.floor, color='C3', linestyle=':', label='floor')
-        time.legend(loc='lower right')
+        time.axvline(group.floor, color='C3', linestyle=':')
         time.set_title(group.title, loc='left', fontsize='medium')
         memory.set_yticks([])
     return figure
