@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints.classifiers import with_classifier
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
@@ -25,10 +26,7 @@ def build(name, **options):
 
 
 def classifier(backbone):
-    width = backbone.out_channels[-1]
-    return dict(backbone.state_dict(), **{
-        'norm.weight': torch.empty(width), 'norm.bias': torch.empty(width),
-        'head.weight': torch.empty(1000, width), 'head.bias': torch.empty(1000)})
+    return with_classifier(backbone.state_dict(), backbone.out_channels[-1])
 
 
 @pytest.mark.parametrize(('name', 'variant', 'head'), [

@@ -1,6 +1,7 @@
 """The names themselves are compared with the peers' in test_peers.py and test_mmseg.py."""
 import pytest
 import torch
+from checkpoints.classifiers import with_classifier
 
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.benchmark.plain_twins import TINY_ARCHS
@@ -14,8 +15,7 @@ def weights_of(family, norm_after_stage=False, classifier=False, prefix='', head
         TINY_ARCHS[f'Twins{family}'], norm_after_stage=norm_after_stage)
     weights = dict(model.state_dict())
     if classifier:
-        weights |= {'norm.weight': torch.empty(32), 'norm.bias': torch.empty(32),
-                    'head.weight': torch.empty(10, 32), 'head.bias': torch.empty(10)}
+        weights = with_classifier(weights, 32, num_classes=10)
     weights = {prefix + name: torch.rand_like(value) for name, value in weights.items()}
     if heads:
         weights |= {'decode_head.conv_seg.weight': torch.rand(3, 8, 1, 1),

@@ -3,6 +3,7 @@ import logging
 
 import pytest
 import torch
+from checkpoints.classifiers import with_classifier
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint, load_state_dict
 from torch import nn
@@ -26,9 +27,7 @@ def random_weights(model):
 
 def classifier_weights(family='SVT'):
     """What ImageNet's classifiers have: no norms after stages, a final norm, a head."""
-    weights = random_weights(build(family, norm_after_stage=False))
-    return weights | {'norm.weight': torch.rand(32), 'norm.bias': torch.rand(32),
-                      'head.weight': torch.rand(1000, 32), 'head.bias': torch.rand(1000)}
+    return with_classifier(random_weights(build(family, norm_after_stage=False)), 32)
 
 
 class Segmentor(nn.Module):

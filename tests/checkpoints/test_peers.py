@@ -3,6 +3,7 @@ import json
 
 import pytest
 import torch
+from checkpoints.classifiers import with_classifier
 from checkpoints.record_peers import FOLDER, PEERS, VARIANTS, build
 from torch.nn import functional as F
 
@@ -28,10 +29,7 @@ def test_names_are_the_recorded_ones(variant, peer):
     with torch.device('meta'):
         theirs = {key: torch.empty(shape) for key, shape in recorded.items()}
         model = build_ours(variant)
-        width = model.out_channels[-1]
-        ours = dict(model.state_dict(), **{
-            'norm.weight': torch.empty(width), 'norm.bias': torch.empty(width),
-            'head.weight': torch.empty(1000, width), 'head.bias': torch.empty(1000)})
+        ours = with_classifier(model.state_dict(), model.out_channels[-1])
     assert shapes(convert(ours, to=peer)) == recorded
     assert shapes(convert(theirs, to='twins_mm')) == shapes(ours)
 

@@ -17,7 +17,7 @@ TOY_FOLDERS = dict(CocoDataset='coco', ADE20KDataset='ADEChallengeData2016')
 
 
 class Stopwatch:
-    """Adds up the time since the last lap, by what it was spent on."""
+    """The time from lap to lap, by what it was spent on."""
 
     def __init__(self):
         self.start()
