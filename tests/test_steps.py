@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
@@ -41,35 +42,63 @@ def segmentation_sample():
     return sample
 
 
-@pytest.mark.parametrize('path', LEAVES)
-def test_step(path):
+def build(path):
+    """The config in `path` and its model, fit for small images on this machine."""
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     drop_pretrained(cfg)
     fit_to_cpu(cfg)
     cfg.model.backbone.drop_path_rate = 0.  # a dropped branch has no gradient
-    torch.manual_seed(0)
-    detects = cfg.default_scope == 'mmdet'
-    if not detects:
+    if cfg.default_scope == 'mmseg':
         cfg.model.data_preprocessor.size = (SIDE, SIDE)
-    model = MODELS.build(cfg.model)
+    torch.manual_seed(0)
+    return cfg, MODELS.build(cfg.model)
+
+
+def make_batch(cfg):
+    sample = detection_sample if cfg.default_scope == 'mmdet' else segmentation_sample
+    return dict(inputs=[torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8)] * 2,
+                data_samples=[sample(), sample()])
+
+
+@pytest.mark.parametrize('path', LEAVES)
+def test_step(path):
+    cfg, model = build(path)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     before = {key: parameter.clone() for key, parameter in model.named_parameters()}
-
-    def batch():
-        sample = detection_sample if detects else segmentation_sample
-        return dict(inputs=[torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8)] * 2,
-                    data_samples=[sample(), sample()])
-
-    losses = model.train().train_step(batch(), optimizer)
+    losses = model.train().train_step(make_batch(cfg), optimizer)
     assert all(torch.isfinite(value).all() for value in losses.values()), losses
     unchanged = [key for key, parameter in model.named_parameters()
                  if parameter.equal(before[key])]
     assert unchanged == []
 
-    prediction = model.eval().test_step(batch())[0]
-    if detects:
+    prediction = model.eval().test_step(make_batch(cfg))[0]
+    if cfg.default_scope == 'mmdet':
         assert hasattr(prediction, 'pred_instances')
         assert ('masks' in prediction.pred_instances) == hasattr(model, 'roi_head')
     else:
         assert prediction.pred_sem_seg.data.shape == (1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('name', [
+    'retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k', 'upernet_twins_svt_s_160k',
+    pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.skipif(
+        get_device() == 'cpu', reason="mmcv's NMS has no half precision on a CPU"))])
+def test_mixed_precision_changes_no_loss_that_matters(name, dtype):
+    cfg, model = build(CONFIGS / f'{name}.py')
+    device = get_device()
+    model = model.to(device).train()
+    batch = model.data_preprocessor(make_batch(cfg), True)
+
+    def losses_in(enabled):
+        torch.manual_seed(0)
+        with torch.autocast(device, dtype, enabled=enabled):
+            loss, losses = model.parse_losses(model(**batch, mode='loss'))
+        loss.backward()
+        gradients = [parameter.grad for parameter in model.backbone.parameters()]
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+        model.zero_grad()
+        return {key: float(value) for key, value in losses.items() if 'loss' in key}
+
+    assert losses_in(True) == pytest.approx(losses_in(False), rel=0.03, abs=0.01)
