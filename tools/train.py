@@ -1,14 +1,18 @@
 """Trains a detector or a segmentor."""
 import argparse
+import sys
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.runner import Runner, find_latest_checkpoint
+try:
+    from mmengine.config import Config
+    from mmengine.device import get_device
+    from mmengine.runner import Runner, find_latest_checkpoint
 
-from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
-from twins_mm.data.checks import check_data
-from twins_mm.errors import UserError
+    from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
+    from twins_mm.data.checks import check_data
+    from twins_mm.errors import UserError
+except (ImportError, OSError) as error:
+    sys.exit(f'error: {error}\nWhat is wrong, and what mends it:  python -m twins_mm.doctor')
 
 EXAMPLES = """examples:
   python tools/train.py configs/retinanet_twins_svt_s_1x.py --toy       # minutes, no GPU, no data

@@ -3,8 +3,12 @@
 `TwinsPCPVT` and `TwinsSVT` build in every OpenMMLab scope, checkpoints may be named as
 `hf://ORG/NAME`, and the checkpoints that mmengine writes load under torch's `weights_only`.
 """
-from . import checkpoints, hooks, models
-from .models import TwinsPCPVT, TwinsSVT
+import sys
+
+# `python -m twins_mm.doctor` imports this package first, and must run where the rest can't.
+if 'twins_mm.doctor' not in sys.orig_argv:
+    from . import checkpoints, hooks, models
+    from .models import TwinsPCPVT, TwinsSVT
 
 __version__ = '0.1.0'
 __all__ = ['TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'hooks', 'models']

@@ -84,10 +84,18 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
+def _point_to_doctor(kind: type, *error) -> None:
+    """Shows an error that nobody foresaw, and where to look for its cause."""
+    sys.__excepthook__(kind, *error)
+    if issubclass(kind, Exception):
+        print('\nIs it the installation?  python -m twins_mm.doctor', file=sys.stderr)
+
+
 def tool(main: Callable[[], None]) -> Callable[[], None]:
     """Makes `main` end with one message and exit status 1 where the user can mend the fault."""
     @functools.wraps(main)
     def run() -> None:
+        sys.excepthook = _point_to_doctor
         try:
             main()
         except UserError as error:

@@ -29,6 +29,8 @@ def test_what_is_missing_is_named(dataset, folder):
     assert str(folder / 'data/coco/train2017') not in message
     assert 'COCO 2017 is expected in data/coco' in message
     assert 'ln -s /path/to/coco data/' in message
+    assert 'python tools/prepare_data.py coco --archives DIR' in message
+    assert 'python -m twins_mm.doctor' in message
     assert 'ADE20K' not in message
 
 
@@ -45,6 +47,7 @@ def test_data_of_ones_own_is_named_without_a_layout(folder):
     with pytest.raises(UserError) as caught:
         check_data(cfg, 'test')
     assert 'is expected in' not in str(caught.value)
+    assert 'prepare_data' not in str(caught.value)
     assert '--toy' in str(caught.value)
 
 

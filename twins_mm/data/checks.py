@@ -6,19 +6,7 @@ from mmengine.config import Config
 
 from ..config import walk
 from ..errors import UserError
-
-# Of each data set: its name, its folder, and what the folder holds.
-_LAYOUTS = dict(
-    CocoDataset=('COCO 2017', 'data/coco', """\
-annotations/instances_train2017.json, instances_val2017.json
-train2017/    118,287 JPEG images
-val2017/        5,000 JPEG images"""),
-    ADE20KDataset=('ADE20K (scene parsing 2016)', 'data/ade/ADEChallengeData2016', """\
-images/training/           20,210 JPEG images
-images/validation/          2,000 JPEG images
-annotations/training/      as many label PNGs
-annotations/validation/    as many label PNGs"""),
-)
+from .layouts import LAYOUTS
 
 
 def check_data(cfg: Config, *splits: str) -> None:
@@ -34,13 +22,19 @@ def check_data(cfg: Config, *splits: str) -> None:
     if not missing:
         return
     lines = ['The data is not where the config looks for it. Missing:', *_indent(missing)]
-    ways_out = ['- try the config on toy data first: add --toy']
-    for name, folder, content in (_LAYOUTS[kind] for kind in _LAYOUTS if kind in missing.values()):
-        parent = Path(folder).parent
-        lines += [f'{name} is expected in {folder}, below the current folder:']
-        lines += _indent(content.splitlines())
-        ways_out.insert(0, f'- link your copy:  mkdir -p {parent} && '
-                           f'ln -s /path/to/{Path(folder).name} {parent}/')
+    ways_out = ['- try the config on toy data first: add --toy',
+                '- see what else is missing:  python -m twins_mm.doctor']
+    for name, layout in LAYOUTS.items():
+        if layout.dataset not in missing.values():
+            continue
+        folder = layout.folder
+        lines += [f'{layout.name} is expected in {folder}, below the current folder:']
+        lines += _indent(layout.describe())
+        ways_out[:0] = [
+            f'- unpack the official archives:  '
+            f'python tools/prepare_data.py {name} --archives DIR',
+            f'- link your copy:  mkdir -p {folder.parent} && '
+            f'ln -s /path/to/{folder.name} {folder.parent}/']
     raise UserError('\n'.join([*lines, 'Ways out:', *_indent(ways_out)]))
 
 

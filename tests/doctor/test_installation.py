@@ -1,0 +1,185 @@
+import json
+import os
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from twins_mm.doctor import installation
+from twins_mm.doctor.__main__ import CHECKS
+from twins_mm.doctor.mends import _ONEDL, _OPENMMLAB, uses_forks
+
+REPOSITORY = Path(__file__).parents[2]
+CPU_OPERATOR = """
+def nms(*_):
+    raise RuntimeError('nms_impl: implementation for device cuda:0 not found.')
+"""
+
+
+@pytest.fixture
+def hide(monkeypatch):
+    """Makes modules look as if they were not installed."""
+    def make(*modules):
+        monkeypatch.setattr(installation, 'find_spec', lambda name: (
+            None if name in modules else find_spec(name)))
+    return make
+
+
+@pytest.mark.parametrize(('check', 'module', 'code', 'message', 'mend'), [
+    ('opencv', 'cv2', "raise ImportError('libGL.so.1: cannot open shared object file: No such')",
+     'ImportError: libGL.so.1: cannot open', 'opencv-python-headless  # or: apt-get install'),
+    ('opencv', 'cv2', "raise ImportError('numpy.core.multiarray failed to import')",
+     'numpy.core.multiarray', 'pip install "numpy<2" "opencv-python<4.12"'),
+    ('torchvision', 'torchvision',
+     "raise RuntimeError('operator torchvision::nms does not exist')",
+     'operator torchvision::nms does not exist', 'pip uninstall -y torchvision'),
+    ('torchvision', 'torchvision', "raise OSError('libcudart.so.12: cannot open')",
+     'OSError: libcudart', 'pip uninstall -y torchvision'),
+    ('mmengine', 'addict', """raise ModuleNotFoundError("No module named 'addict'")""",
+     "No module named 'addict'", 'pip install addict'),
+    ('torch', 'torch', "raise OSError('libtorch.so: undefined symbol')", 'OSError: libtorch',
+     'pip install torch'),
+    ('mmcv, its _ext', 'mmcv.ops', 'import mmcv._ext', "No module named 'mmcv._ext'",
+     'MMCV_WITH_OPS=1'),
+    ('mmcv, its _ext', 'mmcv.ops',
+     "raise ImportError('mmcv/_ext.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZN2at')",
+     'undefined symbol: _ZN2at', '--no-cache-dir --force-reinstall --no-deps'),
+    ('mmcv, its _ext', 'mmcv.ops', 'import os; os.kill(os.getpid(), 11)', 'Python crashes: SIGSEGV',
+     'MMCV_WITH_OPS=1'),
+    ('mmcv, its _ext', 'mmcv.ops', CPU_OPERATOR, 'implementation for device cuda:0 not found',
+     'MMCV_WITH_OPS=1 FORCE_CUDA=1'),
+    ('mmdet', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', 'mmcv=='),
+    ('mmseg', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', 'mmcv=='),
+    ('mmdet', 'mmcv', "__version__ = '2.2.0'", 'MMCV==2.2.0 is used but incompatible', 'mmcv=='),
+    ('mmseg', 'mmcv', "__version__ = '2.2.0'", 'MMCV==2.2.0 is used but incompatible', 'mmcv=='),
+    ('mmseg', 'ftfy', """raise ModuleNotFoundError("No module named 'ftfy'")""",
+     "No module named 'ftfy'", 'pip install ftfy'),
+    ('twins_mm', 'huggingface_hub', """raise ModuleNotFoundError("No module named 'httpx.x'")""",
+     "No module named 'httpx.x'", 'pip install httpx')])
+def test_what_does_not_load_is_wrong(check, module, code, message, mend, stub):
+    if '2.2.0' in code and uses_forks():
+        pytest.skip('the forks need a newer mmcv')
+    stub(module, code)
+    finding = CHECKS[check]()
+    assert finding.state == 'wrong'
+    assert message in finding.message
+    assert mend in finding.mend
+
+
+def test_what_is_not_installed_is_wrong(hide):
+    hide('mmcv', 'mmseg', 'ftfy', 'regex')
+    operators = CHECKS['mmcv, its _ext']()
+    assert operators[:2] == CHECKS['mmseg']()[:2] == ('wrong', 'not installed')
+    assert 'MMCV_WITH_OPS=1' in operators.mend
+    assert 'mmsegmentation==' in CHECKS['mmseg']().mend
+    finding = CHECKS['ftfy, regex']()
+    assert finding.state == 'wrong' and finding.mend.endswith('pip install ftfy regex')
+
+
+def test_torchvision_is_not_needed(hide):
+    hide('torchvision')
+    assert CHECKS['torchvision']().state == 'ok'
+
+
+@pytest.mark.parametrize(('mmengine', 'state'), [('mmengine', 'warning'), ('onedl-mmengine', 'ok')])
+def test_pkg_resources_is_missed_by_openmmlabs_mmengine(mmengine, state, hide, monkeypatch):
+    hide('pkg_resources')
+    versions = dict(setuptools='82.0.1')
+    versions[mmengine] = '0.10'
+    monkeypatch.setattr(installation, 'packages_distributions', lambda: dict(
+        setuptools=['setuptools'], mmengine=[mmengine]))
+    monkeypatch.setattr(installation, 'version', versions.__getitem__)
+    finding = CHECKS['pkg_resources']()
+    assert finding.state == state
+    assert 'setuptools 82.0.1' in finding.message
+    assert ('"setuptools<81"' in finding.mend) == (state == 'warning')
+
+
+def test_two_packages_in_one_folder_are_told(monkeypatch, stub):
+    stub('cv2', '')
+    monkeypatch.setattr(installation, 'packages_distributions', lambda: dict(cv2=['b', 'a', 'a']))
+    monkeypatch.setattr(installation, 'version', dict(a='1', b='2').__getitem__)
+    finding = installation.check_module('cv2', 'import cv2')
+    assert finding.state == 'warning'
+    assert 'a 1, b 2' in finding.message
+    assert re.search('pip uninstall -y a b && .*pip install opencv-python$', finding.mend)
+
+
+@pytest.mark.parametrize(('installed', 'state'), [(True, 'ok'), (False, 'warning')])
+def test_new_python_is_told_before_mmcv_is_compiled(installed, state, hide, monkeypatch):
+    monkeypatch.setattr(sys, 'version_info', (3, 14))
+    hide(*[] if installed else ['mmcv'])
+    finding = CHECKS['Python']()
+    assert finding.state == state
+    assert ('PYTHON=python3.11' in finding.mend) == (not installed)
+
+
+TORCH = """
+class version:
+    cuda, hip = {build!r}, None
+class cuda:
+    def is_available():
+        import warnings
+        warnings.warn('The NVIDIA driver on your system is too old')
+        return {count} > 0
+    def device_count(): return {count}
+    def get_device_name(): return 'H200'
+    def get_device_capability(): return 9, 0
+    def get_arch_list(): return ['sm_70', 'sm_80']
+class ones:
+    def __init__(self, *_, device): {kernel}
+    def sum(self): return self
+    def item(self): return 1
+"""
+NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on the device')"
+
+
+@pytest.mark.parametrize(
+    ('driver', 'build', 'count', 'kernel', 'visible', 'state', 'told', 'mend'), [
+    ('', None, 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
+    ('', '12.6', 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
+    ('560.1', None, 0, 'pass', None, 'wrong', 'driver 560.1, but this torch is built for CPUs',
+     'FORCE_CUDA=1'),
+    ('460.1', '12.6', 0, 'pass', None, 'wrong', 'system is too old', 'update the driver'),
+    ('560.1', '12.6', 0, 'pass', '', 'wrong', "CUDA_VISIBLE_DEVICES=''", 'unset CUDA_VISIBLE'),
+    ('560.1', '12.6', 1, NO_KERNEL, None, 'wrong', 'sm_90, but torch has sm_70 sm_80: no kernel',
+     'install a torch that has this architecture'),
+    ('560.1', '12.6', 2, 'pass', None, 'ok', '2 x H200, sm_90; built for CUDA 12.6, driver 560.1',
+     '')])
+def test_cuda(driver, build, count, kernel, visible, state, told, mend,
+              stub, tmp_path, monkeypatch):
+    stub('torch', TORCH.format(build=build, count=count, kernel=kernel))
+    program = tmp_path / 'nvidia-smi'
+    program.write_text(f'#!/bin/sh\n[ "{driver}" ] && echo {driver}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    finding = CHECKS['CUDA']()
+    assert finding.state == state
+    assert told in finding.message
+    assert mend in finding.mend
+
+
+def test_versions_to_install_are_those_that_were_tested():
+    tested = (REPOSITORY / 'Makefile').read_text() + (REPOSITORY / 'README.md').read_text()
+    for package in (*_OPENMMLAB.values(), *_ONEDL.values()):
+        name, _, version = package.partition('==')
+        assert package in tested or f'{name} {version}' in re.sub(r'\s+', ' ', tested)
+
+
+def test_doctor_runs_where_nothing_can_be_imported(stub, run_doctor):
+    for module in ('torch', 'mmengine', 'numpy', 'cv2', 'huggingface_hub', 'rich'):
+        stub(module, f'raise ModuleNotFoundError("No module named {module!r}")')
+    findings = {finding['check']: finding
+                for finding in json.loads(run_doctor('--json', status=1))}
+    assert list(findings) == list(CHECKS)
+    for check in ('torch', 'CUDA', 'numpy', 'opencv', 'mmengine', 'mmcv, its _ext', 'mmdet',
+                  'mmseg', 'twins_mm', 'weights'):
+        assert findings[check]['state'] == 'wrong'
+        assert 'pip install' in findings[check]['mend']
+    assert findings['torch']['message'].endswith("No module named 'torch'")
+    assert findings['disk']['state'] in ('ok', 'warning')

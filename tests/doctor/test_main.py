@@ -1,0 +1,84 @@
+import json
+import sys
+
+import pytest
+
+from twins_mm.doctor import __main__ as doctor
+from twins_mm.doctor.probe import Finding
+
+WELL = Finding('ok', 'torch 2.13.0')
+ABSENT = Finding('warning', 'there is no data', 'make data')
+BROKEN = Finding('wrong', 'it is broken', 'mend it')
+
+
+def run(checks, monkeypatch, *args):
+    monkeypatch.setattr(doctor, 'CHECKS', {
+        name: check if callable(check) else lambda check=check: check
+        for name, check in checks.items()})
+    monkeypatch.setattr(sys, 'argv', ['doctor', *args])
+    return doctor.main()
+
+
+@pytest.mark.parametrize(('finding', 'status'), [(WELL, 0), (ABSENT, 0), (BROKEN, 1)])
+def test_exit_status_tells_whether_something_is_wrong(finding, status, monkeypatch):
+    assert run(dict(a=WELL, b=finding), monkeypatch) == status
+
+
+def test_every_finding_is_a_line_with_its_mend_below(monkeypatch, capsys):
+    run(dict(first=WELL, second=ABSENT, third=BROKEN, fourth=BROKEN), monkeypatch)
+    assert capsys.readouterr().out == """\
+ok       first   torch 2.13.0
+warning  second  there is no data
+                 -> make data
+wrong    third   it is broken
+                 -> mend it
+wrong    fourth  it is broken
+                 -> the same as above
+
+2 wrong, 1 warnings.
+Mend from the top, and look again: the first fault may be behind the others.
+"""
+
+
+def test_json(monkeypatch, capsys):
+    run(dict(first=WELL, second=BROKEN), monkeypatch, '--json')
+    assert json.loads(capsys.readouterr().out) == [
+        dict(check='first', state='ok', message='torch 2.13.0', mend=''),
+        dict(check='second', state='wrong', message='it is broken', mend='mend it')]
+
+
+def test_check_that_fails_is_told_beside_the_others(monkeypatch, capsys):
+    def fail():
+        raise ZeroDivisionError('of all things')
+
+    assert run(dict(first=fail, second=WELL), monkeypatch) == 1
+    output = capsys.readouterr().out
+    assert 'wrong    first   ZeroDivisionError: of all things' in output
+    assert 'ok       second' in output
+
+
+def test_this_installation_is_well(run_doctor):
+    output = run_doctor(status=0)
+    states = {line[9:].split('  ')[0]: line.split()[0]
+              for line in output.splitlines() if line.startswith(('ok', 'warning', 'wrong'))}
+    assert list(states) == list(doctor.CHECKS)
+    assert 'wrong' not in states.values()
+    assert states['COCO'] == states['ADE20K'] == 'warning'
+    assert all(states[check] == 'ok' for check in (
+        'torch', 'numpy', 'opencv', 'pkg_resources', 'mmengine', 'mmcv, its _ext', 'mmdet', 'mmseg',
+        'ftfy, regex', 'twins_mm'))
+
+
+def test_training_that_cannot_import_points_to_the_doctor(stub, run_tool):
+    stub('mmengine', "raise ImportError('libGL.so.1: cannot open shared object file')")
+    output = run_tool('train', '--help', status=1)
+    assert 'error: libGL.so.1: cannot open' in output
+    assert 'python -m twins_mm.doctor' in output
+    assert 'Traceback' not in output
+
+
+def test_error_that_nobody_foresaw_points_to_the_doctor(stub, run_tool, tiny_config, toy_folder):
+    stub('mmdet', "raise RuntimeError('of all things')")
+    output = run_tool('train', tiny_config('retinanet_twins_svt_s_1x'), '--toy', status=1)
+    assert 'RuntimeError: of all things' in output
+    assert output.endswith('python -m twins_mm.doctor\n')

@@ -1,0 +1,117 @@
+import re
+import shutil
+from collections import namedtuple
+
+import huggingface_hub
+import pytest
+
+from twins_mm.data.layouts import LAYOUTS
+from twins_mm.doctor.__main__ import CHECKS
+
+TOY = {'train2017/*.jpg': 200, 'val2017/*.jpg': 50, 'annotations/instances_train2017.json': 1,
+       'annotations/instances_val2017.json': 1, 'images/training/*.jpg': 200,
+       'images/validation/*.jpg': 50, 'annotations/training/*.png': 200,
+       'annotations/validation/*.png': 50}
+NAMES = dict(COCO='coco', ADE20K='ade20k')
+
+
+@pytest.fixture(params=NAMES)
+def check(request):
+    return request.param
+
+
+@pytest.fixture
+def data(check, tmp_path, toy_data, monkeypatch):
+    """Toy data that passes for the full data set, where the configs look for it."""
+    monkeypatch.chdir(tmp_path)
+    layout = LAYOUTS[NAMES[check]]
+    monkeypatch.setitem(LAYOUTS, NAMES[check], layout._replace(archives=tuple(
+        archive._replace(contents={pattern: TOY[pattern] for pattern in archive.contents})
+        for archive in layout.archives)))
+    shutil.copytree(toy_data / layout.folder.name, layout.folder)
+    return tmp_path / layout.folder
+
+
+def test_complete_data_is_found(check, data):
+    assert CHECKS[check]() == ('ok', f'complete in {data}', '')
+
+
+def test_linked_data_is_found_where_it_is(check, data, tmp_path):
+    data.rename(tmp_path / 'elsewhere')
+    data.symlink_to(tmp_path / 'elsewhere')
+    assert CHECKS[check]().message == f'complete in {tmp_path / "elsewhere"}'
+
+
+def test_absent_data_is_a_warning_with_the_way_to_it(check, data):
+    shutil.rmtree(data)
+    finding = CHECKS[check]()
+    assert finding.state == 'warning'
+    assert str(data) in finding.message
+    assert finding.mend == f'python tools/prepare_data.py {NAMES[check]} --archives DIR'
+
+
+@pytest.mark.parametrize('part', [0, 1, -1])
+def test_incomplete_data_is_wrong(part, check, data):
+    contents = [item for archive in LAYOUTS[NAMES[check]].archives
+                for item in archive.contents.items()]
+    pattern, count = contents[part]
+    next(data.glob(pattern)).unlink()
+    finding = CHECKS[check]()
+    assert finding.state == 'wrong'
+    assert finding.message == f'{data}: {pattern}: {count - 1} of {count} files'
+    assert f'tools/prepare_data.py {NAMES[check]}' in finding.mend
+
+
+@pytest.mark.parametrize('content', [b'', b'<html>'])
+def test_image_that_does_not_decode_is_wrong(content, check, data):
+    for path in data.rglob('*[0-9].*'):
+        if path.suffix in ('.jpg', '.png') and ('val' in path.parent.name):
+            path.write_bytes(content)
+    finding = CHECKS[check]()
+    assert finding.state == 'wrong'
+    path = re.fullmatch('(.*) is damaged', finding.message)[1]
+    assert finding.mend.startswith(f'rm {path} && python tools/prepare_data.py')
+
+
+def test_the_real_data_sets_have_these_sizes():
+    """From the papers and the official pages; mmdet's and mmseg's own docs give the same."""
+    counts = {pattern: count for layout in LAYOUTS.values() for archive in layout.archives
+              for pattern, count in archive.contents.items()}
+    assert counts == {**dict.fromkeys(TOY, 1), **{
+        'train2017/*.jpg': 118287, 'val2017/*.jpg': 5000, 'images/training/*.jpg': 20210,
+        'images/validation/*.jpg': 2000, 'annotations/training/*.png': 20210,
+        'annotations/validation/*.png': 2000}}
+
+
+@pytest.mark.parametrize(('cached', 'reachable', 'state', 'message'), [
+    (6, False, 'ok', '6 of 6 are in the cache'),
+    (2, True, 'ok', '2 of 6 are in the cache; the hub has the others'),
+    (0, False, 'warning', '0 of 6 are in the cache, and the hub is out of reach (OSError: no')])
+def test_weights(cached, reachable, state, message, monkeypatch):
+    seen = []
+
+    def look(name, file):
+        seen.append(name)
+        return 'path' if len(seen) <= cached else None
+
+    def ask(url, timeout):
+        assert url.endswith(f'{seen[cached]}/resolve/main/model.safetensors')
+        if not reachable:
+            raise OSError('no way')
+
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', look)
+    monkeypatch.setattr(huggingface_hub, 'get_hf_file_metadata', ask)
+    finding = CHECKS['weights']()
+    assert set(seen) == {f'timm/twins_{family}_{size}.in1k' for family in ('pcpvt', 'svt')
+                         for size in ('small', 'base', 'large')}
+    assert finding.state == state
+    assert finding.message.startswith(message)
+    assert ('init_cfg.checkpoint=FILE' in finding.mend) == (state == 'warning')
+
+
+@pytest.mark.parametrize(('free', 'state'), [(500, 'ok'), (3, 'warning')])
+def test_disk(free, state, monkeypatch):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: namedtuple('Usage', 'free')(free * 1e9))
+    finding = CHECKS['disk']()
+    assert finding.state == state
+    assert f'{free} GB' in finding.message

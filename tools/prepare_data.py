@@ -1,0 +1,40 @@
+"""Unpacks the official archives of COCO 2017 or ADE20K to where the configs look for them."""
+import argparse
+from pathlib import Path
+
+from twins_mm.cli import make_parser, tool
+from twins_mm.data.archives import unpack
+from twins_mm.data.layouts import LAYOUTS
+
+EXAMPLES = """examples:
+  python tools/prepare_data.py coco --archives ~/downloads
+  python tools/prepare_data.py ade20k --archives ~/downloads --out /big/disk
+"""
+CONFIGS = dict(coco='configs/retinanet_twins_svt_s_1x.py',
+               ade20k='configs/upernet_twins_svt_s_160k.py')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__, EXAMPLES)
+    parser.add_argument('dataset', choices=LAYOUTS, help='which of them')
+    parser.add_argument('--archives', metavar='DIR', type=Path, required=True,
+                        help='the folder with the official archives, under their own names')
+    parser.add_argument('--out', metavar='DIR', type=Path, default=Path('data'),
+                        help='where the data goes, by default "data", where the configs look')
+    return parser.parse_args()
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    layout = LAYOUTS[args.dataset]
+    root = args.out / layout.folder.relative_to('data')
+    count = unpack(layout, args.archives, root)
+    print(f'{layout.name} is complete in {root}: {count:,} files were unpacked.\nNext:')
+    if root.resolve() != layout.folder.resolve():
+        print(f'  mkdir -p {layout.folder.parent} && ln -s {root.absolute()} {layout.folder}')
+    print(f'  python tools/train.py {CONFIGS[args.dataset]} --auto-scale-lr')
+
+
+if __name__ == '__main__':
+    main()

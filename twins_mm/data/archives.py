@@ -1,0 +1,132 @@
+"""Unpacks a data set's official archives into the folders that the configs expect."""
+import fnmatch
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from ..errors import UserError
+from .layouts import Archive, Layout
+
+
+class _Member(NamedTuple):
+    """A file in an archive, and where it goes."""
+    archive: Archive
+    opened: zipfile.ZipFile
+    info: zipfile.ZipInfo
+    path: Path
+
+    @property
+    def is_there(self) -> bool:
+        return self.path.is_file() and self.path.stat().st_size == self.info.file_size
+
+
+def unpack(layout: Layout, folder: Path, root: Path) -> int:
+    """Unpacks into `root` what is not there yet; returns the number of files written.
+
+    A file of the right size is not written again, so a run that was stopped goes on where it was.
+    An archive may be missing from `folder` if what it holds is complete.
+
+    Raises:
+        UserError: An archive is missing, damaged or not the official one, the disk is too small,
+            `root` is not as expected in the end, or Ctrl-C. What was unpacked until then stays.
+    """
+    absent = [archive for archive in layout.archives if not (folder / archive.name).is_file()]
+    needed = [archive for archive in absent if archive.find_faults(root)]
+    if needed:
+        raise UserError('\n'.join([
+            f'Not in {folder}:', *(f'  {archive.name:28} {archive.url}' for archive in needed),
+            f'Download what is missing into {folder}; wget -c goes on with a broken download.']))
+    with ExitStack() as stack:
+        members = [member for archive in layout.archives if archive not in absent
+                   for member in _list_members(archive, folder, root, stack)
+                   if not member.is_there]
+        _check_space(members, root)
+        _extract_all(members, layout.name)
+    faults = layout.find_faults(root)
+    if faults:
+        raise UserError('\n'.join([
+            f'{root} holds files that are not of {layout.name}:',
+            *(f'  {fault}' for fault in faults), 'Move them away; the rest is in place.']))
+    return len(members)
+
+
+def _list_members(
+        archive: Archive, folder: Path, root: Path, stack: ExitStack) -> Iterator[_Member]:
+    """The files of an archive, which stays open as long as `stack`."""
+    path = folder / archive.name
+    try:
+        opened = stack.enter_context(zipfile.ZipFile(path))
+    except zipfile.BadZipFile as error:
+        raise _is_damaged(path, archive, error) from error
+    # ADE20K's archive has a folder of its own around everything, COCO's have none.
+    infos = {info.filename.removeprefix(f'{root.name}/'): info
+             for info in opened.infolist() if not info.is_dir()}
+    for name in map(PurePosixPath, infos):
+        if name.is_absolute() or '..' in name.parts:
+            raise UserError(f'{path} would write outside of {root}, to {name}. It is not the '
+                            f'official archive, and nothing of it was unpacked: {archive.url}')
+    for pattern, expected in archive.contents.items():
+        count = len(fnmatch.filter(infos, pattern))
+        if count != expected:
+            raise UserError(f'{path} has {count:,} files {pattern} instead of {expected:,}. It is '
+                            f'not the official archive: {archive.url}')
+    return (_Member(archive, opened, info, root / name) for name, info in infos.items())
+
+
+def _check_space(members: list[_Member], root: Path) -> None:
+    disk = next(path for path in (root, *root.absolute().parents) if path.is_dir())
+    needed = sum(member.info.file_size for member in members)
+    free = shutil.disk_usage(disk).free
+    if needed > free:
+        raise UserError(
+            f'{needed / 1e9:.1f} GB are still to be unpacked into {root}, but {free / 1e9:.1f} GB '
+            f'are free there. Make room, or name a folder on another disk with --out')
+
+
+def _extract_all(members: list[_Member], description: str) -> None:
+    columns = (TextColumn('{task.description}'), BarColumn(), DownloadColumn(),
+               TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not members) as progress:
+        task = progress.add_task(description, total=sum(m.info.file_size for m in members))
+        for member in members:
+            try:
+                _extract(member)
+            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                path = Path(member.opened.filename)
+                raise _is_damaged(path, member.archive, error) from error
+            except OSError as error:
+                raise UserError(f'{member.path} could not be written: {error}. The same command '
+                                'goes on from here') from error
+            except KeyboardInterrupt as error:
+                raise UserError('Stopped. The same command goes on from here') from error
+            progress.advance(task, member.info.file_size)
+
+
+def _extract(member: _Member) -> None:
+    """Writes a file beside its place first, so that its place never holds half of it."""
+    partial = member.path.with_name(f'{member.path.name}.partial')
+    member.path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with member.opened.open(member.info) as source, partial.open('wb') as target:
+            shutil.copyfileobj(source, target)
+        partial.replace(member.path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _is_damaged(path: Path, archive: Archive, error: Exception) -> UserError:
+    return UserError(f'{path} is damaged: {error}\nDelete it, download it again from {archive.url} '
+                     'and repeat the command; it goes on where it stopped')

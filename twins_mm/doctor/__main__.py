@@ -1,0 +1,101 @@
+"""Looks at the installation, the data and the weights; says what is wrong and what mends it."""
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from .installation import (
+    check_cuda,
+    check_module,
+    check_pkg_resources,
+    check_python,
+    check_torchvision,
+    check_undeclared,
+)
+from .mends import build_mmcv, find_mend
+from .probe import Broken, Finding
+from .resources import check_data, check_disk, check_weights
+
+_USE_OPENCV = """
+import cv2, numpy
+_, png = cv2.imencode('.png', numpy.zeros((2, 2, 3), 'uint8'))
+cv2.imdecode(png, cv2.IMREAD_COLOR)
+"""
+_USE_OPERATORS = """
+from mmcv.ops import nms
+import torch
+for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
+    nms(torch.tensor([[0., 0, 1, 1]], device=device), torch.ones(1, device=device), 0.5)
+"""
+CHECKS = {
+    'Python': check_python,
+    'torch': partial(check_module, 'torch', 'import torch; torch.ones(2, 2) @ torch.ones(2)'),
+    'CUDA': check_cuda,
+    'numpy': partial(check_module, 'numpy', 'import numpy'),
+    'opencv': partial(check_module, 'cv2', _USE_OPENCV),
+    'torchvision': check_torchvision,
+    'pkg_resources': check_pkg_resources,
+    'mmengine': partial(check_module, 'mmengine', 'import mmengine.runner'),
+    'mmcv, its _ext': partial(check_module, 'mmcv', _USE_OPERATORS, build_mmcv()),
+    'mmdet': partial(
+        check_module, 'mmdet', 'import mmdet.datasets, mmdet.evaluation, mmdet.models'),
+    'mmseg': partial(
+        check_module, 'mmseg', 'import mmseg.datasets, mmseg.evaluation, mmseg.models'),
+    'ftfy, regex': check_undeclared,
+    'twins_mm': partial(check_module, 'twins_mm', 'import huggingface_hub, twins_mm.cli'),
+    'COCO': partial(check_data, 'coco'),
+    'ADE20K': partial(check_data, 'ade20k'),
+    'weights': check_weights,
+    'disk': check_disk,
+}
+_COLOURS = dict(ok='\033[32m', warning='\033[33m', wrong='\033[31m')
+
+
+def main() -> int:
+    """Runs every check, prints what they find; returns 1 if something is wrong."""
+    # The parser of `twins_mm.cli` needs what may be broken.
+    parser = argparse.ArgumentParser(prog='python -m twins_mm.doctor', description=__doc__)
+    parser.add_argument('--json', action='store_true',
+                        help='print a list of {check, state, message, mend}')
+    args = parser.parse_args()
+    with ThreadPoolExecutor() as pool:
+        findings = dict(zip(CHECKS, pool.map(_run, CHECKS.values())))
+    if args.json:
+        print(json.dumps([dict(check=check, **finding._asdict())
+                          for check, finding in findings.items()], indent=2))
+    else:
+        _print(findings)
+    return int(any(finding.state == 'wrong' for finding in findings.values()))
+
+
+def _run(check: Callable[[], Finding]) -> Finding:
+    """What a check finds; if it fails itself, that it does, so that the others are told."""
+    try:
+        return check()
+    except Exception as error:
+        message = f'{type(error).__name__}: {error}'
+        return Finding('wrong', message, find_mend(Broken(message), 'tell the authors of twins_mm'))
+
+
+def _print(findings: dict[str, Finding]) -> None:
+    width = max(map(len, findings))
+    mends = set()
+    for check, (state, message, mend) in findings.items():
+        word = f'{state:7}'
+        if sys.stdout.isatty():
+            word = f'{_COLOURS[state]}{word}\033[0m'
+        print(f'{word}  {check:{width}}  {message}')
+        if mend:
+            print(f'{"":{width + 9}}  -> {"the same as above" if mend in mends else mend}')
+        mends.add(mend)
+    counts = Counter(finding.state for finding in findings.values())
+    print(f'\n{counts["wrong"]} wrong, {counts["warning"]} warnings.')
+    if counts['wrong']:
+        print('Mend from the top, and look again: the first fault may be behind the others.')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Python, its packages, and the GPU."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
+
+from .mends import PIP, build_mmcv, find_mend, install
+from .probe import Broken, Finding, probe
+
+_TRY_CUDA = """
+import json, torch, warnings
+facts = dict(build=torch.version.cuda or torch.version.hip)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    facts['count'] = torch.cuda.device_count() if torch.cuda.is_available() else 0
+facts['reasons'] = [str(warning.message).splitlines()[0] for warning in caught]
+if facts['count']:
+    facts['device'] = torch.cuda.get_device_name()
+    facts['capability'] = 'sm_%d%d' % torch.cuda.get_device_capability()
+    facts['architectures'] = torch.cuda.get_arch_list()
+    try:
+        torch.ones(1, device='cuda').sum().item()
+    except Exception as error:
+        facts['error'] = str(error).splitlines()[0]
+print(json.dumps(facts))
+"""
+
+
+def check_python() -> Finding:
+    """Whether it runs mmcv's setup.py, where mmcv is still to be compiled."""
+    message = f'{sys.version.split()[0]}, {sys.executable}'
+    if sys.version_info >= (3, 13) and not find_spec('mmcv'):
+        return Finding('warning', f"{message}: mmcv 2.1.0 doesn't compile on 3.13 or newer",
+                       'make install PYTHON=python3.11  # or: make install STACK=onedl')
+    return Finding('ok', message)
+
+
+def check_module(module: str, code: str, default_mend: str = '') -> Finding:
+    """Runs code that uses a module.
+
+    Args:
+        module: What is imported.
+        code: Fails where the module is of no use.
+        default_mend: For a fault without a known symptom; by default, installing the module.
+    """
+    mend = default_mend or install(module)
+    if not find_spec(module):
+        return Finding('wrong', 'not installed', mend)
+    names = _name_versions(module) or find_spec(module).origin
+    try:
+        probe(code)
+    except Broken as error:
+        return Finding('wrong', f'{names}: {error}', find_mend(error, mend))
+    distributions = set(packages_distributions().get(module, ()))
+    if len({version(name) for name in distributions}) > 1:
+        return Finding('warning', f'{names} are in the same folder',
+                       f'{PIP} uninstall -y {" ".join(sorted(distributions))} && {install(module)}')
+    return Finding('ok', names)
+
+
+def check_undeclared() -> Finding:
+    """What mmseg imports and does not declare."""
+    missing = [module for module in ('ftfy', 'regex') if not find_spec(module)]
+    if missing:
+        return Finding('wrong', f'mmseg imports {" and ".join(missing)}, which it does not declare',
+                       f'{PIP} install {" ".join(missing)}')
+    return Finding('ok', ', '.join(_name_versions(module) for module in ('ftfy', 'regex')))
+
+
+def check_pkg_resources() -> Finding:
+    """What OpenMMLab's mmengine needs to find `mmdet::` and mmcv's setup.py to run at all."""
+    names = _name_versions('setuptools') or 'no setuptools'
+    if find_spec('pkg_resources') or _name_versions('mmengine').startswith('onedl-'):
+        return Finding('ok', names)
+    return Finding('warning', f'{names}, without pkg_resources: a config with '
+                   "_base_ = 'mmdet::...' does not load, and mmcv does not compile",
+                   install('pkg_resources'))
+
+
+def check_torchvision() -> Finding:
+    """mmengine imports a torchvision that it finds, and ends if it doesn't load."""
+    if not find_spec('torchvision'):
+        return Finding('ok', 'not installed; nothing needs it')
+    return check_module('torchvision', 'import torchvision', f'{PIP} uninstall -y torchvision')
+
+
+def check_cuda() -> Finding:
+    """Whether torch can calculate on this machine's GPU, if it has one."""
+    try:
+        facts = json.loads(probe(_TRY_CUDA))
+    except Broken as error:
+        return Finding('wrong', str(error), find_mend(error, install('torch')))
+    driver = _find_driver()
+    if not driver and not facts['count']:
+        return Finding('warning', 'no GPU: enough for --toy, not for COCO or ADE20K',
+                       'train on a machine with an NVIDIA GPU and its driver')
+    driver = f'driver {driver}'
+    if not facts['build']:
+        return Finding('wrong', f'{driver}, but this torch is built for CPUs alone',
+                       f'{PIP} install --force-reinstall torch && {build_mmcv(cuda=True)}')
+    build = f'built for CUDA {facts["build"]}, {driver}'
+    if not facts['count']:
+        visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+        if visible is not None:
+            return Finding('wrong', f'{build}, but CUDA_VISIBLE_DEVICES={visible!r} hides the GPU',
+                           'unset CUDA_VISIBLE_DEVICES')
+        return Finding('wrong', '; '.join([f'{build}, but torch finds no GPU', *facts['reasons']]),
+                       'update the driver, or install a torch for the CUDA version that nvidia-smi '
+                       'names: https://pytorch.org/get-started')
+    device = f'{facts["count"]} x {facts["device"]}, {facts["capability"]}'
+    if 'error' in facts:
+        return Finding('wrong', f'{device}, but torch has {" ".join(facts["architectures"])}: '
+                       f'{facts["error"]}',
+                       'install a torch that has this architecture: '
+                       'https://pytorch.org/get-started')
+    return Finding('ok', f'{device}; {build}')
+
+
+def _name_versions(module: str) -> str:
+    """The distributions that a module comes from, and their versions."""
+    names = sorted(set(packages_distributions().get(module, ())))
+    return ', '.join(f'{name} {version(name)}' for name in names)
+
+
+def _find_driver() -> str:
+    """The version of the NVIDIA driver, if there is one."""
+    if not shutil.which('nvidia-smi'):
+        return ''
+    done = subprocess.run(['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
+                          text=True, capture_output=True, timeout=20)
+    return '' if done.returncode else done.stdout.split('\n')[0].strip()

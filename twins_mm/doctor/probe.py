@@ -1,0 +1,44 @@
+"""Trying things in a Python of their own, which may crash, and what is found."""
+import re
+import signal
+import subprocess
+import sys
+from typing import NamedTuple
+
+_TIMEOUT_S = 120
+_LAST_EXCEPTION = re.compile(r'^[\w.]+(?:Error|Exception|Warning|Interrupt|Exit)\b.*', re.MULTILINE)
+
+
+class Finding(NamedTuple):
+    """What a check found: `state` is 'ok', 'warning' or 'wrong'; `mend` is a command or advice."""
+    state: str
+    message: str
+    mend: str = ''
+
+
+class Broken(Exception):
+    """What was tried failed; `output` is all that it had to say."""
+
+    def __init__(self, message: str, output: str = ''):
+        super().__init__(message)
+        self.output = output
+
+
+def probe(code: str, *args: str) -> str:
+    """Runs code in another Python; returns what it prints.
+
+    Raises:
+        Broken: It raised an exception, crashed, or did not end.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', code, *args], text=True, timeout=_TIMEOUT_S,
+            stdin=subprocess.DEVNULL, capture_output=True)
+    except subprocess.TimeoutExpired as error:
+        raise Broken(f'no end after {_TIMEOUT_S} s') from error
+    if done.returncode < 0:
+        raise Broken(f'Python crashes: {signal.Signals(-done.returncode).name}', done.stderr)
+    if done.returncode:
+        exceptions = _LAST_EXCEPTION.findall(done.stderr)
+        raise Broken(exceptions[-1] if exceptions else done.stderr.strip(), done.stderr)
+    return done.stdout.strip()

@@ -1,0 +1,74 @@
+"""Data, weights, and room on the disk."""
+import re
+import shutil
+from pathlib import Path
+
+from ..data.layouts import LAYOUTS
+from .mends import find_mend
+from .probe import Broken, Finding, probe
+
+_BACKBONES = Path(__file__).resolve().parents[2] / 'configs/_base_/backbones'
+_WEIGHTS_FILE = 'model.safetensors'
+_TIMEOUT_S = 5
+# A checkpoint of a large model, with the optimizer's state, takes more than one.
+_ENOUGH_GB = 20
+
+_DECODE = """
+import sys, cv2
+broken = [path for path in sys.argv[1:] if cv2.imread(path, cv2.IMREAD_UNCHANGED) is None]
+print(broken[0] if broken else '')
+"""
+
+
+def check_data(name: str) -> Finding:
+    """Whether a data set of `LAYOUTS` is where the configs look, complete and readable."""
+    layout = LAYOUTS[name]
+    root = layout.folder
+    prepare = f'python tools/prepare_data.py {name} --archives DIR'
+    if not root.is_dir():
+        return Finding('warning', f'there is no {root.absolute()}', prepare)
+    faults = layout.find_faults(root)
+    if faults:
+        return Finding('wrong', f'{root.resolve()}: {"; ".join(faults)}', prepare)
+    samples = [str(next(root.glob(pattern))) for archive in layout.archives
+               for pattern in archive.contents if not pattern.endswith('.json')]
+    try:
+        broken = probe(_DECODE, *samples)
+    except Broken as error:
+        return Finding('warning', f'complete in {root.resolve()}; no image was tried: {error}',
+                       find_mend(error, ''))
+    if broken:
+        return Finding('wrong', f'{broken} is damaged', f'rm {broken} && {prepare}')
+    return Finding('ok', f'complete in {root.resolve()}')
+
+
+def check_weights() -> Finding:
+    """The ImageNet weights that the configs start from: in the cache, or to be had?"""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    names = sorted(set(re.findall(
+        "hf://(.+?)'", ''.join(path.read_text() for path in _BACKBONES.glob('*.py')))))
+    absent = [name for name in names
+              if not isinstance(try_to_load_from_cache(name, _WEIGHTS_FILE), str)]
+    cached = f'{len(names) - len(absent)} of {len(names)} are in the cache'
+    if not absent:
+        return Finding('ok', cached)
+    url = hf_hub_url(absent[0], _WEIGHTS_FILE)
+    try:
+        get_hf_file_metadata(url, timeout=_TIMEOUT_S)
+    except Exception as error:
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+        return Finding(
+            'warning', f'{cached}, and the hub is out of reach ({reason})',
+            f'fetch {url} elsewhere, and train with '
+            '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
+    return Finding('ok', f'{cached}; the hub has the others')
+
+
+def check_disk() -> Finding:
+    """Whether the checkpoints of a run have room in the current folder."""
+    free_gb = shutil.disk_usage('.').free / 1e9
+    message = f'{free_gb:.0f} GB free in {Path.cwd()}'
+    if free_gb < _ENOUGH_GB:
+        return Finding('warning', f'{message}; the checkpoints of a run may take {_ENOUGH_GB}',
+                       'train with --work-dir DIR, on another disk')
+    return Finding('ok', message)
