@@ -3,6 +3,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner, set_random_seed
+from torch import nn
 
 from .checkpoints.files import weights_of
 from .checkpoints.loading import list_differences
@@ -50,11 +51,20 @@ class CheckpointFitHook(Hook):
             raise UserError('There are weights in this checkpoint, but no state of a training run '
                             'to resume. To start from them: --cfg-options load_from=CHECKPOINT')
         if self.heads:
-            weights, expected = (
-                {name.removeprefix('module.'): value for name, value in weights.items()
-                 if 'backbone.' not in name and 'num_batches_tracked' not in name}
-                for weights in (weights_of(checkpoint), runner.model.state_dict()))
-            unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
-                                     expected)
-            if unfit:
-                raise UserError('The checkpoint is not one of this config: ' + '; '.join(unfit))
+            check_heads(checkpoint, runner.model)
+
+
+def check_heads(checkpoint: dict, model: nn.Module) -> None:
+    """Refuses a checkpoint that lacks anything of the model; its Twins backbone checks itself.
+
+    Raises:
+        UserError: The checkpoint is not one of this model.
+    """
+    weights, expected = (
+        {name.removeprefix('module.'): value for name, value in weights.items()
+         if 'backbone.' not in name and 'num_batches_tracked' not in name}
+        for weights in (weights_of(checkpoint), model.state_dict()))
+    unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
+                             expected)
+    if unfit:
+        raise UserError('The checkpoint is not one of this config: ' + '; '.join(unfit))

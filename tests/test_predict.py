@@ -1,0 +1,125 @@
+import json
+import pickle
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from pycocotools.coco import COCO
+
+IMAGES = dict(mmdet='data/toy/coco/val2017',
+              mmseg='data/toy/ADEChallengeData2016/images/validation')
+BLUE = 200, 50, 10
+
+
+def save_model(path, target, meta=None):
+    """Saves a config's model with random weights, which see more than one class."""
+    torch.manual_seed(0)
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.default_scope)
+    weights = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=weights, meta=meta or {}), target)
+
+
+def test_labels_are_those_that_the_test_tool_writes(tiny_config, run_tool, toy_folder):
+    config = tiny_config('upernet_twins_svt_s_160k')
+    save_model(config, toy_folder / 'model.pth')
+    images = sorted((toy_folder / IMAGES['mmseg']).iterdir())[:3]
+    run_tool('test', config, 'model.pth', '--toy', '--out', 'theirs', '--cfg-options',
+             'test_dataloader.dataset.indices=3')
+    output = run_tool('predict', config, 'model.pth', *images, '--toy', '--out', 'ours')
+    assert '3 images, ' in output
+    for image in images:
+        ours, theirs = (cv2.imread(str(toy_folder / f'{folder}/{image.stem}.png'),
+                                   cv2.IMREAD_UNCHANGED) for folder in ('ours/labels', 'theirs'))
+        assert np.array_equal(ours, theirs) and len(np.unique(ours)) > 1
+        picture = cv2.imread(str(toy_folder / f'ours/pictures/{image.stem}.jpg'))
+        assert picture.shape == cv2.imread(str(image)).shape
+
+
+def test_boxes_and_masks_are_those_that_the_test_tool_finds(tiny_config, run_tool, toy_folder):
+    config = tiny_config('mask_rcnn_twins_pcpvt_s_3x')
+    classes = tuple(f'name {number}' for number in range(80))
+    save_model(config, toy_folder / 'model.pth', dict(dataset_meta=dict(classes=classes)))
+    images = sorted((toy_folder / IMAGES['mmdet']).iterdir())[:3]
+    few = ['--cfg-options', 'test_dataloader.dataset.indices=3',
+           'model.test_cfg.rcnn.score_thr=0.0', 'model.test_cfg.rcnn.max_per_img=5']
+    run_tool('test', config, 'model.pth', '--toy', '--out', 'theirs.pkl', *few)
+    run_tool('predict', config, 'model.pth', *images, '--toy', '--out', 'ours', *few)
+    coco = COCO(toy_folder / 'ours/predictions.json')
+    assert [category['name'] for category in coco.loadCats(coco.getCatIds())] == list(classes)
+    for image, theirs in zip(images, pickle.loads((toy_folder / 'theirs.pkl').read_bytes())):
+        found = next(one for one in coco.imgs.values() if one['file_name'] == image.name)
+        assert cv2.imread(str(image)).shape[:2] == (found['height'], found['width'])
+        boxes = coco.loadAnns(coco.getAnnIds(imgIds=found['id']))
+        theirs = theirs['pred_instances']
+        assert len(boxes) == 5
+        assert [box['score'] for box in boxes] == pytest.approx(theirs['scores'].tolist())
+        assert [box['category_id'] - 1 for box in boxes] == theirs['labels'].tolist()
+        corners = [[x, y, x + width, y + height] for x, y, width, height in (
+            box['bbox'] for box in boxes)]
+        np.testing.assert_allclose(corners, theirs['bboxes'], atol=1e-3)
+        for box, mask in zip(boxes, theirs['masks']):
+            assert box['segmentation']['size'] == [found['height'], found['width']]
+            assert box['segmentation']['counts'] == mask['counts'].decode()
+            assert box['area'] == coco.annToMask(box).sum()
+
+
+def test_unreadable_images_are_named_and_the_others_predicted(
+        tiny_config, run_tool, toy_folder):
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    save_model(config, toy_folder / 'model.pth')
+    for name in ('a', 'b'):
+        (toy_folder / 'photos' / name).mkdir(parents=True)
+        cv2.imwrite(str(toy_folder / f'photos/{name}/x.jpg'), np.full((64, 64, 3), BLUE, np.uint8))
+    (toy_folder / 'photos/b/page.jpg').write_text('<html>')
+    output = run_tool('predict', config, 'model.pth', 'photos', '--toy', '--out', 'photos/out',
+                      '--score-thr', 1, status=1)
+    assert '2 images, ' in output
+    assert 'error: 1 of 3 images could not be read: b/page.jpg' in output
+    assert 'Traceback' not in output
+    written = (toy_folder / 'photos/out').rglob('*.*')
+    assert {path.relative_to(toy_folder / 'photos/out').as_posix() for path in written} == {
+        'predictions.json', 'pictures/a/x.jpg', 'pictures/b/x.jpg'}
+    picture = cv2.imread(str(toy_folder / 'photos/out/pictures/a/x.jpg'))
+    assert picture.mean((0, 1)) == pytest.approx(BLUE, abs=3)
+    names = [category['name'] for category in json.loads(
+        (toy_folder / 'photos/out/predictions.json').read_text())['categories']]
+    assert names[0] == 'person'  # COCO's, by the config: the checkpoint has none
+
+
+def test_video(tiny_config, run_tool, toy_folder):
+    config = tiny_config('semantic_fpn_twins_svt_s_80k')
+    save_model(config, toy_folder / 'model.pth')
+    writer = cv2.VideoWriter(
+        str(toy_folder / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 5, (96, 64))
+    for shade in range(5):
+        writer.write(np.full((64, 96, 3), 50 * shade, np.uint8))
+    writer.release()
+    output = run_tool('predict', config, 'model.pth', 'clip.avi', '--toy', '--out', 'out',
+                      '--batch-size', 3)
+    assert 'pictures:    out/pictures/clip.mp4' in output
+    assert cv2.VideoCapture(str(toy_folder / 'out/pictures/clip.mp4')).get(
+        cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert len(list((toy_folder / 'out/labels/clip').iterdir())) == 5
+
+
+@pytest.mark.parametrize(('args', 'message'), [
+    (['none.pth', 'x.png'], 'There is no checkpoint none.pth'),
+    (['backbone.pth', 'x.png'], 'The checkpoint is not one of this config: .* missing, such as'),
+    (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more')])
+def test_what_cannot_be_predicted_is_told_and_nothing_written(
+        args, message, tiny_config, run_tool, tmp_path):
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    save_model(config, tmp_path / 'backbone.pth')
+    weights = torch.load(tmp_path / 'backbone.pth')['state_dict']
+    torch.save({name: value for name, value in weights.items() if name.startswith('backbone.')},
+               tmp_path / 'backbone.pth')
+    cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((64, 64, 3), np.uint8))
+    output = run_tool('predict', config, *args, '--out', 'out', status=1)
+    assert re.search(message, output), output
+    assert 'Traceback' not in output
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,83 @@
+"""Predicts for images or a video: drawn pictures, and boxes and masks or labels in files."""
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
+from twins_mm.errors import UserError
+from twins_mm.prediction.files import write_coco, write_labels, write_pictures, write_video
+from twins_mm.prediction.frames import Video, open_frames
+from twins_mm.prediction.inference import build_inferencer, draw, predict
+
+EXAMPLES = """examples:
+  python tools/predict.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT photos/ --out found
+  python tools/predict.py configs/upernet_twins_svt_s_160k.py CHECKPOINT 'photos/*.jpg' one.png
+  python tools/predict.py configs/retinanet_twins_svt_s_1x.py CHECKPOINT street.mp4 --score-thr 0.5
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__, EXAMPLES)
+    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
+    parser.add_argument('images', nargs='+', metavar='IMAGE',
+                        help='files, folders, globs, or one video')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/predictions'), metavar='DIR',
+                        help='where results go (default: %(default)s)')
+    parser.add_argument('--score-thr', type=float, default=0.3, metavar='SCORE',
+                        help='draw boxes and masks with a higher score; the files have all '
+                             '(default: %(default)s)')
+    parser.add_argument('--batch-size', type=int, default=1, metavar='N',
+                        help='images of one size, one after the other, that are predicted at once '
+                             '(default: %(default)s)')
+    add_option_arguments(parser, 'at the scale of toy data, for a checkpoint of train.py --toy')
+    return parser.parse_args()
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
+    if args.batch_size < 1:
+        raise UserError(f'--batch-size {args.batch_size}: pass 1 or more')
+    frames = open_frames(args.images, args.out)
+    cfg = load_config(args.config, args.cfg_options, args.toy)
+    inferencer = build_inferencer(cfg, args.checkpoint)
+
+    pictures_path = args.out / 'pictures'
+    if isinstance(frames, Video):
+        pictures_path /= f'{frames.path.stem}.mp4'
+        pictures = write_video(pictures_path, frames.fps)
+    else:
+        pictures = write_pictures(pictures_path)
+    if cfg.default_scope == 'mmseg':
+        predictions_path = args.out / 'labels'
+        predictions = write_labels(predictions_path, inferencer.model.dataset_meta)
+    else:
+        predictions_path = args.out / 'predictions.json'
+        predictions = write_coco(predictions_path, inferencer)
+
+    unreadable, done, start = [], 0, time.perf_counter()
+    progress = track(frames, 'Predicting', len(frames), console=Console(stderr=True))
+    with pictures as add_picture, predictions as add_prediction:
+        for frame, sample in predict(inferencer, progress, args.batch_size):
+            if sample is None:
+                unreadable.append(frame.name)
+                continue
+            add_picture(frame, draw(inferencer, frame, sample, args.score_thr))
+            add_prediction(frame, sample)
+            done += 1
+    rate = done / (time.perf_counter() - start)
+    print(f'{done} images, {rate:.2f} a second with reading and drawing\n'
+          f'  pictures:    {pictures_path}\n  predictions: {predictions_path}')
+    if unreadable:
+        raise UserError(f'{len(unreadable)} of {len(frames)} images could not be read: '
+                        + ', '.join(map(str, unreadable)))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,72 @@
+"""Draws what a backbone sees: its pyramid, and where points of an image attend in each stage."""
+import argparse
+from pathlib import Path
+
+import mmcv
+from matplotlib.backend_bases import FigureCanvasBase
+from mmengine.device import get_device
+
+from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
+from twins_mm.errors import UserError
+from twins_mm.prediction.frames import read_image
+from twins_mm.visualization.attention import see
+from twins_mm.visualization.backbone import build_backbone, prepare_image
+from twins_mm.visualization.figure import draw
+from twins_mm.writing import replacing
+
+EXAMPLES = """examples:
+  python tools/visualize.py configs/upernet_twins_svt_s_160k.py CHECKPOINT street.jpg
+  python tools/visualize.py configs/upernet_twins_svt_s_160k.py hf://timm/twins_svt_small.in1k \\
+      street.jpg --point 320,200 40,460 --out street.pdf
+"""
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    x, y = map(float, text.split(','))
+    return x, y
+
+
+parse_point.__name__ = 'point'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__, EXAMPLES)
+    parser.add_argument('config', help='the config of a model with the backbone')
+    parser.add_argument('checkpoint', help='of the model or of its backbone alone, ImageNet '
+                                           'weights too: a file, a URL, or hf://ORG/NAME')
+    parser.add_argument('image', type=Path)
+    parser.add_argument('--point', nargs='+', type=parse_point, metavar='X,Y', default=[],
+                        help="whose attention is drawn, in pixels; by default the image's centre")
+    parser.add_argument('--out', type=Path, metavar='FILE', default=Path('attention.png'),
+                        help='the picture, .png, .pdf or .svg (default: %(default)s)')
+    add_option_arguments(parser, 'at the scale of toy data, for a checkpoint of train.py --toy')
+    return parser.parse_args()
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    if args.out.suffix[1:] not in FigureCanvasBase.get_supported_filetypes():
+        raise UserError(f'--out {args.out}: the name has to end in .png, .pdf or .svg')
+    image = read_image(args.image)
+    if image is None:
+        raise UserError(f'There is no image {args.image}, or it is none')
+    height, width = image.shape[:2]
+    points = args.point or [(width / 2, height / 2)]
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise UserError(f'--point {x:g},{y:g} is not in the image, which has {width} x '
+                            f'{height} pixels')
+    cfg = load_config(args.config, args.cfg_options, args.toy)
+    device = get_device()
+    backbone = build_backbone(cfg, args.checkpoint).to(device)
+    inputs, resized = prepare_image(cfg, image)
+    stages = see(backbone, inputs.to(device))
+    figure = draw(mmcv.bgr2rgb(resized), stages, [(x / width, y / height) for x, y in points])
+    with replacing(args.out) as partial:
+        figure.savefig(partial)
+    print(f'picture: {args.out}')
+
+
+if __name__ == '__main__':
+    main()

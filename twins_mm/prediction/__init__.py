@@ -1,0 +1,1 @@
+"""Predictions for images of one's own: frames in, pictures and files out."""

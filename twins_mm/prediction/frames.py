@@ -1,0 +1,108 @@
+"""The user's images and videos: found by name, folder or glob, read frame by frame."""
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import cv2
+import mmcv
+import numpy as np
+
+from ..errors import UserError
+
+IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
+VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv'}
+
+
+class Frame(NamedTuple):
+    """An image or a video's frame.
+
+    Attributes:
+        name: A relative path that no other frame has.
+        image: `(H, W, 3)`, BGR, uint8; None if it could not be read.
+    """
+
+    name: PurePath
+    image: np.ndarray | None
+
+
+class Images:
+    """Image files, whose names are their paths below the folder that they share."""
+
+    def __init__(self, paths: Iterable[Path]):
+        self.paths = list(paths)
+        self.root = os.path.commonpath([path.parent for path in self.paths])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for path in self.paths:
+            yield Frame(path.relative_to(self.root), read_image(path))
+
+
+class Video:
+    """A video's frames, named by the video and their number, from 1.
+
+    Raises:
+        UserError: It can't be read.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.reader = mmcv.VideoReader(str(path))
+        if self.reader.frame_cnt < 1:
+            raise UserError(f'The video {path} could not be read')
+
+    @property
+    def fps(self) -> float:
+        return self.reader.fps or 25
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, image in enumerate(self.reader, 1):
+            yield Frame(PurePath(self.path.stem, f'{number:06}.jpg'), image)
+
+
+def open_frames(names: Sequence[str], out: Path) -> Images | Video:
+    """What files, folders (with all that is below them), globs, or one video stand for.
+
+    Args:
+        names: The user's words.
+        out: What is in this folder was not meant: it is where results go.
+
+    Raises:
+        UserError: There is no image under one of the names; or a video that is not alone.
+    """
+    paths = list(dict.fromkeys(
+        Path(os.path.abspath(path)) for name in names for path in _find(name, out)))
+    if all(path.suffix.lower() not in VIDEO_SUFFIXES for path in paths):
+        return Images(paths)
+    if len(paths) > 1:
+        raise UserError('A video goes alone: pass one, and no images')
+    return Video(paths[0])
+
+
+def read_image(path: Path) -> np.ndarray | None:
+    """The image in a file as OpenMMLab's pipelines load it, or None if there is none in it."""
+    try:
+        return mmcv.imread(str(path))
+    except (OSError, cv2.error):
+        return None
+
+
+def _find(name: str, out: Path) -> list[Path]:
+    if os.path.isfile(name):
+        return [Path(name)]
+    if os.path.isdir(name):
+        found = [path for path in Path(name).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES]
+    else:
+        found = [Path(path) for path in glob.glob(name, recursive=True)]
+    found = sorted(path for path in found
+                   if path.is_file() and out.absolute() not in path.absolute().parents)
+    if not found:
+        raise UserError(f'There is no image {name}')
+    return found

@@ -1,0 +1,1 @@
+"""What a backbone sees, as a figure."""

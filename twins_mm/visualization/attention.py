@@ -1,0 +1,124 @@
+"""Where the tokens of a Twins backbone attend, taken from a forward pass.
+
+Places are (x, y) in pixels from the image's upper left corner; a token of a stage with stride s
+that stands at (row, column) covers x from s * column to s * (column + 1).
+"""
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from ..models.attention import LocallyGroupedAttention
+from ..models.twins import Twins
+
+Point = tuple[float, float]  # x, y
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+class AttentionMap(NamedTuple):
+    """How much one token attends to each key, averaged over heads.
+
+    Attributes:
+        weights: `(rows, columns)`, a cell a key. They sum to 1, less what a window's padding gets.
+        box: What all cells together cover, in pixels.
+    """
+
+    weights: torch.Tensor
+    box: Box
+
+
+class Attention(NamedTuple):
+    """An attention in a forward pass over one image.
+
+    Attributes:
+        module: Its layer.
+        query, key: `(L, N, tokens, D)`; L windows, or 1 where attention is global.
+        mask: The keys that it sees, `(L, 1, 1, tokens)`; None where it sees all.
+        size: Height and width of the map, in tokens.
+        stride: Pixels that a token covers on each side.
+    """
+
+    module: nn.Module
+    query: torch.Tensor
+    key: torch.Tensor
+    mask: torch.Tensor | None
+    size: tuple[int, int]
+    stride: int
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.module, LocallyGroupedAttention)
+
+    def weigh(self, group: int, token: int) -> torch.Tensor:
+        """What a token of a window, or of the map, gives to each key: `(N, keys)`."""
+        query, key = self.query[group, :, token, :, None], self.key[group]
+        scores = (key @ query).squeeze(-1) / key.shape[-1] ** 0.5
+        if self.mask is not None:
+            scores = scores.masked_fill(~self.mask[group, 0], -torch.inf)
+        return scores.softmax(-1)
+
+    def look_from(self, x: float, y: float) -> AttentionMap:
+        """Where the token at (x, y) attends.
+
+        A remainder at the right or bottom that is too small for a token counts to the last one.
+        """
+        height, width = self.size
+        row, column = min(int(y) // self.stride, height - 1), min(int(x) // self.stride, width - 1)
+        if self.is_local:
+            side = self.module.window_size
+            top, left, cell = row - row % side, column - column % side, self.stride
+            windows_in_row = -(-width // side)
+            weights = self.weigh(row // side * windows_in_row + column // side,
+                                 row % side * side + column % side)
+            weights = weights.mean(0).view(side, side)[:height - top, :width - left]
+        else:
+            side = self.module.sr_ratio
+            top, left, cell = 0, 0, self.stride * side
+            weights = self.weigh(0, row * width + column).mean(0).view(height // side, -1)
+        top, left = top * self.stride, left * self.stride
+        rows, columns = weights.shape
+        return AttentionMap(weights, (left, top, left + columns * cell, top + rows * cell))
+
+
+class Stage(NamedTuple):
+    """A stage in a forward pass over one image: its map `(C, H, W)` and its attentions."""
+
+    level: torch.Tensor
+    stride: int
+    attentions: list[Attention]
+
+    def last(self, is_local: bool) -> Attention | None:
+        """The last LSA or GSA of the stage, None where it has none."""
+        return next((attention for attention in reversed(self.attentions)
+                     if attention.is_local == is_local), None)
+
+
+class _Recorder(TorchFunctionMode):
+    """Keeps queries, keys and masks: the fused kernel that gets them never returns weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is F.scaled_dot_product_attention:
+            query, key, _, mask = (*args, None)[:4]
+            self.calls.append((query, key, mask))
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def see(backbone: Twins, image: torch.Tensor) -> list[Stage]:
+    """Runs a backbone that returns all its stages on one image `(1, C, H, W)`."""
+    with _Recorder() as recorder:
+        pyramid = backbone(image)
+    calls = iter(recorder.calls)
+    stages, stride = [], 1
+    for patches, blocks, level in zip(backbone.patch_embeds, backbone.blocks, pyramid, strict=True):
+        stride *= patches.proj.stride[0]
+        attentions = [Attention(block.attn, *next(calls), level.shape[2:], stride)
+                      for block in blocks]
+        stages.append(Stage(level[0], stride, attentions))
+    return stages

@@ -1,0 +1,51 @@
+"""A backbone and its input, as a config and a checkpoint have them."""
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
+
+from ..config import walk
+from ..errors import UserError
+from ..models.twins import Twins
+
+
+def build_backbone(cfg: Config, checkpoint: str) -> Twins:
+    """The Twins backbone of a model, which returns all its stages, for evaluation.
+
+    Args:
+        cfg: The model's config.
+        checkpoint: A file, a URL, or hf://ORG/NAME, of a backbone or of a whole model.
+
+    Raises:
+        UserError: There is no Twins backbone in the config, or the weights don't fit it.
+    """
+    found = next((node for node in walk(cfg.model)
+                  if node.get('type') in ('TwinsPCPVT', 'TwinsSVT')), None)
+    if found is None:
+        raise UserError('There is no Twins backbone in this config to look into')
+    last = max(found.get('out_indices', [3]))
+    backbone = MODELS.build(dict(found, out_indices=tuple(range(last + 1)), init_cfg=None))
+    load_checkpoint(backbone, checkpoint, 'cpu')
+    return backbone.eval()
+
+
+def prepare_image(cfg: Config, image: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+    """Brings an image to the size and the values that a model gets in evaluation.
+
+    Args:
+        cfg: The model's config.
+        image: `(H, W, 3)`, BGR, uint8.
+
+    Returns:
+        The backbone's input, `(1, 3, H', W')`; and the image at its size, BGR, uint8, without
+        what may be padded on the right and at the bottom.
+    """
+    init_default_scope(cfg.default_scope)
+    steps = [step for step in cfg.test_dataloader.dataset.pipeline
+             if not step['type'].startswith(('Load', 'Pack'))]
+    resized = Compose(steps)(dict(img=image))['img']
+    preprocess = MODELS.build(cfg.model.data_preprocessor)
+    pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+    return preprocess(dict(inputs=[pixels]))['inputs'], resized
