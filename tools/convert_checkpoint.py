@@ -10,6 +10,7 @@ from twins_mm.checkpoints.files import weights_of
 from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
 from twins_mm.cli import make_parser, tool
 from twins_mm.errors import UserError
+from twins_mm.writing import replacing
 
 EXAMPLES = """examples:
   python tools/convert_checkpoint.py work_dirs/x/iter_160000.pth segmentor.pth --to mmseg
@@ -27,17 +28,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def save(weights: dict, meta: dict | None, path: Path) -> None:
-    """Writes all of the file or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    try:
+    with replacing(path) as partial:
         if path.suffix == '.safetensors':
             safetensors.torch.save_file(weights, partial, dict(format='pt'))
         else:
             torch.save(dict(meta=meta, state_dict=weights) if meta else weights, partial)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @tool

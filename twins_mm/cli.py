@@ -24,23 +24,27 @@ def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
+def add_option_arguments(parser: argparse.ArgumentParser, toy: str) -> None:
+    """Adds `--toy`, with what it is for, and `--cfg-options`."""
+    parser.add_argument('--toy', action='store_true', help=toy)
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        default={}, help='settings that override those of the config, e.g. '
+                                         'train_dataloader.batch_size=4')
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that OpenMMLab's tools share, and `--toy`."""
+    add_option_arguments(parser, 'run on toy data, which is made at once, in minutes on a laptop')
     parser.add_argument('--work-dir', metavar='DIR',
                         help='where results go; by default work_dirs/<name of the config>')
-    parser.add_argument('--toy', action='store_true',
-                        help='run on toy data, which is made at once, in minutes on a laptop')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='settings that override those of the config, e.g. '
-                             'train_dataloader.batch_size=4')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='how several processes were started; "pytorch" with torchrun')
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0,
                         help='passed by old launchers; not for you')
 
 
-def load_config(path: str) -> Config:
-    """The config in a file.
+def load_config(path: str, options: dict | None = None, toy: bool = False) -> Config:
+    """The config in a file, with the user's options, and on toy data if that is asked for.
 
     Raises:
         UserError: There is no such file.
@@ -50,7 +54,13 @@ def load_config(path: str) -> Config:
     # For `mmseg::` in `_base_`, the maintained forks ask for upstream's distribution, which they
     # are not; the module's own name is found under both.
     MODULE2PACKAGE['mmseg'] = 'mmseg'
-    return Config.fromfile(path)
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(options or {})
+    if toy:
+        use_toy_data(cfg)
+        # Once more, because the user's word comes last.
+        cfg.merge_from_dict(options or {})
+    return cfg
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -60,15 +70,10 @@ def read_config(args: argparse.Namespace) -> Config:
         UserError: There is no such file.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config)
+    cfg = load_config(args.config, args.cfg_options, args.toy)
     cfg.launcher = args.launcher
-    options = args.cfg_options or {}
-    cfg.merge_from_dict(options)
     name = Path(args.config).stem
     if args.toy:
-        use_toy_data(cfg)
-        # Once more, because the user's word comes last.
-        cfg.merge_from_dict(options)
         name += '_toy'
         print('Toy data, toy schedule, random weights: the figures say whether this config runs '
               'and learns, not how good it is.')

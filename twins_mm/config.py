@@ -16,6 +16,12 @@ def walk(node: Any) -> Iterator[dict]:
         yield from walk(child)
 
 
+def count_classes(cfg: Config) -> int | None:
+    """How many classes the model's heads tell apart; None if the config doesn't say."""
+    return max((node['num_classes'] for key, part in cfg.model.items() if key != 'backbone'
+                for node in walk(part) if 'num_classes' in node), default=None)
+
+
 def drop_pretrained(cfg: Config) -> None:
     """Lets the model start from random weights, whatever the config loads."""
     cfg.load_from = None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from .config import drop_pretrained, walk
+from .config import count_classes, drop_pretrained, walk
 from .data.toy import ADE_BACKGROUND, ADE_SHAPES, COCO_SHAPES, make_toy_data
 from .errors import UserError
 
@@ -94,11 +94,10 @@ def _use_toy_ade20k(cfg: Config, root: Path) -> None:
 
 def _classes(cfg: Config, names: Sequence[str], drawn: Sequence[str]) -> Sequence[str]:
     """As many class names as the model has classes, those that are drawn among them."""
-    counts = {node['num_classes'] for key, part in cfg.model.items() if key != 'backbone'
-              for node in walk(part) if 'num_classes' in node}
-    if not counts or max(counts) >= len(names):
+    count = count_classes(cfg)
+    if not count or count >= len(names):
         return names
-    return (*drawn, *(name for name in names if name not in drawn))[:max(counts)]
+    return (*drawn, *(name for name in names if name not in drawn))[:count]
 
 
 def _use_loaders(cfg: Config, batch_size: int, train: dict, val: dict, evaluator: dict) -> None:

@@ -131,7 +131,7 @@ def test_damaged_member_is_told_with_its_archive(layout, folder, root):
     assert last in str(caught.value)
     assert f'download it again from {archive.url}' in str(caught.value)
     left = read(root)
-    assert left and all('.partial' not in name and not last.endswith(name) for name in left)
+    assert left and all('partial_' not in name and not last.endswith(name) for name in left)
 
 
 def test_half_a_download_is_told(layout, folder, root):

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from ..errors import UserError
+from ..writing import replacing
 from .layouts import Archive, Layout
 
 
@@ -116,15 +117,9 @@ def _extract_all(members: list[_Member], description: str) -> None:
 
 
 def _extract(member: _Member) -> None:
-    """Writes a file beside its place first, so that its place never holds half of it."""
-    partial = member.path.with_name(f'{member.path.name}.partial')
-    member.path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with member.opened.open(member.info) as source, partial.open('wb') as target:
-            shutil.copyfileobj(source, target)
-        partial.replace(member.path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (replacing(member.path) as partial, member.opened.open(member.info) as source,
+          partial.open('wb') as target):
+        shutil.copyfileobj(source, target)
 
 
 def _is_damaged(path: Path, archive: Archive, error: Exception) -> UserError:

@@ -15,7 +15,7 @@ COCO_SHAPES = ('sports ball', 'book', 'kite')
 ADE_SHAPES = ('ball', 'flag', 'tent')
 ADE_BACKGROUND = 'sky'
 
-_ROOT = 'data/toy'
+TOY_ROOT = 'data/toy'
 _IMAGES = dict(train=200, val=50)
 # To be raised with every change to what is drawn or written, for old data to be made again.
 _VERSION = 2
@@ -29,7 +29,7 @@ _COCO_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 _ADE_BORDER = 4
 
 
-def make_toy_data(root: str | Path = _ROOT) -> Path:
+def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
     """Makes the folders `coco` and `ADEChallengeData2016` in `root`, unless they are complete.
 
     Raises:
@@ -66,7 +66,7 @@ def _is_complete(root: Path) -> bool:
 
 
 def _make_coco(root: Path) -> None:
-    categories = _list_coco_categories()
+    categories = list_coco_categories()
     ids = {category['name']: category['id'] for category in categories}
     for split in _IMAGES:
         images, annotations = [], []
@@ -109,7 +109,8 @@ def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, lis
         yield number, *draw_scene(rng, shapes, crowds)
 
 
-def _list_coco_categories() -> list[dict]:
+def list_coco_categories() -> list[dict]:
+    """COCO's 80 categories, `id` and `name`, in mmdet's order: the numbers have gaps."""
     from mmdet.datasets import CocoDataset
     ids = sorted(set(range(1, 91)) - _COCO_UNUSED_IDS)
     names = CocoDataset.METAINFO['classes']
@@ -160,7 +161,7 @@ def _save(path: Path, image: np.ndarray) -> None:
 def main() -> None:
     """Makes them from the command line: `python -m twins_mm.data.toy [ROOT]`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('root', nargs='?', default=_ROOT, help='where to (%(default)s)')
+    parser.add_argument('root', nargs='?', default=TOY_ROOT, help='where to (%(default)s)')
     root = make_toy_data(parser.parse_args().root)
     print(f'{root / "coco"}: {", ".join(COCO_SHAPES)}')
     print(f'{root / "ADEChallengeData2016"}: {", ".join(ADE_SHAPES)}; {ADE_BACKGROUND} behind')
