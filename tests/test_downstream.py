@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-README = (Path(__file__).parent.parent / 'README.md').read_text()
+REPOSITORY = Path(__file__).parent.parent
+BLOCKS = [block for page in ('README.md', 'docs/custom_config.md') for block in re.findall(
+    r'```python\n(.*?)```', (REPOSITORY / page).read_text(), re.DOTALL)]
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 
 
@@ -62,16 +64,15 @@ def test_mmdets_own_train_tool(tiny_config, run_tool, toy_folder):
     assert 'Evaluating bbox' in output
 
 
-def readme_config(base):
-    """The config that README shows for a downstream user of `base`."""
-    return next(block for block in re.findall(r'```python\n(.*?)```', README, re.DOTALL)
-                if block.startswith(f"_base_ = '{base}::"))
+def documented(start):
+    """The block of Python in README or docs that starts so."""
+    return next(block for block in BLOCKS if block.startswith(start))
 
 
 @pytest.mark.parametrize(('base', 'metric'), [('mmdet', 'Evaluating bbox'), ('mmseg', 'mIoU')])
-def test_readmes_config_of_ones_own(base, metric, run_tool, toy_folder):
+def test_documented_config_of_ones_own(base, metric, run_tool, toy_folder):
     path = toy_folder / 'my_config.py'
-    path.write_text(readme_config(base))
+    path.write_text(documented(f"_base_ = '{base}::"))
     output = run_tool(
         'train', path, '--toy', '--cfg-options', 'train_cfg.max_iters=1',
         'train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=2')
@@ -79,11 +80,9 @@ def test_readmes_config_of_ones_own(base, metric, run_tool, toy_folder):
     assert re.search(r"backbone=dict\([^)]*type='Twins(SVT|PCPVT)'", output)
 
 
-def test_readmes_python_runs():
-    block = next(block for block in re.findall(r'```python\n(.*?)```', README, re.DOTALL)
-                 if block.startswith('import torch\nimport twins_mm'))
+def test_documented_python_runs():
     scope = {}
-    exec(block, scope)
+    exec(documented('import torch\nimport twins_mm'), scope)
     assert [tuple(level.shape) for level in scope['levels']] == [
         (1, 64, 56, 56), (1, 128, 28, 28), (1, 256, 14, 14), (1, 512, 7, 7)]
 

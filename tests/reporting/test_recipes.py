@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from twins_mm.reporting.recipes import expected_lr, find_differences, find_recipe
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+def read(name, **changes):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+def test_differences_are_what_was_changed():
+    recipe = read('upernet_twins_svt_s_160k')
+    run = read('upernet_twins_svt_s_160k', **{
+        'optim_wrapper.optimizer.lr': 1e-3, 'model.decode_head.extra': True, 'work_dir': 'x',
+        'train_dataloader.num_workers': 9, 'train_dataloader.dataset.data_root': '/elsewhere',
+        'train_dataloader.dataset.pipeline.3.crop_size': (256, 256)})
+    del run.train_cfg['val_interval']
+    assert {difference.key: (difference.run, difference.recipe)
+            for difference in find_differences(run, recipe)} == {
+        'optim_wrapper.optimizer.lr': (1e-3, 6e-5),
+        'model.decode_head.extra': (True, '-'),
+        'train_cfg.val_interval': ('-', 16_000),
+        'train_dataloader.dataset.pipeline.3.crop_size': ([256, 256], [512, 512])}
+
+
+@pytest.mark.parametrize(('name', 'run'), [
+    ('retinanet_twins_svt_s_1x', 'retinanet_twins_svt_s_1x'),
+    ('upernet_twins_pcpvt_s_160k', 'upernet_twins_pcpvt_s_160k'),
+    ('released/upernet_twins_pcpvt_s_160k', 'upernet_twins_pcpvt_s_160k'),
+    ('released/mask_rcnn_twins_svt_b_3x', 'mine')])
+def test_dumped_recipe_is_found_without_differences(name, run, tmp_path):
+    read(name).dump(tmp_path / 'config.py')
+    recipe = find_recipe(run,
+                         Config.fromfile(tmp_path / 'config.py'), CONFIGS)
+    assert recipe.path == CONFIGS / f'{name}.py'
+    assert recipe.differences == []
+
+
+def test_other_models_have_no_recipe():
+    cfg = read('upernet_twins_svt_s_160k', **{'model.backbone.type': 'ResNet'})
+    assert find_recipe('upernet_twins_svt_s_160k', cfg, CONFIGS) is None
+
+
+@pytest.mark.parametrize(('name', 'rates'), [
+    # Computed from mmcv 1.x's formulas; the key is the iteration, from 1.
+    ('upernet_twins_svt_s_160k', {1: 6e-11, 50: 1.959458e-6, 1500: 5.939825e-5, 1501: 5.943750e-5,
+                                  16000: 5.400038e-5}),
+    ('semantic_fpn_twins_svt_s_80k', {1: 1e-4, 50: 9.994542e-5, 8000: 9.104485e-5}),
+    ('retinanet_twins_svt_s_1x', {1: 1e-7, 50: 9.8902e-6, 501: 1e-4, 800: 1e-4, 801: 1e-5,
+                                  1101: 1e-6})])
+def test_learning_rates(name, rates):
+    computed = expected_lr(read(name), max(rates), epoch_length=100)
+    assert {step: computed[step - 1] for step in rates} == pytest.approx(rates, rel=1e-5)

@@ -1,0 +1,40 @@
+"""Reports on training runs, in one HTML file and in Markdown: is my run on track?"""
+import argparse
+import warnings
+from pathlib import Path
+
+from twins_mm.cli import make_parser, tool
+from twins_mm.reporting.report import write_report
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+EXAMPLES = """examples:
+  python tools/report.py work_dirs/upernet_twins_svt_s_160k               # while it trains, too
+  python tools/report.py work_dirs/* --out report --images 0
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__, EXAMPLES)
+    parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR',
+                        help='the working directory of a run')
+    parser.add_argument('--out', type=Path, metavar='DIR',
+                        help='where results go; by default report/ in the first WORK_DIR')
+    parser.add_argument('--images', type=int, default=50, metavar='N',
+                        help='how many validation images to predict, to show the best and the '
+                             'worst; 0 for none (default: %(default)s)')
+    return parser.parse_args()
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    warnings.filterwarnings('ignore', module='mmseg')  # it warns of its own code
+    out = args.out or args.work_dirs[0] / 'report'
+    for folder, verdict in zip(
+            args.work_dirs, write_report(args.work_dirs, CONFIGS, args.images, out)):
+        print(f'{folder}: {verdict.sentence}')
+    print(f'\nreport: {out / "report.html"}\n        {out / "report.md"}')
+
+
+if __name__ == '__main__':
+    main()

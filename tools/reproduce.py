@@ -1,0 +1,86 @@
+"""Fills the paper's Tables 2, 3, 4 and 8 with what your runs gave, in Markdown."""
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from twins_mm.benchmark.report import describe_machine
+from twins_mm.benchmark.shares import measure_shares
+from twins_mm.cli import make_parser, tool
+from twins_mm.config import fit_to_cpu
+from twins_mm.reporting.paper import TABLES
+from twins_mm.reporting.plan import Training, list_tests, list_trainings
+from twins_mm.reporting.runs import find_runs
+from twins_mm.reporting.tables import Results, collect, to_markdown
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+EXAMPLES = """examples:
+  python tools/reproduce.py work_dirs > tables.md
+  python tools/reproduce.py work_dirs --plan                # what is left to run, GPU hours
+  python tools/reproduce.py work_dirs --plan --rounds 0     # the commands alone
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__, EXAMPLES)
+    parser.add_argument('runs_dir', type=Path, metavar='RUNS_DIR',
+                        help='the folder below which your runs are; they are known by the names '
+                             'of their configs')
+    parser.add_argument('--plan', action='store_true',
+                        help='print the commands that are still to be run')
+    parser.add_argument('--rounds', type=int, default=3,
+                        help='steps of each config that --plan times on this machine to estimate '
+                             'GPU hours; 0 for none (default: %(default)s)')
+    return parser.parse_args()
+
+
+def show_tables(results: Results) -> None:
+    print("Ours: the paper's figure, yours, and the difference. G: billions of FLOPs, M: millions "
+          'of parameters,\nas the paper prints them. mIoU and AP in percent.\n')
+    for table in TABLES:
+        print(to_markdown(table, results.figures), end='\n\n')
+    for title, lines in (('Yours are from', results.sources.values()),
+                         ('Left out', results.left_out)):
+        if lines:
+            print(f'{title}:\n\n' + '\n'.join(f'- {line}' for line in lines), end='\n\n')
+
+
+def show_hours(trainings: Sequence[Training], rounds: int) -> None:
+    """Times a few steps of each config, and prints what that makes in GPU hours."""
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    unit = 'GPU hours' if device == 'cuda' else 'hours of this CPU'
+    print(f'\n{unit[0].upper()}{unit[1:]}, from {rounds} steps of each config on '
+          f'{describe_machine(device)}, without validation:\n')
+    if device == 'cpu':
+        print('There is no GPU here: this tells nothing of a GPU. Run it on the machine that is '
+              'to train.\n')
+    total = 0.
+    for training in track(trainings, 'timing', console=Console(stderr=True), transient=True):
+        if device == 'cpu':
+            fit_to_cpu(training.cfg)
+        hours = training.gpu_hours(measure_shares(training.cfg, rounds)['training'])
+        total += hours
+        print(f'{hours:8,.0f}  {training.config.stem}, {training.iterations:,} iterations on '
+              f'{training.processes}')
+    print(f'{total:8,.0f}  in all')
+
+
+@tool
+def main() -> None:
+    args = parse_args()
+    results = collect(find_runs(args.runs_dir), CONFIGS)
+    if not args.plan:
+        show_tables(results)
+        return
+    trainings = list(list_trainings(results, CONFIGS, args.runs_dir))
+    print(*(training.command for training in trainings),
+          *list_tests(results, CONFIGS, args.runs_dir), sep='\n')
+    if args.rounds and trainings:
+        show_hours(trainings, args.rounds)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,1 @@
+"""What became of training runs, beside the paper and the authors' logs."""
