@@ -38,7 +38,8 @@ openmmlab:
 onedl:
 	$(call mmcv,onedl-mmcv==2.3.6)
 	$(BIN)/pip install --no-build-isolation onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2
-	$(BIN)/pip install huggingface_hub safetensors pytest pytest-xdist ruff codespell
+	$(BIN)/pip install huggingface_hub safetensors onnx onnxscript onnxruntime \
+		pytest pytest-xdist ruff codespell
 	$(BIN)/pip install --no-deps -e .
 
 train: $(READY)

@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+DEPLOY = ['onnx', 'onnxscript', 'onnxruntime']
 
 setup(
     name='twins_mm',
@@ -25,6 +26,7 @@ setup(
         'huggingface_hub>=0.24', 'safetensors',
     ],
     extras_require={
-        'test': ['pytest', 'pytest-xdist', 'ruff', 'codespell', 'pre-commit'],
+        'deploy': DEPLOY,
+        'test': [*DEPLOY, 'pytest', 'pytest-xdist', 'ruff', 'codespell', 'pre-commit'],
     },
 )

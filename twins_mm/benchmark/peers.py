@@ -1,8 +1,13 @@
 """The implementations that the bench compares: ours, the other Twins, and the paper's rivals."""
 import importlib
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from ..checkpoints import convert
@@ -42,6 +47,34 @@ def _compile_ours(variant: str) -> nn.Module:
     model = build_ours(variant)
     model.compile()
     return model
+
+
+class _Exported(nn.Module):
+    """A backbone in onnxruntime, which knows inference in float32 on a CPU alone."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        from ..deployment.check import OnnxModel
+        self.levels = OnnxModel(path)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        if mode:
+            raise RuntimeError('inference only')
+        return self
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if torch.is_autocast_enabled('cpu'):
+            raise RuntimeError('float32 only')
+        return self.levels(images)
+
+
+def _export_ours(variant: str) -> nn.Module:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'backbone.onnx')
+        # What exporting takes is no memory of the model, so it has a process of its own.
+        subprocess.run([sys.executable, '-m', 'twins_mm.deployment.backbone', variant, path],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return _Exported(path)
 
 
 def _build_plain(variant: str) -> nn.Module:
@@ -89,6 +122,7 @@ PEERS = {
     'twins_mm': Peer('twins_mm', build_ours),
     'twins_mm, checkpointed': Peer('twins_mm', lambda variant: build_ours(variant, with_cp=True)),
     'twins_mm, compiled': Peer('twins_mm', _compile_ours),
+    'onnxruntime': Peer('twins_mm.deployment.backbone', _export_ours),
     'plain': Peer('twins_mm', _build_plain),
     'mmseg': Peer('mmseg.models.backbones.twins', _build_mmseg),
     'timm': Peer('timm', _build_timm),

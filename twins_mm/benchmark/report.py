@@ -10,6 +10,7 @@ from statistics import median, quantiles
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from ..flops import count_macs
 from .measure import Case, Measurement, matmul_rate
@@ -171,6 +172,10 @@ def _plot_growth(groups: Sequence[Group]) -> Figure:
                           linewidth=2.5 if peer == OURS else 1)
         for axis, label in zip(axes, ('seconds an image', 'GiB an image')):
             axis.set(xlabel='side of the image', ylabel=label, xscale='log', yscale='log')
+            sides = sorted({(group.size[1] * group.size[2]) ** 0.5 for group in same})
+            axis.set_xticks(sides, [f'{side:.0f}' for side in sides])
+            axis.minorticks_off()
+            axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter='{x:g}')
         axes[0].set_title(f'{kind[0]}, {"training" if kind[1] else "inference"}, {kind[2]}',
                           loc='left', fontsize='medium')
         axes[0].legend()
