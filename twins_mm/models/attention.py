@@ -15,18 +15,25 @@ def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
 
     A side that is not a multiple of the window is padded with zeros, right and bottom.
     """
-    _, height, width, channels = x.shape
-    x = F.pad(x, (0, 0, 0, -width % window_size, 0, -height % window_size))
-    x = x.unflatten(2, (-1, window_size)).unflatten(1, (-1, window_size))
+    batch, height, width, channels = x.shape
+    rows, columns = _count_windows(height, window_size), _count_windows(width, window_size)
+    x = F.pad(x, (0, 0, 0, columns * window_size - width, 0, rows * window_size - height))
+    x = x.view(batch, rows, window_size, columns, window_size, channels)
     return x.transpose(2, 3).reshape(-1, window_size ** 2, channels)
 
 
 def window_unpartition(windows: torch.Tensor, window_size: int, height: int,
                        width: int) -> torch.Tensor:
     """Undoes `window_partition`: `(B * L, K * K, C)` back to `(B, height, width, C)`."""
-    rows, columns = -(-height // window_size), -(-width // window_size)
+    rows, columns = _count_windows(height, window_size), _count_windows(width, window_size)
     x = windows.unflatten(1, (window_size, window_size)).unflatten(0, (-1, rows, columns))
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :height, :width]
+
+
+def _count_windows(side: int, window_size: int) -> int:
+    # Not `-(-side // window_size)`: torch.export is ten times as slow with it, and ONNX rounds
+    # negative numbers the other way.
+    return (side + window_size - 1) // window_size
 
 
 class LocallyGroupedAttention(nn.Module):
@@ -41,8 +48,14 @@ class LocallyGroupedAttention(nn.Module):
     Raises:
         ValueError: `padding` is none of these.
 
+    Attributes:
+        any_size: Makes the mask even where nothing is padded, so that a graph that is traced at
+            one size holds for every size.
+
     Source: Twins, section 3.2, equation 1.
     """
+
+    any_size = False
 
     def __init__(self, dim: int, num_heads: int, window_size: int, padding: str = 'mask',
                  attn_drop: float = 0., proj_drop: float = 0.):
@@ -72,11 +85,16 @@ class LocallyGroupedAttention(nn.Module):
     def _real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
         """The keys that attention may see, `(B * L, 1, 1, K * K)`; None where it sees all."""
         batch, height, width, _ = x.shape
-        padded_sides = (height % self.window_size > 0) + (width % self.window_size > 0)
-        if (self.padding == 'zero' or padded_sides == 0
-                or self.padding == 'mask_legacy' and padded_sides == 1):
+        extra_rows, extra_columns = height % self.window_size, width % self.window_size
+        if self.padding == 'zero':
             return None
+        if not self.any_size:
+            padded_sides = (extra_rows > 0) + (extra_columns > 0)
+            if padded_sides == 0 or self.padding == 'mask_legacy' and padded_sides == 1:
+                return None
         real = window_partition(x.new_ones(1, height, width, 1), self.window_size) > 0
+        if self.padding == 'mask_legacy':
+            real = real | (x.new_full((), extra_rows * extra_columns) == 0)
         return real.view(-1, 1, 1, self.window_size ** 2).repeat(batch, 1, 1, 1)
 
 

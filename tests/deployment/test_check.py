@@ -1,0 +1,65 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from twins_mm.deployment.check import compare, find_test_size, read_images, stack
+from twins_mm.errors import UserError
+
+DETECTIONS = ['boxes', 'scores', 'labels']
+
+
+@pytest.fixture
+def found():
+    """Two detections in the first image, one in the second, and room for one more."""
+    boxes = torch.zeros(2, 3, 4)
+    boxes[0, :2] = torch.tensor([[0., 0, 9, 9], [5, 5, 20, 30]])
+    boxes[1, 0] = torch.tensor([1., 2, 3, 4])
+    return (boxes, torch.tensor([[.9, .5, 0], [.7, 0, 0]]),
+            torch.tensor([[3, 4, -1], [3, -1, -1]]))
+
+
+def test_order_of_detections_does_not_matter(found):
+    swapped = tuple(value[:, [1, 0, 2]] for value in found)
+    assert compare(DETECTIONS, found, swapped) == {
+        'differing': 0, 'detections': 6, 'farthest box, px': 0}
+
+
+@pytest.mark.parametrize(('output', 'place', 'value', 'differing'), [
+    (0, (0, 1, 2), 20.25, 0), (0, (0, 1, 2), 21., 2 / 6), (1, (0, 1), .52, 2 / 6),
+    (2, (1, 0), 2, 2 / 6), (2, (1, 0), -1, 1 / 5), (2, (0, 2), 3, 1 / 7)])
+def test_detections_that_differ_are_counted_on_both_sides(output, place, value, differing, found):
+    actual = [part.clone() for part in found]
+    actual[output][place] = value
+    figures = compare(DETECTIONS, found, actual)
+    assert figures['differing'] == pytest.approx(differing)
+    assert figures['farthest box, px'] == (0.25 if value == 20.25 else 0)
+
+
+def test_share_of_pixels_and_greatest_relative_difference():
+    labels = torch.arange(20).view(1, 4, 5)
+    other = labels.clone()
+    other[0, 0, :2] += 1
+    assert compare(['labels'], [labels], [other]) == dict(differing=0.1, classes=20)
+    assert compare(['labels'], [labels], [other[:, 1:]])['differing'] == 1
+    levels = torch.tensor([1., -4]), torch.tensor([10.])
+    assert compare(['a', 'b'], levels, (levels[0] + 1, levels[1]))['differing'] == 0.25
+
+
+def test_an_image_of_ones_own(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / 'image.png'), image)
+    batch = stack(read_images(str(tmp_path / 'image.png')), (40, 60))
+    assert torch.equal(batch[0].permute(1, 2, 0), torch.from_numpy(image))
+    assert torch.equal(batch[1], batch[0].flip(2))
+    with pytest.raises(UserError, match='none.png is no image'):
+        read_images('none.png')
+
+
+@pytest.mark.parametrize(('pipeline', 'size'), [
+    ([dict(type='Resize', scale=(1333, 800), keep_ratio=True)], (800, 1067)),
+    ([dict(type='LoadImageFromFile')], (480, 640))])
+def test_size_of_a_photograph_in_testing(pipeline, size):
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+    assert find_test_size(cfg) == size

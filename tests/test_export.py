@@ -1,0 +1,58 @@
+"""tools/export.py."""
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+TOOL = Path(__file__).parent.parent / 'tools/export.py'
+
+
+@pytest.fixture
+def files(tiny_config, tmp_path):
+    """A tiny RetinaNet's config, and a checkpoint that detects things."""
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(Config.fromfile(config).model)
+    torch.nn.init.normal_(model.bbox_head.retina_cls.weight, std=0.05)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+    return config, tmp_path / 'model.pth'
+
+
+def test_exports_checks_and_times(files, run_tool, tmp_path):
+    output = run_tool('export', *files, '--out', 'new/model.onnx', '--half', '--cfg-options',
+                      'test_dataloader.dataset.pipeline.1.scale=(128,96)')
+    assert {path.name for path in (tmp_path / 'new').iterdir()} == {'model.onnx'}
+    assert 'new/model.onnx: ' in output and 'float16' in output
+    assert 'labels: int64, (B, K)' in output
+    assert len(re.findall(r'│ +[12] │ +\d+ x \d+ │ +\d\.\d+% │ +\d+ │', output)) == 6
+    assert re.search(r'96 x 128 on 1 CPU threads: PyTorch \d+ ms, onnxruntime \d+ ms', output)
+    assert 'pip install tensorrt' in output
+
+
+@pytest.mark.parametrize(('args', 'message'), [
+    (['none.py', '{checkpoint}'], 'There is no config none.py'),
+    (['{config}', 'none.pth'], 'There is no checkpoint none.pth'),
+    (['{config}', '{checkpoint}', '--image', 'none.jpg'], 'none.jpg is no image')])
+def test_bad_input_is_told_in_one_message(args, message, files, run_tool, tmp_path):
+    config, checkpoint = files
+    args = [arg.format(config=config, checkpoint=checkpoint) for arg in args]
+    output = run_tool('export', *args, '--out', 'model.onnx', status=1)
+    assert message in output
+    assert 'Traceback' not in output
+    assert not (tmp_path / 'model.onnx').exists()
+
+
+def test_what_to_install_is_told(files, run_tool, tmp_path):
+    (tmp_path / 'broken/onnxscript').mkdir(parents=True)
+    (tmp_path / 'broken/onnxscript/__init__.py').write_text('raise ImportError(name="onnxscript")')
+    tool = tmp_path / 'tool.py'
+    tool.write_text(f"""import runpy, sys
+sys.path.insert(0, {str(tmp_path / 'broken')!r})
+runpy.run_path({str(TOOL)!r}, run_name='__main__')
+""")
+    output = run_tool(tool, *files, '--out', 'model.onnx', status=1)
+    assert 'Exporting needs onnxscript: pip install onnx onnxscript onnxruntime' in output

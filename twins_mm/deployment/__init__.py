@@ -1,0 +1,1 @@
+"""Trained models in ONNX: exported, checked against PyTorch, and timed."""

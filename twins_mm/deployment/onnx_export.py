@@ -1,0 +1,71 @@
+"""PyTorch to ONNX, in the operators of the standard alone."""
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from onnxruntime.quantization import quantize_dynamic
+from torch import nn
+from torch.export import Dim
+
+from ..errors import UserError
+from ..models.attention import LocallyGroupedAttention
+from ..writing import replacing
+from .suppression import TRANSLATIONS
+
+OPSET = 20
+# Odd numbers and more than 128, so that the trace makes nothing of 1 of what is 2 elsewhere.
+TRACED_SIZE = 2, 3, 351, 543
+
+
+def export(module: nn.Module, outputs: Sequence[str], path: Path,
+           dtype: torch.dtype = torch.uint8) -> None:
+    """Writes a module to one file, for images `(B, 3, H, W)` of any batch and size.
+
+    Args:
+        module: Takes the images and returns a tensor or a tuple of them; in evaluation. From
+            then on it masks all windows (`LocallyGroupedAttention.any_size`).
+        outputs: Names of the tensors.
+        path: What to write.
+        dtype: Of the images.
+
+    Raises:
+        UserError: The module needs operators that are not in the standard.
+    """
+    for layer in module.modules():
+        if isinstance(layer, LocallyGroupedAttention):
+            layer.any_size = True
+    image = torch.zeros(TRACED_SIZE, dtype=dtype)
+    with torch.no_grad():
+        # What can't be shown to hold for every size becomes an assertion in torch's graph, and
+        # nothing in ONNX's, which is why the result is run at several sizes.
+        program = torch.export.export(
+            module, (image,), dynamic_shapes=(dict.fromkeys((0, 2, 3), Dim.DYNAMIC),),
+            prefer_deferred_runtime_asserts_over_guards=True)
+        model = torch.onnx.export(
+            program, dynamo=True, input_names=['image'], output_names=outputs, verbose=False,
+            opset_version=OPSET, custom_translation_table=TRANSLATIONS).model_proto
+    foreign = {f'{node.domain}::{node.op_type}' for node in model.graph.node if node.domain}
+    if foreign or model.functions:
+        raise UserError(f'The model needs what is not in the ONNX standard: {sorted(foreign)}')
+    _name_sides(model.graph)
+    with replacing(path) as partial:
+        onnx.save(model, partial)
+
+
+def quantize(path: Path) -> None:
+    """Gives the linear layers of a file int8 weights; their inputs are quantized as they come."""
+    with replacing(path) as partial:
+        quantize_dynamic(path, partial, op_types_to_quantize=['MatMul'])
+
+
+def _name_sides(graph: onnx.GraphProto) -> None:
+    """Calls torch's symbols what they are."""
+    batch, _, height, width = (dim.dim_param for dim in graph.input[0].type.tensor_type.shape.dim)
+    names = {batch: 'batch', height: 'height', width: 'width'}
+    pattern = re.compile(rf'\b({"|".join(names)})\b')
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = pattern.sub(lambda match: names[match[0]], dim.dim_param)

@@ -1,0 +1,44 @@
+"""Non-maximum suppression as an operator of torch, and what it is in ONNX."""
+import torch
+from onnxscript import opset20 as op
+
+
+@torch.library.custom_op('twins_mm::suppress', mutates_args=())
+def suppress(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
+             max_boxes: int) -> torch.Tensor:
+    """Non-maximum suppression: `scores` with those set to 0 whose boxes are suppressed.
+
+    Args:
+        boxes: `(B, K, 4)`: x1, y1, x2, y2.
+        scores: `(B, K)`; 0 where there is no box.
+        iou_threshold: Of two boxes that overlap by more than this, the one of the lower score
+            is suppressed.
+        max_boxes: So many are kept in each image at most.
+    """
+    from mmcv.ops import nms
+    kept = torch.zeros_like(scores)
+    for image in range(len(boxes)):
+        _, index = nms(boxes[image], scores[image], iou_threshold, score_threshold=0.,
+                       max_num=max_boxes)
+        kept[image, index] = scores[image, index]
+    return kept
+
+
+@suppress.register_fake
+def _(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
+      max_boxes: int) -> torch.Tensor:
+    return torch.empty_like(scores)
+
+
+def _suppress_in_onnx(boxes, scores, iou_threshold: float, max_boxes: int):
+    """The same by ONNX's own operator, which returns triples of image, class and box."""
+    triples = op.NonMaxSuppression(
+        boxes, op.Unsqueeze(scores, op.Constant(value_ints=[1])),
+        op.Constant(value_ints=[max_boxes]), op.Constant(value_floats=[iou_threshold]),
+        op.Constant(value_floats=[0.]))
+    places = op.Gather(triples, op.Constant(value_ints=[0, 2]), axis=1)
+    return op.ScatterND(op.Mul(scores, 0.), places, op.GatherND(scores, places))
+
+
+# What torch.onnx takes in place of torch's operators.
+TRANSLATIONS = {torch.ops.twins_mm.suppress.default: _suppress_in_onnx}
