@@ -2,34 +2,42 @@
 import re
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+
+from twins_mm.config import fit_to_cpu
 
 TOOL = Path(__file__).parent.parent / 'tools/export.py'
 
 
 @pytest.fixture
 def files(tiny_config, tmp_path):
-    """A tiny RetinaNet's config, and a checkpoint that detects things."""
-    config = tiny_config('retinanet_twins_svt_s_1x')
-    init_default_scope('mmdet')
+    """A tiny Semantic FPN's config, and a checkpoint of it."""
+    config = tiny_config('semantic_fpn_twins_pcpvt_s_80k')
+    config.write_text(config.read_text().replace('depths=(2, 2, 2, 2)', 'depths=(1, 1, 1, 1)'))
+    cfg = Config.fromfile(config)
+    fit_to_cpu(cfg)
+    init_default_scope('mmseg')
     torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(config).model)
-    torch.nn.init.normal_(model.bbox_head.retina_cls.weight, std=0.05)
+    model = MODELS.build(cfg.model)
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
     return config, tmp_path / 'model.pth'
 
 
 def test_exports_checks_and_times(files, run_tool, tmp_path):
-    output = run_tool('export', *files, '--out', 'new/model.onnx', '--half', '--cfg-options',
-                      'test_dataloader.dataset.pipeline.1.scale=(128,96)')
+    output = run_tool('export', *files, '--out', 'new/model.onnx', '--int8')
     assert {path.name for path in (tmp_path / 'new').iterdir()} == {'model.onnx'}
-    assert 'new/model.onnx: ' in output and 'float16' in output
-    assert 'labels: int64, (B, K)' in output
-    assert len(re.findall(r'│ +[12] │ +\d+ x \d+ │ +\d\.\d+% │ +\d+ │', output)) == 6
-    assert re.search(r'96 x 128 on 1 CPU threads: PyTorch \d+ ms, onnxruntime \d+ ms', output)
+    nodes = onnx.load(tmp_path / 'new/model.onnx').graph.node
+    assert 'MatMulInteger' in {node.op_type for node in nodes}
+    assert {node.domain for node in nodes} == {''}
+    assert re.search(r'new/model.onnx: \d+ MiB, int8', output)
+    assert 'labels: int64, (B, H, W)' in output
+    assert len(re.findall(r'│ +[12] │ +\d+ x \d+ │ +\d+\.\d+% │ +\d+ │', output)) == 6
+    assert re.search(r'512 x 683 on 1 CPU threads: PyTorch \d+ ms, onnxruntime \d+ ms', output)
     assert 'pip install tensorrt' in output
 
 

@@ -3,7 +3,7 @@ import torch
 from mmengine.config import ConfigDict
 from torch.nn import functional as F
 
-from twins_mm.deployment.check import compare, read_images, stack
+from twins_mm.deployment.check import LIMITS, compare, read_images, stack
 from twins_mm.deployment.deployable import _means, load_model, make_deployable
 from twins_mm.errors import UserError
 
@@ -34,6 +34,20 @@ def test_answers_are_openmmlabs(name, options, tiny_model):
     elif not name.startswith('mask_rcnn'):
         assert actual[0].shape == (2, 203, 251)
         assert figures['classes'] > 5
+
+
+@pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k'])
+def test_half_computes_boxes_in_single_precision(name, tiny_model):
+    cfg, model = tiny_model(name)
+    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable.model.half()
+    images = stack(read_images(), (203, 251))
+    with torch.no_grad():
+        expected, actual = deployable.expected(model, images), deployable(images)
+    actual = actual if isinstance(actual, tuple) else (actual,)
+    figures = compare(list(deployable.outputs), expected, actual)
+    assert 0 < figures['differing'] < LIMITS['float16']
+    assert [value.dtype for value in actual] == [value.dtype for value in expected]
 
 
 def test_little_is_found(tiny_model):
