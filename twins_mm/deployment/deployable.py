@@ -3,7 +3,7 @@
 Each class says in `forward` how, in operations that can be exported, and in `expected` what
 OpenMMLab's own model answers, which is what an export is held to.
 
-Shapes: B images of H x W pixels, A anchors, C classes, K boxes.
+Shapes: B images of H x W pixels, K boxes.
 """
 from copy import deepcopy
 from typing import ClassVar
@@ -141,7 +141,7 @@ class DeployableRetinaNet(Deployable):
         boxes = boxes.unflatten(0, labels.shape)
         scores = logits.sigmoid()
         is_box = (boxes[..., 2:] - boxes[..., :2] > cfg.get('min_bbox_size', -1)).all(-1)
-        scores = scores.where(is_box & (scores > cfg.score_thr), 0.)
+        scores = scores.where(is_box & (scores > cfg.get('score_thr', 0)), 0.)
 
         # One suppression for all classes: they are moved so far apart that they never overlap.
         step = (boxes * (scores > 0)[..., None]).amax((1, 2), keepdim=True) + 1
