@@ -43,8 +43,7 @@ def test_exports_checks_and_times(files, run_tool, tmp_path):
 
 @pytest.mark.parametrize(('args', 'message'), [
     (['none.py', '{checkpoint}'], 'There is no config none.py'),
-    (['{config}', 'none.pth'], 'There is no checkpoint none.pth'),
-    (['{config}', '{checkpoint}', '--image', 'none.jpg'], 'none.jpg is no image')])
+    (['{config}', 'none.pth'], 'There is no checkpoint none.pth')])
 def test_bad_input_is_told_in_one_message(args, message, files, run_tool, tmp_path):
     config, checkpoint = files
     args = [arg.format(config=config, checkpoint=checkpoint) for arg in args]

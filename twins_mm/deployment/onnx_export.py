@@ -1,5 +1,7 @@
 """PyTorch to ONNX, in the operators of the standard alone."""
+import logging
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +39,10 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
         if isinstance(layer, LocallyGroupedAttention):
             layer.any_size = True
     image = torch.zeros(TRACED_SIZE, dtype=dtype)
-    with torch.no_grad():
+    # That torchvision is missing is no fault, and torch warns of its own code.
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)
         # What can't be shown to hold for every size becomes an assertion in torch's graph, and
         # nothing in ONNX's, which is why the result is run at several sizes.
         program = torch.export.export(
