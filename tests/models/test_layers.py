@@ -1,9 +1,8 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from twins_mm.models.layers import Block, DropPath, Mlp
+from twins_mm.models.layers import Block, DropPath
 
 
 class One(nn.Module):
@@ -40,34 +39,3 @@ def test_drop_path_drops_whole_samples():
 def test_drop_path_does_nothing(p, training):
     x = torch.rand(2, 3)
     assert DropPath(p).train(training)(x) is x
-
-
-@pytest.mark.parametrize('pieces', [1, 3, 24])
-def test_mlp_is_the_same_in_pieces(pieces, monkeypatch):
-    mlp, x = Mlp(4, 32), torch.randn(2, 3, 4, 4)
-    monkeypatch.setattr(Mlp, 'PIECE_BYTES', 32 * 4 * 24 // pieces)
-    expected = mlp(x)
-    with torch.no_grad():
-        torch.testing.assert_close(mlp(x), expected)
-
-
-@pytest.mark.parametrize('drop', [0., 0.5])
-def test_mlp_keeps_one_hidden_map_and_has_the_gradients_of_two(drop):
-    mlp, x = Mlp(4, 32, drop).train(), torch.randn(2, 3, 5, 4, requires_grad=True)
-    inputs = [x, *mlp.parameters()]
-
-    def run(function):
-        kept = []
-        torch.manual_seed(0)
-        with torch.autograd.graph.saved_tensors_hooks(
-                lambda tensor: kept.append(tensor.shape[-1]) or tensor, lambda tensor: tensor):
-            output = function(x)
-        return output, torch.autograd.grad(output.square().sum(), inputs), kept.count(32)
-
-    plain_output, plain_gradients, plain_kept = run(
-        lambda x: mlp.drop(mlp.fc2(mlp.drop(F.gelu(mlp.fc1(x))))))
-    output, gradients, kept = run(mlp)
-    torch.testing.assert_close(output, plain_output)
-    torch.testing.assert_close(gradients, plain_gradients)
-    # Weights of fc2 are as wide as the hidden map, but no tensor that is kept twice is.
-    assert kept < plain_kept

@@ -36,6 +36,16 @@ def _count_windows(side: int, window_size: int) -> int:
     return (side + window_size - 1) // window_size
 
 
+def _split_heads(tokens: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """`(B, T, C)` to `(B, N, T, D)`."""
+    return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def _merge_heads(tokens: torch.Tensor) -> torch.Tensor:
+    """Undoes `_split_heads`."""
+    return tokens.transpose(1, 2).flatten(2)
+
+
 class LocallyGroupedAttention(nn.Module):
     """LSA: self-attention inside each K x K window. `(B, H, W, C)` to the same.
 
@@ -74,12 +84,10 @@ class LocallyGroupedAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[1:3]
         windows = window_partition(x, self.window_size)
-        q, k, v = (self.qkv(windows).unflatten(-1, (3, self.num_heads, -1))
-                   .permute(2, 0, 3, 1, 4))  # each (B * L, N, K * K, D)
+        q, k, v = (_split_heads(part, self.num_heads) for part in self.qkv(windows).chunk(3, -1))
         windows = F.scaled_dot_product_attention(
             q, k, v, self._real_tokens(x), self.attn_drop if self.training else 0.)
-        x = window_unpartition(windows.transpose(1, 2).flatten(2), self.window_size,
-                               height, width)
+        x = window_unpartition(_merge_heads(windows), self.window_size, height, width)
         return self.proj_drop(self.proj(x))
 
     def _real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
@@ -125,12 +133,12 @@ class GlobalSubsampledAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[1:3]
-        q = self.q(x).flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        q = _split_heads(self.q(x).flatten(1, 2), self.num_heads)
         if self.sr_ratio > 1:
             x = self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        k, v = (self.kv(x).flatten(1, 2).unflatten(-1, (2, self.num_heads, -1))
-                .permute(2, 0, 3, 1, 4))  # each (B, N, tokens, D)
+        k, v = (_split_heads(part, self.num_heads)
+                for part in self.kv(x).flatten(1, 2).chunk(2, -1))
         x = F.scaled_dot_product_attention(
             q, k, v, dropout_p=self.attn_drop if self.training else 0.)
-        x = x.transpose(1, 2).flatten(2).unflatten(1, (height, width))
+        x = _merge_heads(x).unflatten(1, (height, width))
         return self.proj_drop(self.proj(x))

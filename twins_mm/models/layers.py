@@ -1,4 +1,4 @@
-"""The parts of a Twins stage that are not attention.
+"""The parts of a Twins stage that are neither attention nor MLP.
 
 Maps are `(B, H, W, C)`: LayerNorm and Linear take them as they are, and the channels-last
 convolutions see `permute(0, 3, 1, 2)`, which is a view.
@@ -6,7 +6,8 @@ convolutions see `permute(0, 3, 1, 2)`, which is a view.
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
+
+from .mlp import Mlp
 
 
 class PatchEmbed(nn.Module):
@@ -42,37 +43,6 @@ class PositionEncodingGenerator(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
-class Mlp(nn.Module):
-    """The block's feed-forward network: Linear, GELU, Linear over the last dimension.
-
-    Its hidden activations are the largest of the network, 4 or 8 times its input, so they are
-    kept once in training, and on a CPU made and used up piece by piece in inference.
-    """
-
-    # What a core's cache holds beside the weights. Measured: 1 to 8 MiB are alike.
-    PIECE_BYTES = 2 * 2**20
-
-    def __init__(self, dim: int, hidden_dim: int, drop: float = 0.):
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
-        self.drop = nn.Dropout(drop)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.is_grad_enabled():
-            # Keeps GELU's input and makes its output again in the backward pass, which is quick.
-            return checkpoint(self._finish, self.fc1(x), use_reentrant=False,
-                              preserve_rng_state=self.drop.p > 0)
-        if x.device.type != 'cpu' or torch.compiler.is_compiling():
-            return self._finish(self.fc1(x))
-        piece = max(1, self.PIECE_BYTES // (self.fc1.out_features * x.element_size()))
-        return torch.cat([self._finish(self.fc1(tokens))
-                          for tokens in x.flatten(0, -2).split(piece)]).view(x.shape)
-
-    def _finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.drop(self.fc2(self.drop(F.gelu(hidden))))
 
 
 class DropPath(nn.Module):

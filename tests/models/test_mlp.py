@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from twins_mm.models.mlp import Mlp
+
+
+def textbook(mlp, x):
+    return mlp.drop(mlp.fc2(mlp.drop(F.gelu(mlp.fc1(x)))))
+
+
+def run(mlp, x, function, dtype=torch.float32):
+    """Its output, the gradients of x and parameters, and how many hidden maps autograd kept."""
+    kept = []
+    torch.manual_seed(0)
+    with (torch.autocast('cpu', dtype, enabled=dtype != torch.float32),
+          torch.autograd.graph.saved_tensors_hooks(
+              lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor)):
+        output = function(x)
+    gradients = torch.autograd.grad(output.float().square().sum(), [x, *mlp.parameters()])
+    return output, gradients, kept.count(x[..., 0].numel() * 32)
+
+
+@pytest.mark.parametrize('pieces', [1, 3, 24])
+@pytest.mark.parametrize(('dtype', 'rtol', 'atol'), [
+    (torch.float32, 1e-5, 1e-5), (torch.bfloat16, 0.05, 0.05)])
+def test_pieces_of_a_map_make_the_whole(dtype, rtol, atol, pieces, monkeypatch):
+    """The sum of 24 tokens' gradients too, in float32 and under autocast."""
+    monkeypatch.setattr(Mlp, 'PIECE_BYTES', 32 * 4 * 24 // pieces)
+    mlp, x = Mlp(4, 32), torch.randn(2, 3, 4, 4, requires_grad=True)
+    expected, expected_gradients, _ = run(mlp, x, lambda x: textbook(mlp, x), dtype)
+    output, gradients, _ = run(mlp, x, mlp, dtype)
+    torch.testing.assert_close(output, expected.to(output), rtol=rtol, atol=atol)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize('pieces', [1, 3])
+def test_gradients_are_the_differences_of_outputs(pieces, monkeypatch):
+    monkeypatch.setattr(Mlp, 'PIECE_BYTES', 8 * 8 * 6 // pieces)
+    mlp = Mlp(2, 8).double()
+    x = torch.randn(6, 2, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, *_: mlp(x), (x, *mlp.parameters()))
+
+
+@pytest.mark.parametrize(('narrow', 'drop', 'maps'), [(4, 0., 0), (3, 0., 1), (4, 0.5, 1)])
+def test_hidden_map_is_kept_once_or_never(narrow, drop, maps, monkeypatch):
+    monkeypatch.setattr(Mlp, 'NARROW', narrow)
+    mlp, x = Mlp(4, 32, drop).train(), torch.randn(2, 3, 5, 4, requires_grad=True)
+    expected, expected_gradients, plain_kept = run(mlp, x, lambda x: textbook(mlp, x))
+    output, gradients, kept = run(mlp, x, mlp)
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(gradients, expected_gradients)
+    assert kept == maps < plain_kept
