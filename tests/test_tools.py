@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import InfiniteSampler
 from mmengine.registry import MODELS, init_default_scope
 
 TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
@@ -51,9 +50,6 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     assert len(predictions) == 5
 
 
-@pytest.mark.skipif(
-    hasattr(InfiniteSampler, 'skip'),
-    reason='the forks do not load again what was seen: data workers then draw other augmentations')
 @pytest.mark.parametrize('name', ['mask_rcnn_twins_svt_s_1x', 'upernet_twins_svt_s_160k'])
 def test_resumed_toy_run_has_the_losses_of_one_without_a_break(
         name, tiny_config, run_tool, toy_folder):

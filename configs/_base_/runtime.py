@@ -1,7 +1,8 @@
 # What all recipes share; mmengine's Runner has defaults for the rest.
 custom_imports = dict(imports='twins_mm', allow_failed_imports=False)
-default_hooks = dict(logger=dict(type='LoggerHook', interval=50))
-custom_hooks = [dict(type='StepSeedHook')]
+# Not in `custom_hooks`, which a config of yours that sets it would replace.
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=50), step_seed=dict(type='StepSeedHook'))
 randomness = dict(seed=0)
 env_cfg = dict(mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 vis_backends = [dict(type='LocalVisBackend')]

@@ -32,11 +32,10 @@ multi_scale = dict(
     ])
 
 auto_scale_lr = dict(enable=False, base_batch_size=16)  # 8 GPUs x 2
-# Workers that start anew each epoch draw the same augmentations in a resumed run.
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
-    persistent_workers=False,
+    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
