@@ -1,13 +1,20 @@
 # The whole setup: `make train` and `make test` install what they need, once, into a virtual
-# environment of this folder. STACK=onedl takes the maintained forks, in an environment of its own.
+# environment of this folder. STACK=onedl takes the maintained forks, TORCH=torch==2.1.2 another
+# torch, each in an environment of its own.
 STACK ?= openmmlab
-TORCH ?= torch==2.13.0
+DEFAULT_TORCH := torch==2.13.0
+TORCH ?= $(DEFAULT_TORCH)
 PYTHON ?= python3
 CONFIG ?= configs/retinanet_twins_svt_s_1x.py
 
-VENV := .venv$(if $(filter onedl,$(STACK)),-onedl)
+VENV := .venv$(if $(filter onedl,$(STACK)),-onedl)$(if \
+	$(filter-out $(DEFAULT_TORCH),$(TORCH)),-$(subst ==,,$(TORCH)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# setuptools 81 has no pkg_resources, by which mmengine finds `mmdet::` and mmcv's setup.py runs;
+# torch 2.1 and 2.2 also want the `packaging` inside it, gone in 70, and were built for numpy 1.
+LIMITS := $(if $(filter torch==2.1.% torch==2.2.%,$(TORCH)),setuptools<70 numpy<2,setuptools<81)
+$(READY): export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
 
 .PHONY: install train test test-all lint clean
 
@@ -15,18 +22,19 @@ install: $(READY)
 
 $(READY): Makefile setup.py
 	$(PYTHON) -m venv $(VENV)
+	printf '%s\n' $(foreach limit,$(LIMITS),'$(limit)') > $(PIP_CONSTRAINT)
 	$(BIN)/pip install --upgrade pip
-	$(BIN)/pip install "$(TORCH)" "setuptools<81" wheel ninja psutil
+	$(BIN)/pip install "$(TORCH)" numpy setuptools wheel ninja psutil
 	$(MAKE) --no-print-directory $(STACK)
 	touch $@
 
-# mmcv has no wheel for today's torch: it is compiled, once, and pip keeps the result. A wheel that
-# pip kept may be of another torch, so its operators are tried, and compiled anew if they don't load.
+# mmcv has no wheel for today's torch: it is compiled, once. pip keeps the result in a cache of this
+# torch's own, because operators that were compiled for another torch don't load.
 define mmcv
 @echo "Compiling mmcv's operators: 12 minutes on two cores. pip keeps them for the next time."
-$(BIN)/pip install --no-build-isolation $(1)
-$(BIN)/python -c "import mmcv.ops" || $(BIN)/pip install \
-	--no-build-isolation --no-cache-dir --force-reinstall --no-deps $(1)
+$(BIN)/pip install --no-build-isolation $(1) --cache-dir "$$($(BIN)/pip cache dir)/$$( \
+	$(BIN)/python -c 'import torch; print(f"torch-{torch.__version__}")')"
+$(BIN)/python -c "import mmcv.ops"
 endef
 
 .PHONY: openmmlab onedl
@@ -59,4 +67,4 @@ lint: $(READY)
 	$(BIN)/codespell
 
 clean:
-	rm -rf .venv .venv-onedl work_dirs data/toy
+	rm -rf .venv .venv-* work_dirs data/toy
