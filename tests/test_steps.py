@@ -86,8 +86,10 @@ def test_step(path):
     pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.skipif(
         get_device() == 'cpu', reason="mmcv's NMS has no half precision on a CPU"))])
 def test_mixed_precision_changes_no_loss_that_matters(name, dtype):
-    cfg, model = build(CONFIGS / f'{name}.py')
     device = get_device()
+    if device == 'cpu' and dtype == torch.float16 and torch.__version__ < '2.3':
+        pytest.skip('float16 autocast on a CPU needs torch 2.3')
+    cfg, model = build(CONFIGS / f'{name}.py')
     model = model.to(device).train()
     batch = model.data_preprocessor(make_batch(cfg), True)
 

@@ -13,7 +13,7 @@ def run(mlp, x, function, dtype=torch.float32):
     """Its output, the gradients of x and parameters, and how many hidden maps autograd kept."""
     kept = []
     torch.manual_seed(0)
-    with (torch.autocast('cpu', dtype, enabled=dtype != torch.float32),
+    with (torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16),
           torch.autograd.graph.saved_tensors_hooks(
               lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor)):
         output = function(x)

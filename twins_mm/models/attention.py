@@ -84,7 +84,8 @@ class LocallyGroupedAttention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[1:3]
         windows = window_partition(x, self.window_size)
-        q, k, v = (_split_heads(part, self.num_heads) for part in self.qkv(windows).chunk(3, -1))
+        # A list, because torch.compile of torch 2.1 can't unpack a generator.
+        q, k, v = [_split_heads(part, self.num_heads) for part in self.qkv(windows).chunk(3, -1)]
         windows = F.scaled_dot_product_attention(
             q, k, v, self._real_tokens(x), self.attn_drop if self.training else 0.)
         x = window_unpartition(_merge_heads(windows), self.window_size, height, width)
@@ -136,8 +137,8 @@ class GlobalSubsampledAttention(nn.Module):
         q = _split_heads(self.q(x).flatten(1, 2), self.num_heads)
         if self.sr_ratio > 1:
             x = self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        k, v = (_split_heads(part, self.num_heads)
-                for part in self.kv(x).flatten(1, 2).chunk(2, -1))
+        k, v = [_split_heads(part, self.num_heads)
+                for part in self.kv(x).flatten(1, 2).chunk(2, -1)]
         x = F.scaled_dot_product_attention(
             q, k, v, dropout_p=self.attn_drop if self.training else 0.)
         x = _merge_heads(x).unflatten(1, (height, width))

@@ -1,10 +1,12 @@
 """The feed-forward network of a block, whose hidden activations are the largest of Twins."""
 import torch
 from torch import nn
-from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+
+# torch 2.1 has it under a private name only.
+is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
 
 
 class Mlp(nn.Module):
@@ -31,7 +33,7 @@ class Mlp(nn.Module):
         drops = self.training and self.drop.p > 0
         keeps = drops or torch.is_grad_enabled() and self.fc1.in_features > self.NARROW
         if x.device.type == 'cpu' and not (
-                keeps or torch.compiler.is_compiling() or torch.jit.is_tracing()):
+                keeps or is_compiling() or torch.jit.is_tracing()):
             piece = max(1, self.PIECE_BYTES // (self.fc1.out_features * x.element_size()))
             return _PiecewiseMlp.apply(x.flatten(0, -2), self.fc1.weight, self.fc1.bias,
                                        self.fc2.weight, self.fc2.bias, piece).view(x.shape)
@@ -49,7 +51,6 @@ class _PiecewiseMlp(torch.autograd.Function):
     """`fc2(gelu(fc1(tokens)))` of `(T, C)`, `piece` tokens at a time, forward and backward."""
 
     @staticmethod
-    @custom_fwd(device_type='cpu')
     def forward(ctx, tokens: torch.Tensor, weight1: torch.Tensor, bias1: torch.Tensor,
                 weight2: torch.Tensor, bias2: torch.Tensor, piece: int) -> torch.Tensor:
         ctx.save_for_backward(tokens, weight1, bias1, weight2)
@@ -59,13 +60,16 @@ class _PiecewiseMlp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type='cpu')
     def backward(ctx, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        tokens, weight1, bias1, weight2 = ctx.saved_tensors
+        tokens, *parameters = ctx.saved_tensors
         grad_tokens = torch.empty_like(tokens)
-        grad_weight1, grad_bias1, grad_weight2 = map(torch.zeros_like, (weight1, bias1, weight2))
+        grad_weight1, grad_bias1, grad_weight2 = map(torch.zeros_like, parameters)
+        # The forward pass computed in this precision: autocast's, where that was on.
+        dtype = grad_output.dtype
+        weight1, bias1, weight2 = (parameter.to(dtype) for parameter in parameters)
         for part, grad_part, grad in zip(*(
                 tensor.split(ctx.piece) for tensor in (tokens, grad_tokens, grad_output))):
+            part = part.to(dtype)
             hidden = F.linear(part, weight1, bias1)
             grad_weight2 += grad.T @ F.gelu(hidden)
             grad_hidden = torch.ops.aten.gelu_backward(grad @ weight2, hidden)
