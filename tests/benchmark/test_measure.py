@@ -1,6 +1,8 @@
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 
-from twins_mm.benchmark.measure import Case, measure
+from twins_mm.benchmark import measure as bench
+from twins_mm.benchmark.measure import Case, matmul_rate, measure
 from twins_mm.benchmark.peers import PEERS, VARIANTS
 
 
@@ -22,6 +24,18 @@ def test_each_has_its_rounds(training, precision):
         # Training adds gradients and AdamW's two averages.
         assert parameters * (4 if training else 1) < result.memory < parameters * 12
     assert said[-1] == 'round 2 of 2'
+
+
+@pytest.mark.parametrize(('seconds', 'size'), [(0.01, 1024), (10., 512)])
+def test_products_are_smaller_where_they_take_long(seconds, size, monkeypatch):
+    """What `_serve` sends, the time over the share, is that of the products of full size."""
+    monkeypatch.setattr(bench, 'MATMUL_SIZE', dict(cpu=1024))
+    monkeypatch.setattr(bench, '_time', lambda *_: seconds)
+    step, share = bench._matmul(case('matmul'))
+    with FlopCounterMode(display=False) as counter:
+        step()
+    assert counter.get_total_flops() == bench.MATMULS * 2 * size**3
+    assert counter.get_total_flops() / share == matmul_rate(case('matmul'), 1.)
 
 
 def test_what_cannot_run_is_told_and_the_others_run():

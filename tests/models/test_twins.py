@@ -120,6 +120,15 @@ def test_every_parameter_gets_a_gradient(name, out_indices, training):
     assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+@both_families
+def test_gradients_have_the_strides_of_parameters(name):
+    """Where they differ, DistributedDataParallel warns at the start of every run."""
+    model = build(name)
+    sum(level.mean() for level in model(torch.randn(1, 3, 64, 96))).backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad.stride() == parameter.stride(), key
+
+
 @pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg'])
 @both_families
 def test_builds_in_every_scope(name, scope):

@@ -18,6 +18,9 @@ from .peers import PEERS
 
 MATMUL_SIZE = dict(cpu=2048, cuda=8192)
 MATMULS = 5  # in a row, because one is shorter than what disturbs it
+# Where a processor lacks instructions for a precision, torch multiplies in a naive loop. If the
+# products above would take this many seconds there, smaller ones stand for them.
+SLOW, SMALL_SIZE = 20, 512
 SPARED_MEMORY = 2 * 2**30
 
 
@@ -25,7 +28,7 @@ class Case(NamedTuple):
     """What is measured.
 
     Attributes:
-        peer: A name in `PEERS`; or 'matmul', a product of two large matrices.
+        peer: A name in `PEERS`; or 'matmul', products of large matrices.
         variant: Such as 'svt_s'.
         training: A step of training (forward, backward, AdamW) instead of inference.
         precision: 'float32', or the type that autocast uses: 'bfloat16' or 'float16'.
@@ -111,11 +114,11 @@ def _serve(case: Case, pipe: Connection) -> None:
             _limit_memory()
             _forget_peak_memory()
         memory_before = _peak_memory(case.device)
-        step = _matmul(case) if case.peer == 'matmul' else _make_step(case)
+        step, share = _matmul(case) if case.peer == 'matmul' else (_make_step(case), 1)
         step()
         pipe.send(None)
         while pipe.recv() == 'step':
-            pipe.send(_time(step, case.device))
+            pipe.send(_time(step, case.device) / share)
         pipe.send(_peak_memory(case.device) - memory_before)
     except Exception as error:  # whatever a peer fails with, the others are measured
         message = str(error).strip().partition('\n')[0] or type(error).__name__
@@ -149,8 +152,18 @@ def _make_step(case: Case) -> Callable[[], object]:
     return train
 
 
-def _matmul(case: Case) -> Callable[[], object]:
+def _matmul(case: Case) -> tuple[Callable[[], object], float]:
+    """Products of matrices, and which share of `matmul_rate`'s operations they are."""
     size = MATMUL_SIZE[case.device]
+    share = (SMALL_SIZE / size)**3
+    few = _products(SMALL_SIZE, case)
+    few()
+    if _time(few, case.device) / share > SLOW:
+        return few, share
+    return _products(size, case), 1
+
+
+def _products(size: int, case: Case) -> Callable[[], object]:
     a, b = torch.randn(2, size, size, device=case.device,
                        dtype=getattr(torch, case.precision)).unbind()
 

@@ -40,6 +40,9 @@ class PositionEncodingGenerator(nn.Module):
         super().__init__()
         # A Sequential of one, because the released weights are named `proj.0`.
         self.proj = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim))
+        # Names the strides that the gradient will have, which DistributedDataParallel compares.
+        # Nothing moves: a depthwise weight lies in memory the same way in both formats.
+        self.proj.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
