@@ -1,7 +1,16 @@
 import pytest
 from mmengine.config import Config
 
-from twins_mm.config import drop_pretrained, fit_to_cpu, walk
+from twins_mm.config import (
+    batch_size,
+    data_sets,
+    describe_batch,
+    drop_pretrained,
+    fit_to_cpu,
+    move_data,
+    walk,
+)
+from twins_mm.errors import UserError
 
 PRETRAINED = dict(type='Pretrained', checkpoint='x.pth')
 
@@ -36,3 +45,62 @@ def test_fit_to_cpu_says_nothing_where_nothing_is_done(norm):
     cfg = Config(dict(model=dict(norm_cfg=dict(type=norm))))
     assert fit_to_cpu(cfg) == []
     assert cfg.model.norm_cfg.type == norm
+
+
+@pytest.mark.parametrize(('wrapped', 'names'), [
+    (dict(type='a', pipeline=[dict(type='step')]), 'a'),
+    (dict(type='RepeatDataset', dataset=dict(type='a')), 'a'),
+    (dict(type='Concat', datasets=[dict(type='a'), dict(type='Repeat', dataset=dict(type='b'))]),
+     'ab'),
+    ([dict(type='a'), dict(type='b')], 'ab')])
+def test_data_sets_are_found_in_their_wrappers(wrapped, names):
+    found = data_sets(Config(dict(loader=dict(batch_size=1, dataset=wrapped))).loader)
+    assert [data_set['type'] for data_set in found] == list(names)
+
+
+def coco(root):
+    """Loaders, wrapped in every way, evaluators and a pipeline with data in `root`."""
+    data = dict(type='CocoDataset', data_root=root, ann_file='annotations/train.json',
+                data_prefix=dict(img='data/coco'))  # below the root, whatever its name
+    boxes = f'{root.rstrip("/")}/annotations/val.json'
+    metric = dict(type='CocoMetric', ann_file=boxes, metric=['bbox'])
+    return Config(dict(
+        data_root=root, load_from='data/coco/best.pth', test_dataloader=None,
+        train_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=data)),
+        val_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=[data, data])),
+        val_evaluator=[metric, dict(type='Mine', ann_file='data/coconut/val.json')],
+        test_evaluator=metric, test_pipeline=[dict(type='LoadProposals', files=(boxes,))]))
+
+
+@pytest.mark.parametrize('new', ['/mnt/coco', '/mnt/coco/', 'data/coco/2017', 's3://bucket/coco'])
+@pytest.mark.parametrize('old', ['data/coco/', './data/coco', '/data/coco'])
+def test_data_moves_in_loaders_and_evaluators_alike(old, new):
+    cfg = coco(old)
+    move_data(cfg, new)
+    assert cfg.to_dict() == coco(new).to_dict()
+
+
+@pytest.mark.parametrize(('roots', 'said'), [
+    (['data/a', 'data/b/'], 'data/a, data/b'), ([None, ''], 'none'), (['./'], 'none')])
+def test_data_that_has_not_one_root_is_not_moved(roots, said):
+    loader = dict(dataset=dict(datasets=[dict(data_root=root) for root in roots]))
+    with pytest.raises(UserError, match=f'this one has {said}. Set each path by --cfg-options'):
+        move_data(Config(dict(train_dataloader=loader)), '/mnt')
+
+
+def test_paths_from_here_move_with_the_configs_own_root():
+    cfg = Config(dict(data_root='data/coco/', train_dataloader=dict(dataset=dict(
+        data_root=None, ann_file='data/coco/train.json', data_prefix=dict(img='data/coco/train')))))
+    move_data(cfg, '/mnt')
+    assert cfg.train_dataloader.dataset == dict(
+        data_root=None, ann_file='/mnt/train.json', data_prefix=dict(img='/mnt/train'))
+
+
+@pytest.mark.parametrize(('wrapper', 'images', 'text'), [
+    (None, 64, '64 (4 x 16)'),
+    (dict(type='OptimWrapper'), 64, '64 (4 x 16)'),
+    (dict(type='OptimWrapper', accumulative_counts=2), 128, '128 (4 x 16 x 2 accumulated)')])
+def test_batch_counts_what_is_accumulated(wrapper, images, text):
+    cfg = Config(dict(train_dataloader=dict(batch_size=16), optim_wrapper=wrapper))
+    assert batch_size(cfg, processes=4) == images
+    assert describe_batch(cfg, processes=4) == text

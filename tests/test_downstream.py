@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from twins_mm.cli import load_config
+from twins_mm.reporting.recipes import expected_lr
+
 REPOSITORY = Path(__file__).parent.parent
-BLOCKS = [block for page in ('README.md', 'docs/custom_config.md') for block in re.findall(
-    r'```python\n(.*?)```', (REPOSITORY / page).read_text(), re.DOTALL)]
+BLOCKS = [block for page in [REPOSITORY / 'README.md', *REPOSITORY.glob('docs/*.md')]
+          for block in re.findall(r'```python\n(.*?)```', page.read_text(), re.DOTALL)]
+CONFIGS = [block for block in BLOCKS if block.startswith("_base_ = 'mm")]
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 
 
@@ -67,6 +71,24 @@ def test_mmdets_own_train_tool(tiny_config, run_tool, toy_folder):
 def documented(start):
     """The block of Python in README or docs that starts so."""
     return next(block for block in BLOCKS if block.startswith(start))
+
+
+@pytest.mark.parametrize('config', CONFIGS, ids=lambda config: config.splitlines()[0])
+def test_learning_rate_of_documented_config_warms_up_and_decays(config, tmp_path):
+    path = tmp_path / 'my_config.py'
+    path.write_text(config)
+    cfg = load_config(str(path))
+    epochs, length = cfg.train_cfg.get('max_epochs', 1), cfg.train_cfg.get('max_iters', 7330)
+    rates = expected_lr(cfg, epochs * length, length)
+    highest = max(rates)
+    assert highest == pytest.approx(cfg.optim_wrapper.optimizer.lr, rel=0.05)
+    assert rates[0] < 0.01 * highest
+    assert rates.index(highest) < 0.05 * len(rates)
+    assert rates[-1] < 0.02 * highest
+
+
+def test_configs_are_documented_for_both_libraries():
+    assert {re.search(r"'(\w+)::", config)[1] for config in CONFIGS} == {'mmdet', 'mmseg'}
 
 
 @pytest.mark.parametrize(('base', 'metric'), [('mmdet', 'Evaluating bbox'), ('mmseg', 'mIoU')])

@@ -1,18 +1,28 @@
 import json
 import pickle
 import re
+import runpy
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from twins_mm.errors import UserError
+
 TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
 NAMES = ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x',
          'semantic_fpn_twins_svt_s_80k', 'upernet_twins_svt_s_160k']
 FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=5',
        'test_dataloader.dataset.indices=5', 'default_hooks.logger.interval=1']
+
+
+def functions(tool):
+    """What a tool defines, by name, to be called without a process."""
+    return runpy.run_path(str(Path(__file__).parent.parent / f'tools/{tool}.py'))
 
 
 def scalars(folder, key='loss'):
@@ -92,8 +102,78 @@ def test_resumed_epoch_has_the_losses_of_one_without_a_break(tiny_config, run_to
 def test_auto_scale_lr_scales(tiny_config, run_tool, toy_folder):
     run_tool('train', tiny_config('upernet_twins_pcpvt_s_160k'), '--toy', '--auto-scale-lr',
              '--work-dir', 'run', '--cfg-options', *FEW, 'train_cfg.max_iters=1',
+             'optim_wrapper.accumulative_counts=6',
              'optim_wrapper.optimizer.lr=1e-3', 'param_scheduler=[]')
-    assert scalars(toy_folder / 'run', 'lr') == {1: pytest.approx(1e-3 * 2 / 4)}
+    assert scalars(toy_folder / 'run', 'lr') == {1: pytest.approx(1e-3 * 2 * 6 / 4)}
+
+
+@pytest.mark.parametrize(('counts', 'warnings'), [
+    (1, ['The batch is 4 (2 x 2), but the learning rate is for 16. --auto-scale-lr scales it.']),
+    (3, ['The batch is 12 (2 x 2 x 3 accumulated), but the learning rate is for 16. '
+         '--auto-scale-lr scales it.']),
+    (4, [])])
+def test_batch_is_compared_with_what_the_learning_rate_is_for(counts, warnings):
+    cfg = Config(dict(train_dataloader=dict(batch_size=2), auto_scale_lr=dict(base_batch_size=16),
+                      optim_wrapper=dict(accumulative_counts=counts)))
+    said = []
+    runner = SimpleNamespace(world_size=2, logger=SimpleNamespace(warning=said.append))
+    functions('train')['compare_batch_size'](cfg, runner)
+    assert said == warnings
+
+
+@pytest.mark.parametrize(('flags', 'changes', 'message'), [
+    (['--show-dir', 'x'], dict(default_hooks=None), 'has no default_hooks.visualization'),
+    (['--out', 'x'], dict(test_evaluator=[dict(type='Mine')]), 'test_evaluator has neither'),
+    (['--tta'], dict(tta_model=None), 'has no tta_model')])
+def test_what_a_config_cannot_do_is_told(flags, changes, message, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['test.py', 'config.py', 'checkpoint.pth', *flags])
+    test = functions('test')
+    with pytest.raises(UserError, match=message):
+        test['apply_flags'](Config(dict(default_scope='mmseg', **changes)), test['parse_args']())
+
+
+LEGAL = """\
+_base_ = '{config}'
+custom_hooks = None
+val_dataloader = val_cfg = val_evaluator = None
+test_dataloader = dict(dataset=dict(
+    _delete_=True, type='RepeatDataset', times=1, dataset=_base_.test_dataloader.dataset))
+test_evaluator = [_base_.test_evaluator]
+"""
+
+
+@pytest.mark.parametrize(('name', 'data', 'lengths', 'options', 'best', 'flags'), [
+    ('retinanet_twins_svt_s_1x', 'coco', [4],
+     ['train_cfg.max_epochs={}', 'model.test_cfg.score_thr=0'],
+     'best_coco_bbox_mAP_epoch_?.pth', ['--tta', '--out', 'out.pkl']),
+    ('semantic_fpn_twins_svt_s_80k', 'ADEChallengeData2016', [2, 4],
+     ['train_cfg.max_iters={}', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1'],
+     'best_mIoU_iter_?.pth', ['--out', 'labels'])])
+def test_recipe_on_data_elsewhere(
+        name, data, lengths, options, best, flags, tiny_config, run_tool, toy_folder):
+    """Without --toy, so with the recipe's own hooks; then tested by a config of unusual form."""
+    config = tiny_config(name)
+    data = ['--data-root', f'data/toy/{data}']
+    options += ['train_dataloader.batch_size=1', 'optim_wrapper.accumulative_counts=16',
+                'train_dataloader.num_workers=1', 'val_dataloader.num_workers=1',
+                'train_dataloader.dataset.indices=1', 'val_dataloader.dataset.indices=1']
+    for length in lengths:
+        output = run_tool('train', config, *data, '--work-dir', 'run', '--resume', '--cfg-options',
+                          *(option.format(length) for option in options))
+        assert 'but the learning rate is for' not in output
+    checkpoints = {path.stem.rpartition('_')[2]: path for path in toy_folder.glob('run/*.pth')
+                   if not path.name.startswith('best')}
+    assert set(checkpoints) == {'2', '3', '4'}
+    best, = toy_folder.glob(f'run/{best}')
+    assert re.search(r'best: +(.*)', output)[1] == str(best)
+    assert f'tools/test.py {config} {checkpoints["4"]} {" ".join(data)} ' in output
+
+    legal = toy_folder / 'legal.py'
+    legal.write_text(LEGAL.format(config=config))
+    output = run_tool('test', legal, best, *data, *flags, '--cfg-options',
+                      'test_dataloader.dataset.dataset.indices=1')
+    assert 'Epoch(test) [1/1]' in output
+    assert (toy_folder / 'out.pkl').is_file() or len(list(toy_folder.glob('labels/*.png'))) == 1
 
 
 @pytest.mark.parametrize(('name', 'missing'), [

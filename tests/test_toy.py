@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from twins_mm import toy
+from twins_mm.config import batch_size
 from twins_mm.data.toy import ADE_BACKGROUND, ADE_SHAPES, COCO_SHAPES
 from twins_mm.errors import UserError
 
@@ -56,6 +57,20 @@ def test_classes_are_as_many_as_the_model_has(name, key, drawn, all_classes):
         assert len(classes) == len(set(classes)) == count
         assert classes[:len(drawn)] == drawn[:count] or count == all_classes
         assert set(drawn[:count]) <= set(classes)
+
+
+@pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'semantic_fpn_twins_svt_s_80k'])
+def test_config_for_testing_alone_takes_toy_data(name):
+    cfg = read(name, train_dataloader=None, optim_wrapper=None, default_hooks=None)
+    toy.use_toy_data(cfg)
+    assert cfg.train_dataloader.dataset.data_root == cfg.test_dataloader.dataset.data_root
+    assert cfg.optim_wrapper.type == 'OptimWrapper'
+
+
+def test_toy_batch_is_not_accumulated():
+    cfg = read('retinanet_twins_svt_s_1x', **{'optim_wrapper.accumulative_counts': 8})
+    toy.use_toy_data(cfg)
+    assert batch_size(cfg, 1) == cfg.auto_scale_lr.base_batch_size
 
 
 def test_other_scopes_are_refused():

@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
+from twins_mm.config import add_hook, data_sets, walk
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 
@@ -23,7 +24,7 @@ def parse_args() -> argparse.Namespace:
                         help="keep the predictions: a detector's in this .pkl file, a "
                              "segmentor's as label PNGs in this folder")
     parser.add_argument('--show-dir', metavar='DIR',
-                        help='draw truth and prediction, side by side, into this folder')
+                        help='draw ground truth and prediction, side by side, into this folder')
     parser.add_argument('--tta', action='store_true',
                         help="test-time augmentation: the config's scales and flips")
     add_config_arguments(parser)
@@ -32,38 +33,51 @@ def parse_args() -> argparse.Namespace:
 
 def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='CheckpointFitHook', heads=True)]
+    add_hook(cfg, type='CheckpointFitHook', heads=True)
     segments = cfg.get('default_scope') == 'mmseg'
     if args.show_dir:
         show_dir = os.path.abspath(args.show_dir)
+        if not (cfg.get('default_hooks') or {}).get('visualization'):
+            raise UserError(f'{args.config} has no default_hooks.visualization, which draws')
         cfg.default_hooks.visualization.update(draw=True, interval=1)
         if segments:
             cfg.visualizer.save_dir = show_dir
         else:
             cfg.default_hooks.visualization.test_out_dir = show_dir
     if args.out and segments:
-        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
-    elif args.out:
-        if not args.out.endswith('.pkl'):
-            raise UserError(f"--out {args.out}: a detector's predictions go into a .pkl file")
-        cfg.test_evaluator = [
-            cfg.test_evaluator, dict(type='DumpDetResults', out_file_path=args.out)]
+        find_label_writer(cfg).update(output_dir=args.out, keep_results=True)
+    elif args.out and not args.out.endswith('.pkl'):
+        raise UserError(f"--out {args.out}: a detector's predictions go into a .pkl file")
     if args.tta:
         if not cfg.get('tta_model') or not cfg.get('tta_pipeline'):
             raise UserError(f'{args.config} has no tta_model and tta_pipeline')
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        for data_set in data_sets(cfg.test_dataloader):
+            data_set['pipeline'] = cfg.tta_pipeline
+
+
+def find_label_writer(cfg: Config) -> dict:
+    """The config of the first metric that can write the labels that it is given."""
+    for node in walk(cfg.test_evaluator):
+        if node.get('type', '').endswith(('IoUMetric', 'CityscapesMetric')):
+            return node
+    raise UserError("--out: a segmentor's labels are written by IoUMetric or CityscapesMetric, and "
+                    'test_evaluator has neither')
 
 
 @tool
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args)
+    cfg = read_config(args, 'test')
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise UserError(f'There is no checkpoint {args.checkpoint}')
     apply_flags(cfg, args)
     check_data(cfg, 'test')
-    build_runner(cfg).test()
+    runner = build_runner(cfg)
+    if args.out and cfg.get('default_scope') != 'mmseg':
+        from mmdet.evaluation import DumpDetResults
+        runner.test_evaluator.metrics.append(DumpDetResults(args.out))
+    runner.test()
     for name, path in (('pictures', args.show_dir), ('predictions', args.out)):
         if path:
             print(f'{name}: {path}')

@@ -9,10 +9,11 @@ try:
     from mmengine.runner import Runner, find_latest_checkpoint
 
     from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
+    from twins_mm.config import accumulative_counts, add_hook, batch_size, describe_batch
     from twins_mm.data.checks import check_data
     from twins_mm.errors import UserError
 except (ImportError, OSError) as error:
-    sys.exit(f'error: {error}\nWhat is wrong, and what mends it:  python -m twins_mm.doctor')
+    sys.exit(f'error: {error}\nWhat is wrong, and how to fix it:  python -m twins_mm.doctor')
 
 EXAMPLES = """examples:
   python tools/train.py configs/retinanet_twins_svt_s_1x.py --toy       # minutes, no GPU, no data
@@ -41,31 +42,33 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
             raise UserError('--amp needs a GPU')
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError('--auto-scale-lr needs to know for which batch the learning rate is: '
                             'add auto_scale_lr = dict(base_batch_size=...) to the config')
         cfg.auto_scale_lr.enable = True
     if args.resume:
         cfg.resume = True
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='CheckpointFitHook')]
+        add_hook(cfg, type='CheckpointFitHook')
         cfg.load_from = None if args.resume == 'auto' else args.resume
 
 
 def compare_batch_size(cfg: Config, runner: Runner) -> None:
-    """Says so where the batch is not the one that the learning rate is for."""
+    """Scales the learning rate to the batch, or says so where it is for another."""
     scale = cfg.get('auto_scale_lr') or {}
-    batch_size = runner.world_size * cfg.train_dataloader.batch_size
-    if not scale.get('enable') and scale.get('base_batch_size', batch_size) != batch_size:
+    base = scale.get('base_batch_size')
+    if base and scale.get('enable'):
+        # mmengine compares this with the batch of one iteration.
+        runner.auto_scale_lr = dict(scale, base_batch_size=base / accumulative_counts(cfg))
+    elif base and base != batch_size(cfg, runner.world_size):
         runner.logger.warning(
-            f'The batch is {batch_size} ({runner.world_size} x '
-            f'{cfg.train_dataloader.batch_size}), but the learning rate is for '
-            f'{scale["base_batch_size"]}. --auto-scale-lr scales it.')
+            f'The batch is {describe_batch(cfg, runner.world_size)}, but the learning rate is for '
+            f'{base}. --auto-scale-lr scales it.')
 
 
 @tool
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args)
+    cfg = read_config(args, 'train')
     apply_flags(cfg, args)
     check_data(cfg, 'train', 'val')
     runner = build_runner(cfg)
@@ -75,10 +78,13 @@ def main() -> None:
         pictures = Path(runner.log_dir, 'vis_data', 'vis_image')
         checkpoint = find_latest_checkpoint(runner.work_dir)
         print(f'\nDone.\n  checkpoint: {checkpoint}\n  log:        {runner.log_dir}')
+        if best := runner.message_hub.runtime_info.get('best_ckpt'):
+            print(f'  best:       {best}')
         if pictures.is_dir():
             print(f'  pictures:   {pictures}')
-        print(f'Next:\n  python tools/test.py {args.config} {checkpoint}'
-              f'{" --toy" if args.toy else ""} --show-dir {runner.work_dir}/pictures')
+        data = ' --toy' if args.toy else f' --data-root {args.data_root}' if args.data_root else ''
+        print(f'Next:\n  python tools/test.py {args.config} {checkpoint}{data} '
+              f'--show-dir {runner.work_dir}/pictures')
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .config import fit_to_cpu
+from .config import fit_to_cpu, move_data
 from .errors import UserError
 from .toy import use_toy_data
 
@@ -32,9 +32,17 @@ def add_option_arguments(parser: argparse.ArgumentParser, toy: str) -> None:
                                          'train_dataloader.batch_size=4')
 
 
+def add_data_root_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--data-root`, for tools that read the data sets of a config."""
+    parser.add_argument('--data-root', metavar='DIR',
+                        help="where the data is, in place of the config's data_root, e.g. "
+                             '/data/coco; for data loaders and evaluators alike')
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that OpenMMLab's tools share, and `--toy`."""
+    """Adds the flags that OpenMMLab's tools share, `--toy` and `--data-root`."""
     add_option_arguments(parser, 'run on toy data, which is made at once, in minutes on a laptop')
+    add_data_root_argument(parser)
     parser.add_argument('--work-dir', metavar='DIR',
                         help='where results go; by default work_dirs/<name of the config>')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
@@ -43,18 +51,29 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
                         help='passed by old launchers; not for you')
 
 
-def load_config(path: str, options: dict | None = None, toy: bool = False) -> Config:
-    """The config in a file, with the user's options, and on toy data if that is asked for.
+def load_config(path: str, options: dict | None = None, toy: bool = False,
+                data_root: str | None = None) -> Config:
+    """The config in a file, with the user's options, and on the data that is asked for.
+
+    Args:
+        path: The file.
+        options: Settings that override all others, by their dotted keys.
+        toy: Whether to replace the data by toy data.
+        data_root: Where the data is, if not in the config's `data_root`.
 
     Raises:
-        UserError: There is no such file.
+        UserError: There is no such file, or the data can't be replaced.
     """
+    if toy and data_root is not None:
+        raise UserError('--toy has data of its own: leave out --data-root, or --toy')
     if not Path(path).is_file():
         raise UserError(f'There is no config {path}')
     # For `mmseg::` in `_base_`, the maintained forks ask for upstream's distribution, which they
     # are not; the module's own name is found under both.
     MODULE2PACKAGE['mmseg'] = 'mmseg'
     cfg = Config.fromfile(path)
+    if data_root is not None:
+        move_data(cfg, data_root)
     cfg.merge_from_dict(options or {})
     if toy:
         use_toy_data(cfg)
@@ -63,14 +82,16 @@ def load_config(path: str, options: dict | None = None, toy: bool = False) -> Co
     return cfg
 
 
-def read_config(args: argparse.Namespace) -> Config:
-    """The config that the flags of `add_config_arguments` ask for.
+def read_config(args: argparse.Namespace, split: str) -> Config:
+    """The config that the flags of `add_config_arguments` ask for, to run `split`, e.g. 'train'.
 
     Raises:
-        UserError: There is no such file.
+        UserError: It has no data loader for `split`; and see `load_config`.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options, args.toy)
+    cfg = load_config(args.config, args.cfg_options, args.toy, args.data_root)
+    if not cfg.get(f'{split}_dataloader'):
+        raise UserError(f'{args.config} has no {split}_dataloader')
     cfg.launcher = args.launcher
     name = Path(args.config).stem
     if args.toy:
@@ -97,7 +118,7 @@ def _point_to_doctor(kind: type, *error) -> None:
 
 
 def tool(main: Callable[[], None]) -> Callable[[], None]:
-    """Makes `main` end with one message and exit status 1 where the user can mend the fault."""
+    """Makes `main` end with one message and exit status 1 where the user can fix the fault."""
     @functools.wraps(main)
     def run() -> None:
         sys.excepthook = _point_to_doctor

@@ -39,7 +39,7 @@ def use_toy_data(cfg: Config) -> None:
 
 def _use_toy_coco(cfg: Config, root: Path) -> None:
     from mmdet.datasets import CocoDataset
-    with_mask = any(step.get('with_mask') for step in walk(cfg.train_dataloader))
+    with_mask = any(step.get('with_mask') for step in walk(cfg.get('train_dataloader')))
     load_truth = dict(type='LoadAnnotations', with_bbox=True, with_mask=with_mask)
     pack = dict(type='PackDetInputs')
     classes = _classes(cfg, CocoDataset.METAINFO['classes'], COCO_SHAPES)
@@ -118,8 +118,10 @@ def _use_schedule(cfg: Config, max_iters: int, visualization: str) -> None:
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.01, end=WARM_UP_ITERS, by_epoch=False),
         dict(type='MultiStepLR', milestones=[max_iters * 4 // 5], gamma=0.1, by_epoch=False)]
-    cfg.optim_wrapper.update(
+    cfg.optim_wrapper = dict(
+        cfg.get('optim_wrapper') or dict(type='OptimWrapper'),
         optimizer=dict(type='AdamW', lr=4e-4, weight_decay=1e-4), clip_grad=dict(max_norm=5.))
+    cfg.optim_wrapper.pop('accumulative_counts', None)
     cfg.log_processor = dict(by_epoch=False)
     cfg.default_hooks = dict(
         cfg.get('default_hooks') or {},

@@ -30,6 +30,7 @@ def test_what_is_missing_is_named(dataset, folder):
     assert 'COCO 2017 is expected in data/coco' in message
     assert 'ln -s /path/to/coco data/' in message
     assert 'python tools/prepare_data.py coco --archives DIR' in message
+    assert '--data-root DIR' in message
     assert 'python -m twins_mm.doctor' in message
     assert 'ADE20K' not in message
 
@@ -55,3 +56,39 @@ def test_complete_data_passes(folder):
     for path in ADE['data_prefix'].values():
         (folder / ADE['data_root'] / path).mkdir(parents=True)
     check_data(Config(dict(train_dataloader=dict(dataset=ADE))), 'train')
+
+
+def test_evaluators_are_looked_at(folder):
+    metric = dict(type='CocoMetric', ann_file='data/coco/annotations/val.json')
+    cfg = Config(dict(val_evaluator=[dict(type='IoUMetric'), metric], test_evaluator=metric))
+    check_data(cfg, 'train')
+    for split in ('val', 'test'):
+        with pytest.raises(UserError) as caught:
+            check_data(cfg, split)
+        assert str(folder / 'data/coco/annotations/val.json') in str(caught.value)
+
+
+@pytest.mark.parametrize('data_set', [
+    dict(COCO, data_root='s3://bucket/coco'),
+    dict(COCO, data_root=None, ann_file='cluster:s3://bucket/train.json', data_prefix={}),
+    dict(COCO, backend_args=dict(backend='petrel', path_mapping={'data/': 's3://bucket/'})),
+    dict(type='Generated'), dict(COCO, data_root=None, ann_file='', data_prefix=None)])
+def test_what_is_not_on_disk_is_not_missed(data_set):
+    check_data(Config(dict(train_dataloader=dict(dataset=data_set))), 'train', 'val')
+
+
+@pytest.mark.parametrize(('changes', 'missing'), [
+    (dict(data_root=None), {'annotations/train.json', 'train2017'}),
+    (dict(ann_file='/nowhere/train.json'), {'/nowhere/train.json', 'data/coco/train2017'}),
+    (dict(data_prefix='images'), {'data/coco/annotations/train.json', 'data/coco/images'}),
+    (dict(ann_file=['1.json', '2.json'], data_prefix=None),
+     {'data/coco/1.json', 'data/coco/2.json'}),
+    (dict(ann_file='', data_prefix=dict(img='')), {'data/coco'}),
+    (dict(backend_args=dict(backend='local'), data_prefix={}),
+     {'data/coco/annotations/train.json'})])
+def test_paths_of_every_form_are_looked_for(changes, missing, folder):
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(COCO, **changes))))
+    with pytest.raises(UserError) as caught:
+        check_data(cfg, 'train')
+    named, _, _ = str(caught.value).partition('COCO 2017 is expected')
+    assert set(named.split('Missing:')[1].split()) == {str(folder / path) for path in missing}

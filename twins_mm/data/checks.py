@@ -1,6 +1,8 @@
 """Is the data where the config looks for it?"""
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -10,19 +12,23 @@ from .layouts import LAYOUTS
 
 
 def check_data(cfg: Config, *splits: str) -> None:
-    """Looks for every folder and annotation file of the data sets of `splits` ('train', ...).
+    """Looks for every folder and annotation file of `splits` ('train', 'val', 'test').
+
+    Those of data sets and evaluators are looked for, unless they are on a server. A split that the
+    config doesn't have needs nothing.
 
     Raises:
         UserError: Something is missing; names it, the layout that is expected, and the ways out.
     """
-    data_sets = [node for split in splits for node in walk(cfg[f'{split}_dataloader'])
-                 if node.get('data_root')]
-    missing = {path.absolute(): data_set['type'] for data_set in data_sets
-               for path in _paths(data_set) if not path.exists()}
+    nodes = walk([cfg.get(f'{split}_{part}') for split in splits
+                  for part in ('dataloader', 'evaluator')])
+    missing = {path.absolute(): node.get('type') for node in nodes
+               for path in _paths(node) if not path.exists()}
     if not missing:
         return
     lines = ['The data is not where the config looks for it. Missing:', *_indent(missing)]
-    ways_out = ['- try the config on toy data first: add --toy',
+    ways_out = ['- say where it is:  --data-root DIR',
+                '- try the config on toy data first: add --toy',
                 '- see what else is missing:  python -m twins_mm.doctor']
     for name, layout in LAYOUTS.items():
         if layout.dataset not in missing.values():
@@ -38,10 +44,26 @@ def check_data(cfg: Config, *splits: str) -> None:
     raise UserError('\n'.join([*lines, 'Ways out:', *_indent(ways_out)]))
 
 
-def _paths(data_set: dict) -> list[Path]:
-    """The files and folders that a data set's config names."""
-    names = [data_set.get('ann_file'), *(data_set.get('data_prefix') or {}).values()]
-    return [Path(data_set['data_root'], name) for name in names if name]
+def _paths(node: dict) -> Iterator[Path]:
+    """The files and folders on disk that the config of a data set or an evaluator names."""
+    if (node.get('backend_args') or {}).get('backend', 'local') != 'local':
+        return
+    names = node.get('ann_file'), node.get('data_prefix')
+    root = node.get('data_root') or ''
+    # mmengine takes the root itself where no name is given.
+    for name in [name for name in _strings(names) if name] or ['']:
+        path = os.path.join(root, name)
+        if path and '://' not in path:
+            yield Path(path)
+
+
+def _strings(node: Any) -> Iterator[str]:
+    """Every string in a nest of dicts and lists."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, (dict, list, tuple)):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _strings(child)
 
 
 def _indent(lines: Iterable) -> list[str]:
