@@ -163,7 +163,7 @@ def test_own_data_is_not_compared_with_the_papers(tmp_path):
 
 
 def test_accumulated_iterations_are_one_of_the_authors(tmp_path):
-    """On one GPU, 8 iterations of 2 images are one of theirs, and the schedule is 8 times longer."""
+    """On one GPU, 8 iterations of 2 images are one of theirs; the schedule is 8 times as long."""
     config = CONFIGS / 'upernet_twins_svt_s_160k.py'
     stretched = {'optim_wrapper.accumulative_counts': 8, 'train_cfg.max_iters': 1_280_000,
                  'param_scheduler.0.end': 12_008, 'param_scheduler.1.end': 1_280_008}

@@ -20,7 +20,7 @@ AP_TOLERANCE = 0.5
 
 
 class Comparison(NamedTuple):
-    """A figure of the run and the authors' at the same iteration of theirs; the loss is relative."""
+    """A figure of the run and the authors' at an iteration of theirs; the loss is relative."""
 
     what: str
     iteration: int
@@ -77,7 +77,7 @@ def metrics_of(run: Run) -> dict[str, str]:
 
 
 def judge(run: Run, recipe: Recipe | None) -> Verdict:
-    """The verdict on a run: by the authors' log, else the paper's final figures, else the checks."""
+    """The verdict on a run: by the authors' log, else the paper's figures, else the checks."""
     recipe = yardstick(run, recipe)
     checks = list(_check(run, recipe))
     faults = [check.text for check in checks if check.good is False]

@@ -133,8 +133,8 @@ def read_run(folder: Path) -> Run:
     """
     starts = sorted(path.parents[1] for path in folder.glob('*/vis_data/config.py'))
     if not starts:
-        raise UserError(f'{folder} is no working directory of a run: it has no '
-                        '*/vis_data/config.py. Name the folder that --work-dir named')
+        raise UserError(f'{folder} is no working directory of a run (it has no '
+                        '*/vis_data/config.py)')
     trained = [start for start in starts if _read_scalars(start)]
     last = (trained or starts)[-1]
     # mmengine writes the config there under its own name, each time that it starts.
