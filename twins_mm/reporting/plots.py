@@ -2,7 +2,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .official_logs import LOSS_ITERATIONS, VALIDATION_INTERVAL
 from .on_track import WINDOW, metrics_of, official_log, recipe_rates, yardstick
@@ -36,10 +36,10 @@ def _plot_loss(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     starts = np.searchsorted(steps, (1 - WINDOW) * steps)
     axes.plot(steps, [losses[start:end].mean() for end, start in enumerate(starts, 1)], **_OURS)
     axes.set(xscale='log', yscale='log')
+    axes.xaxis.set_major_formatter('{x:,.0f}')
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter('{x:g}')
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter('{x:,.0f}')
     caption = 'Loss, and its average over the last fifth of the way; both axes are logarithmic.'
     if log := official_log(recipe):
         axes.plot(run.accumulation * np.array(LOSS_ITERATIONS), log.losses, 'o:', **_AUTHORS)
@@ -88,6 +88,7 @@ def _plot_time(run: Run) -> tuple[Figure, str]:
     axes.plot(*_series(run.training, 'time'), linewidth=1, color='C0', label='an iteration')
     axes.plot(*_series(run.training, 'data_time'), linewidth=1, color='C1',
               label='of it, waiting for data')
+    axes.margins(y=0.25)  # for the legend
     axes.set_ylim(bottom=0)
     axes.legend()
     memory = max((line.get('memory', 0) for line in run.training), default=0)
@@ -97,10 +98,10 @@ def _plot_time(run: Run) -> tuple[Figure, str]:
 
 
 def _make_axes(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6, 3.6), layout='constrained')
+    figure = Figure(figsize=(5, 3.1), dpi=200, layout='constrained')
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y)
-    axes.xaxis.set_major_formatter('{x:,.0f}')
+    axes.xaxis.set(major_locator=MaxNLocator(5, integer=True), major_formatter='{x:,.0f}')
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
     return figure, axes

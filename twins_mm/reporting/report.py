@@ -73,7 +73,7 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
     plots = {}
     for name, (figure, caption) in plot_run(run, recipe).items():
         path = folder / f'{name}.png'
-        figure.savefig(path, dpi=120)
+        figure.savefig(path)
         plots[path] = caption
     blocks += [Heading(3, 'Curves'), Pictures(plots)]
     if verdict.comparisons:
