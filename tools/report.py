@@ -4,7 +4,9 @@ import warnings
 from pathlib import Path
 
 from twins_mm.cli import make_parser, tool
+from twins_mm.errors import UserError
 from twins_mm.reporting.report import write_report
+from twins_mm.reporting.runs import Run, read_run
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXAMPLES = """examples:
@@ -16,23 +18,38 @@ EXAMPLES = """examples:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR',
-                        help='the working directory of a run')
+                        help='the working directory of a run; other folders are skipped')
     parser.add_argument('--out', type=Path, metavar='DIR',
-                        help='where results go; by default report/ in the first WORK_DIR')
+                        help="where results go; by default report/ in the first run's WORK_DIR")
     parser.add_argument('--images', type=int, default=50, metavar='N',
                         help='how many validation images to predict, to show the best and the '
                              'worst; 0 for none (default: %(default)s)')
     return parser.parse_args()
 
 
+def read_runs(folders: list[Path]) -> list[Run]:
+    """The runs among some folders; says which are none."""
+    runs, skipped = [], []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder))
+        except UserError as error:
+            skipped.append(str(error))
+    if not runs:
+        raise UserError('\n'.join([*skipped, 'Pass the folder that --work-dir named.']))
+    for reason in skipped:
+        print(f'skipped: {reason}')
+    return runs
+
+
 @tool
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mmseg')  # it warns of its own code
-    out = args.out or args.work_dirs[0] / 'report'
-    for folder, verdict in zip(
-            args.work_dirs, write_report(args.work_dirs, CONFIGS, args.images, out)):
-        print(f'{folder}: {verdict.sentence}')
+    runs = read_runs(args.work_dirs)
+    out = args.out or runs[0].folder / 'report'
+    for run, verdict in zip(runs, write_report(runs, CONFIGS, args.images, out)):
+        print(f'{run.folder}: {verdict.sentence}')
     print(f'\nreport: {out / "report.html"}\n        {out / "report.md"}')
 
 

@@ -1,5 +1,7 @@
 import base64
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,19 @@ def test_html_is_whole_and_needs_nothing_else(blocks):
     assert tags.links == [f'data:image/png;base64,{base64.b64encode(b"a picture").decode()}']
     for words in ('Run <1>', 'a < b', 'words & more', 'a|b', '<i>'):
         assert words in tags.text
+
+
+def test_numbers_are_aligned_to_the_right():
+    table = Table(['name', 'count', 'change', 'mixed'],
+                  [['7 dogs', '1,500', '+0.5%', '8'], ['cats', '-2e-05', '-1', 'none']])
+    assert '| --- | ---: | ---: | --- |' in to_markdown([table], Path())
+    assert re.findall('class="number">(.*?)<', to_html('', [table])) == [
+        'count', 'change', '1,500', '+0.5%', '-2e-05', '-1']
+
+
+def test_long_names_break_between_their_parts():
+    page = to_html('', [Table(['run', 'verdict'], [['work_dirs/a', 'unknown']])])
+    assert '<td>work_<wbr>dirs/<wbr>a</td><td>unknown</td>' in page
 
 
 def test_markdown(blocks, tmp_path):

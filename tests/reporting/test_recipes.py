@@ -20,13 +20,39 @@ def test_differences_are_what_was_changed():
         'optim_wrapper.optimizer.lr': 1e-3, 'model.decode_head.extra': True, 'work_dir': 'x',
         'train_dataloader.num_workers': 9, 'train_dataloader.dataset.data_root': '/elsewhere',
         'train_dataloader.dataset.pipeline.3.crop_size': (256, 256)})
-    del run.train_cfg['val_interval']
+    del run.train_cfg['max_iters']
     assert {difference.key: (difference.run, difference.recipe)
             for difference in find_differences(run, recipe)} == {
         'optim_wrapper.optimizer.lr': (1e-3, 6e-5),
         'model.decode_head.extra': (True, '-'),
-        'train_cfg.val_interval': ('-', 16_000),
+        'train_cfg.max_iters': ('-', 160_000),
         'train_dataloader.dataset.pipeline.3.crop_size': ([256, 256], [512, 512])}
+
+
+@pytest.mark.parametrize('changes', [
+    {'train_dataloader.batch_size': 4, 'val_dataloader.batch_size': 8},
+    {'train_dataloader.batch_size': 1, 'optim_wrapper.accumulative_counts': 2,
+     'train_cfg.max_iters': 320_000, 'param_scheduler.0.end': 3002,
+     'param_scheduler.1.end': 320_002},
+    {'auto_scale_lr.enable': True}, {'model.backbone.with_cp': True},
+    {'train_cfg.val_interval': 4000}, {'randomness.seed': 7}, {'custom_hooks': None},
+    {'custom_hooks': [dict(type='StepSeedHook'), dict(type='CheckpointFitHook')], 'resume': True,
+     'load_from': 'work_dirs/x/iter_16000.pth'}])
+def test_what_gives_the_same_model_is_no_difference(changes):
+    name = 'upernet_twins_svt_s_160k'
+    assert find_recipe(name, read(name, **changes), CONFIGS).differences == []
+
+
+def test_schedule_counts_updates_of_the_weights():
+    """With gradients accumulated over 8 iterations, 160,000 are an eighth of the recipe."""
+    name = 'upernet_twins_svt_s_160k'
+    run = read(name, **{'optim_wrapper.accumulative_counts': 8})
+    assert {difference.key: (difference.run, difference.recipe)
+            for difference in find_recipe(name, run, CONFIGS).differences} == {
+        'train_cfg.max_iters': (160_000, 1_280_000), 'param_scheduler.0.end': (1501, 12_008),
+        'param_scheduler.1.end': (160_001, 1_280_008)}
+    epochs = read('retinanet_twins_svt_s_1x', **{'optim_wrapper.accumulative_counts': 8})
+    assert find_recipe('retinanet_twins_svt_s_1x', epochs, CONFIGS).differences == []
 
 
 @pytest.mark.parametrize(('name', 'run'), [
@@ -57,3 +83,10 @@ def test_other_models_have_no_recipe():
 def test_learning_rates(name, rates):
     computed = expected_lr(read(name), max(rates), epoch_length=100)
     assert {step: computed[step - 1] for step in rates} == pytest.approx(rates, rel=1e-5)
+
+
+def test_scaled_learning_rate_keeps_its_end():
+    """mmengine scales the optimizer's learning rate, not the schedule's `eta_min` of 1e-6."""
+    rates = expected_lr(read('semantic_fpn_twins_svt_s_80k'), 80_000, None, scale=0.25)
+    assert rates[0] == pytest.approx(2.5e-5)
+    assert rates[40_000] == pytest.approx((2.5e-5 - 1e-6) * 0.5 ** 0.9 + 1e-6)

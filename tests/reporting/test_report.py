@@ -3,8 +3,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from reporting.work_dirs import train_line, write_start
 
+from twins_mm.reporting import report
 from twins_mm.reporting.report import describe_progress, write_report
 from twins_mm.reporting.runs import read_run
 
@@ -85,10 +87,25 @@ def test_two_runs_in_one_report(call_tool, tmp_path):
     text = (tmp_path / 'new/report/report.md').read_text()
     assert f'| a | {NAME} | on track |' in text
     assert f'| b | {NAME} | broken |' in text
-    assert f'1 values differ from {NAME}.py' in text
+    assert f'Values that differ from {NAME}.py: 1.' in text
     assert '| [256, 256] | [512, 512] |' in text
     assert 'There are none: a holds no checkpoint yet' in text
     assert "the authors' log" in text
+
+
+@pytest.mark.parametrize('error', [
+    torch.cuda.OutOfMemoryError('CUDA out of memory.\nSee the documentation'), OSError('gone')])
+def test_what_goes_wrong_with_pictures_is_said(error, tmp_path, monkeypatch):
+    def fail(*_):
+        raise error
+    monkeypatch.setattr(report, 'draw_extremes', fail)
+    run = read_run(write_start(tmp_path / 'a', CONFIGS / f'{NAME}.py', [
+        train_line(50, 5.7, 1.959458e-6)]))
+    write_report([run], CONFIGS, 5, tmp_path)
+    line = str(error).partition('\n')[0]
+    text = (tmp_path / 'report.md').read_text()
+    assert f'There are none: {type(error).__name__}: {line}\n' in text
+    assert '### Environment' in text
 
 
 def test_progress(tmp_path):
@@ -104,9 +121,20 @@ def test_what_is_no_run_is_told(call_tool, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_other_folders_are_skipped(call_tool, tmp_path):
+    """`work_dirs/*`, when other tools have written there."""
+    (tmp_path / 'a_benchmark').mkdir()
+    (tmp_path / 'notes.txt').touch()
+    write_start(tmp_path / 'run', CONFIGS / f'{NAME}.py', [train_line(50, 5.7, 1.959458e-6)])
+    output = call_tool('report', 'a_benchmark', 'notes.txt', 'run', '--images', 0)
+    assert re.findall('^skipped: (.*) is no working directory', output, re.MULTILINE) == [
+        'a_benchmark', 'notes.txt']
+    assert 'run: Too early to tell' in output
+    assert (tmp_path / 'run/report/report.html').is_file()
+
+
 def test_same_names_do_not_overwrite(tmp_path):
-    folders = [tmp_path / 'a/run', tmp_path / 'b/run']
-    for folder in folders:
-        write_start(folder, CONFIGS / f'{NAME}.py', [train_line(50, 5.7, 1.959458e-6)])
-    write_report(folders, CONFIGS, 0, tmp_path / 'out')
+    runs = [read_run(write_start(tmp_path / folder, CONFIGS / f'{NAME}.py', [
+        train_line(50, 5.7, 1.959458e-6)])) for folder in ('a/run', 'b/run')]
+    write_report(runs, CONFIGS, 0, tmp_path / 'out')
     assert len(list((tmp_path / 'out').glob('*/loss.png'))) == 2

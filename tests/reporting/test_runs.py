@@ -56,6 +56,12 @@ def test_environment_and_batch(tmp_path):
     assert not run.is_toy
 
 
+def test_accumulated_gradients_count_in_the_batch(tmp_path):
+    run = read_run(write_start(tmp_path, UPERNET, lines([50]), processes=1, **{
+        'optim_wrapper.accumulative_counts': 8}))
+    assert (run.accumulation, run.batch) == (8, 16)
+
+
 def test_line_that_is_being_written(tmp_path):
     write_start(tmp_path, UPERNET, lines([50]))
     with (tmp_path / '20261120_100000/vis_data/scalars.json').open('a') as file:

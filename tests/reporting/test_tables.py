@@ -65,8 +65,15 @@ def test_figures_and_differences(tables, tmp_path):
     assert set(boxes['Twins-PCPVT-B yours'][5:]) == {''}
     assert f'- {UPERNET}: last validation in runs/a\n' in output
     assert 'test of iter_160000.pth with --tta in runs/a' in output
-    assert ('runs/b. NOT THE RECIPE: 1 values differ, such as optim_wrapper.optimizer.lr = 0.0003 '
-            'for 0.0001') in output
+    assert ('runs/b. NOT THE RECIPE: optim_wrapper.optimizer.lr is 0.0003 instead of 0.0001; '
+            'values that differ: 1') in output
+
+
+def test_same_batch_on_fewer_gpus_is_the_recipe(tables, tmp_path):
+    finished(tmp_path / 'runs/a', UPERNET, [dict(mIoU=46.5, step=160_000)], processes=4,
+             **{'train_dataloader.batch_size': 4})
+    output, _ = tables('runs')
+    assert f'- {UPERNET}: last validation in runs/a\n' in output
 
 
 def test_what_is_left_out_is_said(tables, tmp_path):

@@ -1,31 +1,41 @@
 """A page of headings, texts, tables and pictures, as one HTML file and as Markdown."""
 import base64
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1f2328; background: #fff;
+:root { color-scheme: light dark; --page: #fff; --text: #1f2328; --quiet: #59636e; --line: #d1d9e0;
+        --link: #0969da; --good: #dafbe1; --bad: #ffebe9; --warn: #fff8c5; --plain: #f1f3f5; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #0d1117; --text: #e6edf3; --quiet: #9198a1; --line: #3d444d; --link: #4493f8;
+          --good: #12261e; --bad: #301b1e; --warn: #2b2410; --plain: #21262d; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
        max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.3rem; margin-top: 3rem; overflow-wrap: anywhere;
-     border-bottom: 1px solid #d1d9e0; } h3 { font-size: 1.05rem; margin-top: 2rem; }
+h1 { font-size: 1.6rem; } h3 { font-size: 1.05rem; margin-top: 2rem; }
+h2 { font-size: 1.3rem; margin-top: 3rem; border-bottom: 1px solid var(--line); }
+h1, h2, h3, p, figcaption, .box { overflow-wrap: anywhere; }
 .box { border-left: .4rem solid; border-radius: .3rem; padding: .7rem 1rem; margin: 1rem 0; }
 .box b { text-transform: uppercase; font-size: .8rem; letter-spacing: .05em; display: block; }
-.good { border-color: #1a7f37; background: #dafbe1; } .bad { border-color: #cf222e;
-        background: #ffebe9; } .warn { border-color: #bf8700; background: #fff8c5; }
-.plain { border-color: #59636e; background: #f1f3f5; }
+.good { border-color: #1a7f37; background: var(--good); }
+.bad { border-color: #cf222e; background: var(--bad); }
+.warn { border-color: #bf8700; background: var(--warn); }
+.plain { border-color: #59636e; background: var(--plain); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #d1d9e0; padding: .25rem .7rem .25rem 0; text-align: left;
-         vertical-align: top; overflow-wrap: anywhere; }
-th { color: #59636e; font-weight: 600; white-space: nowrap; }
+th, td { border-bottom: 1px solid var(--line); padding: .25rem 1.4rem .25rem 0; text-align: left;
+         vertical-align: top; }
+th { color: var(--quiet); font-weight: 600; white-space: nowrap; }
+.number { text-align: right; white-space: nowrap; }
 .pictures { display: grid; gap: 1rem; margin: 1rem 0;
             grid-template-columns: repeat(auto-fit, minmax(
                 max(16rem, 100% / (var(--columns) + 1)), 1fr)); }
-figure { margin: 0; break-inside: avoid; } img { width: 100%; }
-figcaption { font-size: .85rem; color: #59636e; }
-summary { cursor: pointer; color: #0969da; }
+figure { margin: 0; break-inside: avoid; }
+img { width: 100%; background: #fff; border-radius: .3rem; }
+figcaption { font-size: .85rem; color: var(--quiet); }
+summary { cursor: pointer; color: var(--link); }
 @media print { body { max-width: none; font-size: 12px; } h2 { break-before: page; }
                h2:first-of-type { break-before: auto; } }
 """
@@ -106,8 +116,10 @@ def _block_to_html(block) -> str:
             return (f'<div class="box {look}"><b>{html.escape(title)}</b>{html.escape(text)}</div>')
         case Table(head, rows):
             lines = [('th', head), *(('td', row) for row in rows)]
+            kinds = [' class="number"' if is_number else '' for is_number in _are_numbers(block)]
             return '<div class="scroll"><table>\n' + '\n'.join(
-                '<tr>' + ''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in cells)
+                '<tr>' + ''.join(f'<{tag}{kind}>{_breakable(cell)}</{tag}>'
+                                 for kind, cell in zip(kinds, cells))
                 + '</tr>' for tag, cells in lines) + '\n</table></div>'
         case Pictures(captions, columns):
             return f'<div class="pictures" style="--columns: {columns}">\n' + '\n'.join(
@@ -128,7 +140,8 @@ def _block_to_markdown(block, folder: Path) -> str:
         case Box(_, title, text):
             return f'> **{title}** {text}'
         case Table(head, rows):
-            lines = [head, ['---'] * len(head), *rows]
+            rule = ['---:' if is_number else '---' for is_number in _are_numbers(block)]
+            lines = [head, rule, *rows]
             return '\n'.join('| ' + ' | '.join(str(cell).replace('|', r'\|') for cell in cells)
                              + ' |' for cells in lines)
         case Pictures(captions):
@@ -136,6 +149,17 @@ def _block_to_markdown(block, folder: Path) -> str:
                                for path, caption in captions.items())
         case Details(title, inner):
             return f'**{title}**\n\n{to_markdown(inner, folder).rstrip()}'
+
+
+def _breakable(cell) -> str:
+    """Paths and names may go on in the next line where one of their parts ends."""
+    return re.sub('(?<=[/_])', '<wbr>', html.escape(str(cell)))
+
+
+def _are_numbers(table: Table) -> list[bool]:
+    """Of each column, whether it holds numbers and nothing else."""
+    return [all(re.fullmatch(r'[-+]?[\d.,]+(e[-+]?\d+)?%?', str(cell)) for cell in column)
+            for column in zip(*table.rows)] or [False] * len(table.head)
 
 
 def _embed(path: Path) -> str:

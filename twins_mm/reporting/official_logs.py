@@ -1,4 +1,4 @@
-"""What the authors' UperNet logs say, and how far two runs may differ by chance.
+"""What the authors' UperNet logs say, and how closely a run can be compared with them.
 
 The logs are in the authors' repository. For the other recipes none is published.
 """
@@ -64,7 +64,7 @@ def _root_mean_square(values: Sequence[float]) -> float:
 def miou_tolerance() -> float:
     """Points of mIoU by which two runs differ at one iteration in 1 of 20 cases: 1.3.
 
-    In each log, a validation is compared with the mean of the two beside it. That difference has
+    In each log, a validation is compared with the mean of its two neighbours. That difference has
     1.5 times the variance of one validation; the difference of two runs has twice that, and a
     tolerance is two standard deviations. It is the wobble within a run: what a seed changes for
     good is not in it.
@@ -75,10 +75,11 @@ def miou_tolerance() -> float:
 
 
 def loss_tolerance() -> float:
-    """How far a loss may be from `OfficialLog.loss_at`, as a natural logarithm: 0.12, 12%.
+    """How closely `OfficialLog.loss_at` is known, as a natural logarithm: 0.12, a factor of 1.13.
 
-    Two standard deviations of what `loss_at` misses, in each log, of a point that it knows only
-    by the two beside it: chance and interpolation together.
+    Each inner point of a log is predicted from its two neighbours; this is two standard deviations
+    of the error. That is the error of interpolation rather than chance, and an upper bound of it,
+    for without the inner point the gap is twice as wide.
     """
     misses = []
     for log in LOGS.values():

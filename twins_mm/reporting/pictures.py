@@ -1,53 +1,58 @@
-"""The best and the worst predictions of a run's last checkpoint, beside the truth."""
+"""The best and the worst predictions of a run's last checkpoint, next to the ground truth."""
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
-import mmcv
 import numpy as np
 import torch
+from mmdet.visualization import get_palette
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
-from mmengine.registry import DATASETS, MODELS, VISUALIZERS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, InstanceData
 from rich.progress import track
 
 from ..config import drop_pretrained, fit_to_cpu
 from ..data.checks import check_data
 from ..errors import UserError
+from .drawing import draw_pair
 from .runs import Run
 
 # Of each kind, how many are shown.
 SHOWN = 3
-# At most, in pixels, truth and prediction together.
-WIDTH = 1280
 # As mmdet's visualizer draws.
 SCORE_THRESHOLD = 0.3
 HOW_SCORED = dict(
-    mmseg="An image's score is its own mIoU, over the classes in its truth. Images of one class "
-          'are left out: any model gets those right.',
-    mmdet=f"An image's score is F1 of its boxes of {SCORE_THRESHOLD} or more: twice those that "
-          'hit, at IoU 0.5 and with the right class, over predictions and truth together. Images '
-          'without objects are left out.')
+    mmseg="An image's score is its own mIoU, over the classes in its ground truth. Images of one "
+          'class are left out: any model gets those right.',
+    mmdet=f'Boxes are those of a score of {SCORE_THRESHOLD} or more. The score of an image is F1: '
+          'twice the boxes that hit, at IoU 0.5 and with the right class, over predictions and '
+          'ground truth together. Images without objects are left out.')
 
 
 class Picture(NamedTuple):
-    """An image, `source`, drawn with its truth on the left, its prediction on the right.
-
-    `score` is 0 to 1.
-    """
+    """An image, `source`, drawn with its ground truth and its prediction; `score` is 0 to 1."""
 
     path: Path
     score: float
-    source: str
+    source: Path
 
 
-def draw_extremes(run: Run, count: int, folder: Path) -> tuple[list[Picture], list[Picture]]:
+class Extremes(NamedTuple):
+    """The pictures, best first and worst first, and what was wrong with the images left out."""
+
+    best: list[Picture]
+    worst: list[Picture]
+    failures: list[str]
+
+
+def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
     """Predicts `count` validation images, evenly spaced; draws the best and worst into `folder`.
 
-    Returns:
-        Up to `SHOWN` of the best, best first; of the others as many of the worst, worst first.
+    Of each kind there are up to `SHOWN`, and no image is in both. An image that can't be read or
+    predicted is left out.
 
     Raises:
         UserError: There is no checkpoint, or the data is not in place.
@@ -55,37 +60,66 @@ def draw_extremes(run: Run, count: int, folder: Path) -> tuple[list[Picture], li
     if run.checkpoint is None:
         raise UserError(f'{run.folder} holds no checkpoint yet')
     cfg = deepcopy(run.cfg)
-    check_data(cfg, 'val')
-    drop_pretrained(cfg)
-    if get_device() == 'cpu':
-        fit_to_cpu(cfg)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        dataset = DATASETS.build(cfg.val_dataloader.dataset)
-        model = MODELS.build(cfg.model)
-        load_checkpoint(model, str(run.checkpoint), map_location='cpu')
-        model.to(get_device()).eval()
+        predictor = _Predictor(run.checkpoint, cfg)
         score = dict(mmseg=score_labels, mmdet=score_boxes)[cfg.default_scope]
-        indices = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int))
-        samples = []
-        for index in track(indices, f'{run.folder}: predictions'):
-            with torch.no_grad():
-                sample, = model.test_step(pseudo_collate([dataset[index]]))
-            if (value := score(sample)) is not None:
-                samples.append((value, sample.cpu()))
-        visualizer = VISUALIZERS.build(dict(cfg.visualizer, vis_backends=None, name='report'))
-        visualizer.dataset_meta = dataset.metainfo
-        samples.sort(key=lambda pair: -pair[0])
+        spread = np.linspace(0, len(predictor.dataset) - 1, count).round().astype(int)
+        # Predictions are large: only scores are kept, and what is drawn is predicted once more.
+        scores, failures = {}, []
+        for index in track(np.unique(spread).tolist(), f'{run.folder}: predictions'):
+            try:
+                scores[index] = score(predictor.predict(index))
+            except Exception as error:  # a pipeline and a GPU may raise anything
+                failures.append(f'{predictor.path_of(index).name}: {describe(error)}')
+        ranked = sorted((index for index, value in scores.items() if value is not None),
+                        key=scores.get, reverse=True)
+        best = min(SHOWN, (len(ranked) + 1) // 2)
+        chosen = dict(best=ranked[:best], worst=ranked[best:][:-SHOWN - 1:-1])
         folder.mkdir(parents=True, exist_ok=True)
-        best = min(SHOWN, (len(samples) + 1) // 2)
-        return tuple(
-            [Picture(_draw(visualizer, sample, folder / f'{kind}_{rank}.jpg'), value,
-                     sample.img_path) for rank, (value, sample) in enumerate(chosen, 1)]
-            for kind, chosen in (('best', samples[:best]),
-                                 ('worst', samples[best:][:-SHOWN - 1:-1])))
+        return Extremes(*(
+            [Picture(predictor.draw(index, folder / f'{kind}_{rank}.jpg'), scores[index],
+                     predictor.path_of(index)) for rank, index in enumerate(indices, 1)]
+            for kind, indices in chosen.items()), failures)
+
+
+def describe(error: Exception) -> str:
+    """What is said of an error in one line; a `UserError` needs no name."""
+    name = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
+    return f'{name}{error}'.partition('\n')[0]
+
+
+class _Predictor:
+    """A checkpoint and the validation images of its config, which is changed."""
+
+    def __init__(self, checkpoint: Path, cfg: Config):
+        check_data(cfg, 'val')
+        drop_pretrained(cfg)
+        if get_device() == 'cpu':
+            fit_to_cpu(cfg)
+        self.dataset = DATASETS.build(cfg.val_dataloader.dataset)
+        self.model = MODELS.build(cfg.model)
+        load_checkpoint(self.model, str(checkpoint), map_location='cpu')
+        self.model.to(get_device()).eval()
+
+    @torch.no_grad()
+    def predict(self, index: int) -> BaseDataElement:
+        sample, = self.model.test_step(pseudo_collate([self.dataset[index]]))
+        return sample
+
+    def draw(self, index: int, path: Path) -> Path:
+        sample = self.predict(index).cpu()
+        if 'pred_instances' in sample:
+            sample.pred_instances = _confident(sample.pred_instances)
+        classes, palette = (self.dataset.metainfo.get(key) for key in ('classes', 'palette'))
+        draw_pair(sample, classes, palette or get_palette('random', len(classes))).savefig(path)
+        return path
+
+    def path_of(self, index: int) -> Path:
+        return Path(self.dataset.get_data_info(index)['img_path'])
 
 
 def score_labels(sample: BaseDataElement) -> float | None:
-    """mIoU over the classes that a segmentor's sample has in its truth; None for less than two."""
+    """mIoU over the classes in a segmentor's ground truth; None for less than two."""
     from mmseg.evaluation import IoUMetric
     truth, prediction = (data.data.squeeze().cpu()
                          for data in (sample.gt_sem_seg, sample.pred_sem_seg))
@@ -103,7 +137,7 @@ def score_boxes(sample: BaseDataElement) -> float | None:
     from mmdet.evaluation.functional.mean_ap import tpfp_default
     sample = sample.cpu().numpy()
     truth, ignored = sample.gt_instances, sample.get('ignored_instances', sample.gt_instances[:0])
-    found = sample.pred_instances[sample.pred_instances.scores >= SCORE_THRESHOLD]
+    found = _confident(sample.pred_instances)
     hits = misses = 0
     for label in np.unique(found.labels):
         boxes = found[found.labels == label]
@@ -114,15 +148,10 @@ def score_boxes(sample: BaseDataElement) -> float | None:
     return float(2 * hits / (hits + misses + len(truth))) if len(truth) else None
 
 
-def _boxes(instances: BaseDataElement, label: int) -> np.ndarray:
+def _confident(instances: InstanceData) -> InstanceData:
+    return instances[instances.scores >= SCORE_THRESHOLD]
+
+
+def _boxes(instances: InstanceData, label: int) -> np.ndarray:
     boxes = instances[instances.labels == label].bboxes
     return np.asarray(getattr(boxes, 'tensor', boxes)).reshape(-1, 4)
-
-
-def _draw(visualizer, sample: BaseDataElement, path: Path) -> Path:
-    image = mmcv.imread(sample.img_path, channel_order='rgb')
-    visualizer.add_datasample('', image, sample, out_file=str(path))
-    drawn = mmcv.imread(path)
-    if drawn.shape[1] > WIDTH:
-        mmcv.imwrite(mmcv.imrescale(drawn, WIDTH / drawn.shape[1]), str(path))
-    return path

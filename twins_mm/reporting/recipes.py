@@ -1,4 +1,5 @@
-"""The paper's recipe of a run, and in what the run differs from it."""
+"""The paper's recipe for a run, and where the run differs from it."""
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 # What decides which model comes out of a run.
 _PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
-          'param_scheduler', 'train_cfg', 'auto_scale_lr', 'custom_hooks', 'randomness',
-          'load_from')
-# In these, what doesn't: where data is, and how fast it comes.
+          'param_scheduler', 'train_cfg', 'auto_scale_lr', 'custom_hooks', 'load_from')
+# In these, what doesn't: where data is and how fast it comes, memory, validation and the seed. A
+# batch is compared as a whole (`Run.batch`), however it is divided.
 _NEUTRAL = {'data_root', 'ann_file', 'data_prefix', 'backend_args', 'num_workers',
-            'persistent_workers', 'pin_memory', 'prefetch_factor', 'checkpoint'}
+            'persistent_workers', 'pin_memory', 'prefetch_factor', 'checkpoint', 'with_cp',
+            'val_begin', 'val_interval', 'seed', 'batch_size', 'accumulative_counts', 'enable'}
+# They make a resumed run the same as one without a break.
+_NEUTRAL_HOOKS = {'StepSeedHook', 'CheckpointFitHook'}
 _ABSENT = '-'
 
 
@@ -28,7 +32,7 @@ class Difference(NamedTuple):
 
 @dataclass
 class Recipe:
-    """A config of this repository beside which a run is seen."""
+    """A config of this repository that a run is compared with."""
 
     path: Path
     cfg: Config
@@ -42,6 +46,12 @@ class Recipe:
     def batch(self) -> int:
         return self.cfg.auto_scale_lr.base_batch_size
 
+    @property
+    def has_other_classes(self) -> bool:
+        """Whether the run learns other classes than the recipe does."""
+        return any(re.search(r'\b(num_classes|metainfo)\b', difference.key)
+                   for difference in self.differences)
+
 
 def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     """The recipe in `configs` and its folder `released` that a run's config is, or is nearest to.
@@ -52,21 +62,27 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     paths = sorted([*configs.glob('*.py'), *configs.glob('released/*.py')])
     recipes = [Recipe(path, recipe, find_differences(cfg, recipe))
                for path in [path for path in paths if path.stem == name] or paths
-               if _kind(recipe := Config.fromfile(path)) == _kind(cfg)]
+               if _kind(recipe := _stretch(Config.fromfile(path), cfg)) == _kind(cfg)]
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
 
 
 def find_differences(run: Config, recipe: Config) -> list[Difference]:
     """Where two configs differ in what decides the model that is trained."""
-    ours, theirs = ({key: value for part in _PARTS for key, value in _flatten(cfg.get(part), part)}
+    # A run is resumed from the checkpoint that `load_from` names.
+    parts = [part for part in _PARTS if part != 'load_from' or not run.get('resume')]
+    ours, theirs = ({key: value for part in parts for key, value in _flatten(cfg.get(part), part)}
                     for cfg in (run, recipe))
     return [Difference(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
             for key in {**theirs, **ours} if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
 
 
-def expected_lr(cfg: Config, iterations: int, epoch_length: int | None) -> list[float]:
-    """The learning rate of each iteration by a config's schedule, as mmengine steps it."""
-    optimizer = torch.optim.SGD([torch.zeros(1)], cfg.optim_wrapper.optimizer.lr)
+def expected_lr(cfg: Config, iterations: int, epoch_length: int | None,
+                scale: float = 1.) -> list[float]:
+    """The learning rate of each iteration by a config's schedule, as mmengine steps it.
+
+    `scale` is what `--auto-scale-lr` multiplies the optimizer's learning rate by.
+    """
+    optimizer = torch.optim.SGD([torch.zeros(1)], scale * cfg.optim_wrapper.optimizer.lr)
     schedulers = [PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
                   for scheduler in cfg.param_scheduler]
     optimizer.step()  # for the schedulers not to warn that it never was
@@ -86,14 +102,30 @@ def _kind(cfg: Config) -> tuple[str | None, ...]:
         model, model.get('decode_head') or {}, model.get('backbone') or {}))
 
 
+def _stretch(recipe: Config, run: Config) -> Config:
+    """The recipe as a run has to follow it that accumulates gradients.
+
+    A schedule in iterations counts the recipe's updates of the weights. Epochs stay as they are.
+    """
+    count = (run.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    if count > 1 and 'max_iters' in recipe.train_cfg:
+        recipe.train_cfg.max_iters *= count
+        for scheduler in recipe.param_scheduler:
+            scheduler.end *= count
+    return recipe
+
+
 def _flatten(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Each value of a nest of dicts and lists of dicts, with its path: `train_cfg.max_iters`."""
+    if isinstance(node, (list, tuple)):
+        node = [item for item in node if not (
+            isinstance(item, dict) and item.get('type') in _NEUTRAL_HOOKS)] or None
     if isinstance(node, dict):
         items = node.items()
-    elif isinstance(node, (list, tuple)) and any(isinstance(item, (dict, list)) for item in node):
+    elif isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
         items = enumerate(node)
     else:
-        yield path, list(node) if isinstance(node, tuple) else node
+        yield path, node
         return
     for key, value in items:
         if key not in _NEUTRAL:

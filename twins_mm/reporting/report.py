@@ -2,32 +2,27 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UserError
 from .document import Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
 from .on_track import Check, Verdict, judge, metrics_of
-from .pictures import HOW_SCORED, draw_extremes
+from .pictures import HOW_SCORED, describe, draw_extremes
 from .plots import plot_run
 from .recipes import Recipe, find_recipe
-from .runs import Run, read_run
+from .runs import Run
 
 TITLE = 'Training report'
 _LOOKS = {'on track': 'good', 'behind': 'warn', 'suspect': 'warn', 'broken': 'bad'}
 _FEW_DIFFERENCES = 12
 
 
-def write_report(folders: Sequence[Path], configs: Path, images: int, out: Path) -> list[Verdict]:
+def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> list[Verdict]:
     """Writes report.html, report.md and their pictures into `out`; returns the verdicts.
 
     Args:
-        folders: Working directories of runs.
+        runs: What is reported on, in this order.
         configs: The folder of the recipes.
         images: How many validation images a run's last checkpoint is to predict; 0 for none.
         out: Where to; made if it is not there.
-
-    Raises:
-        UserError: One of `folders` is no working directory.
     """
-    runs = [read_run(folder) for folder in folders]
     recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
     verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
     out.mkdir(parents=True, exist_ok=True)
@@ -78,11 +73,11 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
     plots = {}
     for name, (figure, caption) in plot_run(run, recipe).items():
         path = folder / f'{name}.png'
-        figure.savefig(path, dpi=120)
+        figure.savefig(path)
         plots[path] = caption
     blocks += [Heading(3, 'Curves'), Pictures(plots)]
     if verdict.comparisons:
-        blocks += [Heading(3, "Beside the authors' log"), Table(
+        blocks += [Heading(3, "Compared with the authors' log"), Table(
             ['', 'iteration', 'this run', 'the authors', 'difference'],
             [[what, f'{iteration:,}', *((f'{ours:.3f}', f'{theirs:.3f}', f'{difference:+.0%}')
                                         if what == 'loss' else
@@ -99,16 +94,19 @@ def _mark(check: Check) -> str:
 
 
 def _show_pictures(run: Run, images: int, folder: Path) -> list:
-    heading = Heading(3, 'Best and worst predictions: the truth on the left')
+    heading = Heading(3, 'Best and worst predictions')
     if not images:
         return []
     try:
-        best, worst = draw_extremes(run, images, folder / 'predictions')
-    except UserError as error:
-        return [heading, Text(f'There are none: {error}')]
-    return [heading, Text(f'Of {images} validation images at most, evenly spaced, predicted by '
-                          f'{run.checkpoint.name}. {HOW_SCORED[run.cfg.default_scope]}'),
-            *(Pictures({picture.path: f'{kind}: {picture.score:.2f}, {Path(picture.source).name}'
+        best, worst, failures = draw_extremes(run, images, folder / 'predictions')
+    except Exception as error:  # the rest of the report doesn't depend on them
+        return [heading, Text(f'There are none: {describe(error)}')]
+    text = (f'Of {images} validation images at most, evenly spaced, predicted by '
+            f'{run.checkpoint.name}. {HOW_SCORED[run.cfg.default_scope]}')
+    if failures:
+        text += f' Left out, because they failed: {len(failures)}. {failures[0]}'
+    return [heading, Text(text),
+            *(Pictures({picture.path: f'{kind}: {picture.score:.2f}, {picture.source.name}'
                         for picture in pictures}, columns=3)
               for kind, pictures in (('best', best), ('worst', worst)))]
 
@@ -124,7 +122,7 @@ def _show_config(run: Run, recipe: Recipe | None) -> list:
                   [[key, _shorten(ours), _shorten(theirs)]
                    for key, ours, theirs in recipe.differences])
     toy = ' It is a toy run: data, schedule and evaluators are toys.' if run.is_toy else ''
-    count = f'{len(recipe.differences)} values differ from {recipe.path.name}{near}.{toy}'
+    count = f'Values that differ from {recipe.path.name}{near}: {len(recipe.differences)}.{toy}'
     if len(recipe.differences) > _FEW_DIFFERENCES:
         return [heading, Text(count), Details('Show them', [table])]
     return [heading, Text(count), table]
@@ -138,4 +136,4 @@ def _shorten(value) -> str:
 def _show_environment(run: Run) -> list:
     return [Heading(3, 'Environment'),
             Table(['', ''], list(run.environment.items())) if run.environment else
-            Text('There is no log that tells.')]
+            Text('There is no log that says.')]

@@ -34,8 +34,8 @@ class Run:
         name: Of the config, without `.py`.
         cfg: As it ran last.
         logged: When it last said anything.
-        training: What was logged of training, by iteration ('step'), without what a resumed run
-            did again.
+        training: What was logged of training, by iteration ('step'); where a resumed run repeats
+            iterations, only what it logged.
         validation: Accuracies in percent; 'step' counts epochs where the run does.
         environment: Versions, devices and seed, as mmengine logged them.
         epoch_length: Iterations in an epoch; None where the run has no epochs.
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the last iteration was trained; those after the last logged one are not seen."""
+        """Whether the last iteration was trained; those after the last logged one don't show."""
         interval = self.cfg.get('default_hooks', {}).get('logger', {}).get('interval', 10)
         return bool(self.iterations) and self.iterations - self.iteration < interval
 
@@ -96,9 +96,14 @@ class Run:
         return int(self.environment.get('GPU number', 1))
 
     @property
+    def accumulation(self) -> int:
+        """How many iterations an update of the weights gathers gradients from."""
+        return self.cfg.optim_wrapper.get('accumulative_counts', 1)
+
+    @property
     def batch(self) -> int:
-        """Images in an iteration, of all processes."""
-        return self.processes * self.cfg.train_dataloader.batch_size
+        """Images in an update of the weights, of all processes."""
+        return self.processes * self.cfg.train_dataloader.batch_size * self.accumulation
 
     @property
     def checkpoint(self) -> Path | None:
@@ -128,8 +133,8 @@ def read_run(folder: Path) -> Run:
     """
     starts = sorted(path.parents[1] for path in folder.glob('*/vis_data/config.py'))
     if not starts:
-        raise UserError(f'{folder} is no working directory of a run: it has no '
-                        '*/vis_data/config.py. Name the folder that --work-dir named')
+        raise UserError(f'{folder} is no working directory of a run (it has no '
+                        '*/vis_data/config.py)')
     trained = [start for start in starts if _read_scalars(start)]
     last = (trained or starts)[-1]
     # mmengine writes the config there under its own name, each time that it starts.
@@ -141,7 +146,7 @@ def read_run(folder: Path) -> Run:
     for start in trained:
         new = _read_scalars(start)
         first = next((line['step'] for line in new if _is_training(line)), float('inf'))
-        # What a resumed run does again, the broken one had done in vain.
+        # Drop the records of the broken run that the resumed one repeats.
         records = [*takewhile(lambda line, first=first: not (
             _is_training(line) and line['step'] >= first), records), *new]
     run.training = [line for line in records if _is_training(line)]

@@ -108,8 +108,8 @@ def _doubt(run: Run, configs: Path) -> str:
         text += f'. Batch {run.batch}, not {recipe.batch}'
     if recipe.differences and run.training:
         key, ours, theirs = recipe.differences[0]
-        text += (f'. NOT THE RECIPE: {len(recipe.differences)} values differ, such as {key} = '
-                 f'{ours} for {theirs}; tools/report.py shows them')
+        text += (f'. NOT THE RECIPE: {key} is {ours} instead of {theirs}; values that differ: '
+                 f'{len(recipe.differences)} (tools/report.py shows them)')
     return text
 
 

@@ -1,0 +1,107 @@
+"""Draws an image twice: with its ground truth, and with what was predicted."""
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import NamedTuple
+
+import mmcv
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+
+# Inches: one of the two pictures, the line above it, a line of the legend.
+_WIDTH, _TITLE, _LINE = 2.5, 0.25, 0.17
+_LARGE, _SMALL = 8, 6.5  # points
+_COLUMNS, _MOST_CLASSES = 4, 12  # of the legend
+_OPACITY = 140  # of 255
+
+
+class _Region(NamedTuple):
+    """A class of a label map, or an object: a mask `(H, W)`, a box in pixels, a score."""
+
+    label: int
+    mask: np.ndarray | None
+    box: np.ndarray | None = None
+    score: float | None = None
+
+
+def draw_pair(sample: BaseDataElement, classes: Sequence[str], palette: Sequence) -> Figure:
+    """The image of a sample of mmdet or mmseg with its ground truth, and with its prediction.
+
+    Boxes are labelled with their class and, if predicted, their score. The classes of a label map
+    stand in a legend, those of most pixels first.
+
+    Args:
+        sample: All of its predictions are drawn.
+        classes: Their names.
+        palette: Their colours, RGB, 0 to 255.
+    """
+    image = mmcv.imread(sample.img_path, channel_order='rgb')
+    palette = np.array(palette, np.uint8)
+    if 'gt_sem_seg' in sample:
+        sides = [list(_classes_of(data)) for data in (sample.gt_sem_seg, sample.pred_sem_seg)]
+    else:
+        sides = [list(_objects_of(data)) for data in (sample.gt_instances, sample.pred_instances)]
+    pixels = Counter()
+    for region in (*sides[0], *sides[1]):
+        if region.box is None:
+            pixels[region.label] += int(region.mask.sum())
+    legend = [Patch(color=palette[label] / 255, label=classes[label])
+              for label, _ in pixels.most_common(_MOST_CLASSES)]
+
+    picture = _WIDTH * image.shape[0] / image.shape[1]
+    height = _TITLE + picture + _LINE * -(-len(legend) // _COLUMNS)
+    figure = Figure((2 * _WIDTH, height), dpi=200, layout='constrained')
+    for axes, title, side in zip(figure.subplots(1, 2), ('ground truth', 'prediction'), sides):
+        axes.set_title(title, fontsize=_LARGE, pad=3)
+        axes.set_axis_off()
+        axes.imshow(image)
+        _draw(axes, side, classes, palette)
+    if legend:
+        figure.legend(handles=legend, loc='outside lower center', ncols=_COLUMNS, fontsize=_SMALL,
+                      frameon=False, borderpad=0, labelspacing=0.3, handlelength=1)
+    return figure
+
+
+def _classes_of(labels: PixelData) -> Iterator[_Region]:
+    labels = labels.data.squeeze(0).cpu().numpy()
+    for label in np.unique(labels[labels != 255]):
+        yield _Region(label, labels == label)
+
+
+def _objects_of(instances: InstanceData) -> Iterator[_Region]:
+    masks = instances.get('masks', repeat(None))
+    if hasattr(masks, 'to_ndarray'):
+        masks = masks.to_ndarray()
+    boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
+    scores = instances.get('scores', repeat(None))
+    for label, mask, box, score in zip(instances.labels, masks, boxes, scores):
+        yield _Region(int(label), mask if mask is None else np.asarray(mask, bool),
+                      np.asarray(box), score if score is None else float(score))
+
+
+def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
+          palette: np.ndarray) -> None:
+    overlay = np.zeros((*axes.images[0].get_size(), 4), np.uint8)
+    for region in regions:
+        if region.mask is not None:
+            overlay[region.mask] = *palette[region.label], _OPACITY
+    axes.imshow(overlay)
+    for label, _, box, score in regions:
+        if box is not None:
+            name = classes[label] if score is None else f'{classes[label]} {score:.2f}'
+            _draw_box(axes, box, name, palette[label] / 255)
+
+
+def _draw_box(axes: Axes, box: np.ndarray, name: str, color: np.ndarray) -> None:
+    left, top, right, bottom = box
+    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color))
+    height, width = axes.images[0].get_size()
+    # The name is above the box, or in it where the image ends.
+    x, align = (left, 'left') if left < 0.7 * width else (right, 'right')
+    is_light = color @ (0.299, 0.587, 0.114) > 0.5
+    axes.text(x, top, name, ha=align, va='bottom' if top > 0.07 * height else 'top', clip_on=True,
+              fontsize=_SMALL, color='black' if is_light else 'white',
+              bbox=dict(facecolor=color, linewidth=0, pad=1))
