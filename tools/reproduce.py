@@ -19,9 +19,11 @@ from twins_mm.reporting.tables import Results, collect, to_markdown
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXAMPLES = """examples:
   python tools/reproduce.py work_dirs > tables.md
-  python tools/reproduce.py work_dirs --plan                # what is left to run, GPU hours
+  python tools/reproduce.py work_dirs --plan                # what is left to run; GPU hours
   python tools/reproduce.py work_dirs --plan --rounds 0     # the commands alone
 """
+
+ROUNDS = 3
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,9 +33,9 @@ def parse_args() -> argparse.Namespace:
                              'of their configs')
     parser.add_argument('--plan', action='store_true',
                         help='print the commands that are still to be run')
-    parser.add_argument('--rounds', type=int, default=3,
+    parser.add_argument('--rounds', type=int,
                         help='steps of each config that --plan times on this machine to estimate '
-                             'GPU hours; 0 for none (default: %(default)s)')
+                             f'GPU hours; 0 for none (default: {ROUNDS} with a GPU, 0 without)')
     return parser.parse_args()
 
 
@@ -51,12 +53,9 @@ def show_tables(results: Results) -> None:
 def show_hours(trainings: Sequence[Training], rounds: int) -> None:
     """Times a few steps of each config, and prints what that makes in GPU hours."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    unit = 'GPU hours' if device == 'cuda' else 'hours of this CPU'
-    print(f'\n{unit[0].upper()}{unit[1:]}, from {rounds} steps of each config on '
-          f'{describe_machine(device)}, without validation:\n')
-    if device == 'cpu':
-        print('There is no GPU here: this tells nothing of a GPU. Run it on the machine that is '
-              'to train.\n')
+    unit = 'GPU hours' if device == 'cuda' else 'Hours of this CPU, which tell nothing of a GPU'
+    print(f'\n{unit}, from {rounds} steps of each config on {describe_machine(device)}, without '
+          'validation:\n')
     total = 0.
     for training in track(trainings, 'timing', console=Console(stderr=True), transient=True):
         if device == 'cpu':
@@ -78,8 +77,11 @@ def main() -> None:
     trainings = list(list_trainings(results, CONFIGS, args.runs_dir))
     print(*(training.command for training in trainings),
           *list_tests(results, CONFIGS, args.runs_dir), sep='\n')
-    if args.rounds and trainings:
-        show_hours(trainings, args.rounds)
+    rounds = ROUNDS * torch.cuda.is_available() if args.rounds is None else args.rounds
+    if trainings and rounds:
+        show_hours(trainings, rounds)
+    elif trainings and args.rounds is None:
+        print('\nThere is no GPU here. For GPU hours, run this on the machine that is to train.')
 
 
 if __name__ == '__main__':

@@ -1,3 +1,4 @@
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,23 @@ def test_commands_and_gpu_hours_are_printed(call_tool, tmp_path, monkeypatch):
     # Seconds: 12 trainings of 12 epochs, 8 of 36, 6 of 80,000 iterations, 6 of 160,000.
     total = (12 * 12 + 8 * 36) * 7330 * 8 + 6 * 80_000 * 4 + 6 * 160_000 * 8
     assert lines[-1].split() == [f'{total / 3600:,.0f}', 'in', 'all']
+
+
+@pytest.mark.parametrize(('args', 'has_gpu', 'rounds'), [
+    ([], True, 3), ([], False, None), (['--rounds', '0'], True, None),
+    (['--rounds', '2'], False, 2)])
+def test_a_cpu_is_timed_where_that_is_asked_for(args, has_gpu, rounds, call_tool, tmp_path,
+                                                monkeypatch):
+    """It tells nothing of GPU hours, and all configs take an hour."""
+    timed = set()
+    monkeypatch.setattr('twins_mm.reporting.plan.list_trainings',
+                        lambda *args: islice(list_trainings(*args), 1))
+    monkeypatch.setattr('twins_mm.reporting.plan.list_tests', lambda *args: [])
+    monkeypatch.setattr('torch.cuda.is_available', lambda: has_gpu)
+    monkeypatch.setattr('twins_mm.benchmark.report.describe_machine', lambda device: device)
+    monkeypatch.setattr('twins_mm.benchmark.shares.measure_shares',
+                        lambda cfg, rounds: timed.add(rounds) or dict(training=PARTS))
+    (tmp_path / 'work_dirs').mkdir()
+    output = call_tool('reproduce', 'work_dirs', '--plan', *args)
+    assert timed == ({rounds} if rounds else set())
+    assert ('There is no GPU here' in output) == (not args and not has_gpu)

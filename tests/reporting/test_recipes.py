@@ -68,6 +68,15 @@ def test_dumped_recipe_is_found_without_differences(name, run, tmp_path):
     assert recipe.differences == []
 
 
+@pytest.mark.parametrize('name', ['upernet_twins_svt_s_160k', 'mask_rcnn_twins_pcpvt_b_3x'])
+def test_only_recipes_of_the_runs_kind_are_read(name, monkeypatch):
+    """Each takes a fifth of a second, and there are 56."""
+    cfg, read_paths, fromfile = read(name), [], Config.fromfile
+    monkeypatch.setattr(Config, 'fromfile', lambda path: read_paths.append(path) or fromfile(path))
+    assert find_recipe('mine', cfg, CONFIGS).name == name
+    assert sorted(read_paths) == sorted(CONFIGS.rglob(f'{name.rsplit("_", 2)[0]}_[sbl]_*.py'))
+
+
 def test_other_models_have_no_recipe():
     cfg = read('upernet_twins_svt_s_160k', **{'model.backbone.type': 'ResNet'})
     assert find_recipe('upernet_twins_svt_s_160k', cfg, CONFIGS) is None

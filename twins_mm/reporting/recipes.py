@@ -60,8 +60,11 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     differences; None for other models than these recipes train.
     """
     paths = sorted([*configs.glob('*.py'), *configs.glob('released/*.py')])
+    paths = [path for path in paths if path.stem == name] or paths
+    # Reading a config takes long enough to read only those that name the types.
+    words = {repr(word) for word in _kind(cfg) if word}
     recipes = [Recipe(path, recipe, find_differences(cfg, recipe))
-               for path in [path for path in paths if path.stem == name] or paths
+               for path in paths if all(word in _source(path) for word in words)
                if _kind(recipe := _stretch(Config.fromfile(path), cfg)) == _kind(cfg)]
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
 
@@ -113,6 +116,12 @@ def _stretch(recipe: Config, run: Config) -> Config:
         for scheduler in recipe.param_scheduler:
             scheduler.end *= count
     return recipe
+
+
+def _source(path: Path) -> str:
+    """The text of a config and of all that it is based on."""
+    text = path.read_text()
+    return text + ''.join(_source(path.parent / base) for base in re.findall(r"'(\S+\.py)'", text))
 
 
 def _flatten(node: Any, path: str) -> Iterator[tuple[str, Any]]:
