@@ -8,12 +8,16 @@ CONFIG ?= configs/retinanet_twins_svt_s_1x.py
 VENV := .venv$(if $(filter onedl,$(STACK)),-onedl)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# mmcv 2.1.0 doesn't compile on Python 3.13, which would show after the rest is installed.
+BEFORE := $(if $(filter onedl,$(STACK)),99,13)
 
 .PHONY: install train test test-all lint clean
 
 install: $(READY)
 
 $(READY): Makefile setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, $(BEFORE)) and \
+		"error: mmcv 2.1.0 needs Python 3.10 to 3.12: make PYTHON=python3.12, or STACK=onedl")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --upgrade pip
 	$(BIN)/pip install "$(TORCH)" "setuptools<81" wheel ninja psutil
@@ -39,7 +43,7 @@ onedl:
 	$(call mmcv,onedl-mmcv==2.3.6)
 	$(BIN)/pip install --no-build-isolation onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2
 	$(BIN)/pip install huggingface_hub safetensors onnx onnxscript onnxruntime \
-		pytest pytest-xdist ruff codespell
+		pytest pytest-xdist ruff codespell mypy
 	$(BIN)/pip install --no-deps -e .
 
 train: $(READY)
@@ -57,6 +61,7 @@ test-all: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/codespell
+	$(BIN)/mypy
 
 clean:
 	rm -rf .venv .venv-onedl work_dirs data/toy
