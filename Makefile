@@ -15,12 +15,16 @@ READY := $(VENV)/.ready
 # torch 2.1 and 2.2 also want the `packaging` inside it, gone in 70, and were built for numpy 1.
 LIMITS := $(if $(filter torch==2.1.% torch==2.2.%,$(TORCH)),setuptools<70 numpy<2,setuptools<81)
 $(READY): export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
+# mmcv 2.1.0 doesn't compile on Python 3.13, which would show after the rest is installed.
+BEFORE := $(if $(filter onedl,$(STACK)),99,13)
 
 .PHONY: install train test test-all lint clean
 
 install: $(READY)
 
 $(READY): Makefile setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, $(BEFORE)) and \
+		"error: mmcv 2.1.0 needs Python 3.10 to 3.12: make PYTHON=python3.12, or STACK=onedl")'
 	$(PYTHON) -m venv $(VENV)
 	printf '%s\n' $(foreach limit,$(LIMITS),'$(limit)') > $(PIP_CONSTRAINT)
 	$(BIN)/pip install --upgrade pip
@@ -47,7 +51,7 @@ onedl:
 	$(call mmcv,onedl-mmcv==2.3.6)
 	$(BIN)/pip install --no-build-isolation onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2
 	$(BIN)/pip install huggingface_hub safetensors onnx onnxscript onnxruntime \
-		pytest pytest-xdist ruff codespell
+		pytest pytest-xdist ruff codespell mypy
 	$(BIN)/pip install --no-deps -e .
 
 train: $(READY)
@@ -65,6 +69,7 @@ test-all: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/codespell
+	$(BIN)/mypy
 
 clean:
 	rm -rf .venv .venv-* work_dirs data/toy

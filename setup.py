@@ -1,11 +1,28 @@
 """Declares the package. The order in which to install what it needs is in the Makefile."""
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 DEPLOY = ['onnx', 'onnxscript', 'onnxruntime']
+LINT = ['codespell==2.4.3', 'mypy==2.4.1', 'ruff==0.17.6']  # as in .pre-commit-config.yaml
+
+
+class BuildWithRecipes(build_py):
+    """Adds configs, tools and their index, in the folder where OpenMMLab's packages have them."""
+
+    def run(self) -> None:
+        super().run()
+        mim = Path(self.build_lib, 'twins_mm/.mim')
+        shutil.rmtree(mim, ignore_errors=True)  # of an earlier build
+        for folder in ('configs', 'tools'):
+            shutil.copytree(ROOT / folder, mim / folder,
+                            ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'model-index.yml', mim)
+
 
 setup(
     name='twins_mm',
@@ -15,6 +32,9 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['twins_mm', 'twins_mm.*']),
+    package_data={'twins_mm': ['py.typed']},
+    cmdclass={'build_py': BuildWithRecipes},
+    # Of the others, mmcv is what ends at Python 3.12; the maintained forks go on.
     python_requires='>=3.10',
     install_requires=[
         'torch>=2.1',
@@ -22,11 +42,15 @@ setup(
         'mmcv>=2.0.0,<2.2.0',  # mmdet 3.3.0 and mmsegmentation 1.2.2 refuse 2.2.0
         'mmdet>=3.3.0,<4',
         'mmsegmentation>=1.2.2,<2',
-        'ftfy', 'regex',  # mmsegmentation imports them and does not declare them
+        # Imported and not declared: by mmsegmentation; by mmengine, pkg_resources for `mmdet::`.
+        'ftfy', 'regex', 'setuptools<81',
         'huggingface_hub>=0.24', 'safetensors',
+        'matplotlib', 'numpy', 'opencv-python', 'prettytable>=3.12', 'pycocotools', 'rich',
     ],
     extras_require={
+        'benchmark': ['timm'],
         'deploy': DEPLOY,
-        'test': [*DEPLOY, 'pytest', 'pytest-xdist', 'ruff', 'codespell', 'pre-commit'],
+        'tensorrt': ['tensorrt'],
+        'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
 )

@@ -2,9 +2,11 @@
 import re
 from pathlib import Path
 
+import mmengine
 import pytest
 from mmengine.config import Config
 
+from twins_mm.metafiles import write_metafiles
 from twins_mm.model_zoo import TABLES, make_rows
 from twins_mm.models.twins import SVT
 
@@ -89,6 +91,35 @@ def test_every_config_is_in_a_row_and_has_its_model(rows):
         assert all(model == models[0] for model in models), name
         in_rows += configs
     assert sorted(in_rows) == sorted(CONFIGS.glob('*.py'))
+
+
+def test_metafiles_are_what_is_counted_now(rows, tmp_path):
+    write_metafiles(rows.values(), tmp_path)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {
+        path.name: path.read_text() for path in (CONFIGS / 'metafiles').iterdir()}
+    assert mmengine.load(CONFIGS.parent / 'model-index.yml') == dict(
+        Import=[f'configs/metafiles/{name}' for name in sorted(written)])
+
+
+def test_metafiles_have_the_papers_figures_as_the_papers():
+    models = {model['Name']: model for path in CONFIGS.glob('metafiles/*.yml')
+              for model in mmengine.load(path)['Models']}
+    assert sorted(models) == sorted(path.stem for path in CONFIGS.glob('*.py'))
+    assert all((CONFIGS.parent / model['Config']).is_file() for model in models.values())
+    assert not any('Weights' in model for model in models.values())
+    mask_rcnn = models['mask_rcnn_twins_svt_s_3x']
+    assert mask_rcnn['Metadata'] == {  # as in docs/model_zoo.md
+        'Parameters': pytest.approx(43.70e6, abs=5e3), 'FLOPs': pytest.approx(148.32e9, abs=5e6),
+        'Image Size of FLOPs': '800 x 600', 'Parameters in Paper (M)': 44.0,
+        'FLOPs in Paper (G)': 164}
+    assert mask_rcnn['Results'] == [
+        dict(Task='Object Detection', Dataset='COCO', Metrics={'box AP in Paper': 46.8}),
+        dict(Task='Instance Segmentation', Dataset='COCO', Metrics={'mask AP in Paper': 42.6})]
+    assert models['upernet_twins_svt_l_160k']['Results'] == [
+        dict(Task='Semantic Segmentation', Dataset='ADE20K',
+             Metrics={'mIoU in Paper': 48.8, 'mIoU(ms+flip) in Paper': 50.2})]
+    assert models['retinanet_twins_svt_l_3x']['Results'] == []  # the paper has none
 
 
 def test_tool_prints_the_readme_table(run_tool):

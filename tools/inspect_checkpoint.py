@@ -7,8 +7,8 @@ from mmengine.runner import CheckpointLoader
 
 from twins_mm.checkpoints.inspection import describe
 from twins_mm.cli import make_parser, tool
+from twins_mm.shipped import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXAMPLES = """examples:
   python tools/inspect_checkpoint.py alt_gvt_small.pth
   python tools/inspect_checkpoint.py hf://timm/twins_svt_small.in1k

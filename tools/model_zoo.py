@@ -2,16 +2,16 @@
 import argparse
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 
 from prettytable import PrettyTable, TableStyle, VRuleStyle
 from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import make_parser
+from twins_mm.metafiles import write_metafiles
 from twins_mm.model_zoo import TABLES, Row, Table, make_rows
+from twins_mm.shipped import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXAMPLES = """examples:
   python tools/model_zoo.py
   python tools/model_zoo.py --markdown > model_zoo.md
@@ -35,6 +35,8 @@ COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('--markdown', action='store_true', help='print what the README shows')
+    parser.add_argument('--metafiles', action='store_true',
+                        help='write configs/metafiles/, which `mim` and the inferencers read')
     return parser.parse_args()
 
 
@@ -66,10 +68,14 @@ def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
     print(LEGEND)
+    all_rows = []
     for table in TABLES:
-        rows = track(make_rows(table, CONFIGS), table.title, len(table.paper),
-                     console=Console(stderr=True), transient=True)
+        rows = list(track(make_rows(table, CONFIGS), table.title, len(table.paper),
+                          console=Console(stderr=True), transient=True))
         print(describe(table), format_rows(rows, args.markdown), sep='\n\n', end='\n\n')
+        all_rows += rows
+    if args.metafiles:
+        write_metafiles(all_rows, CONFIGS / 'metafiles')
 
 
 if __name__ == '__main__':

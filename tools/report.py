@@ -7,8 +7,8 @@ from twins_mm.cli import make_parser, tool
 from twins_mm.errors import UserError
 from twins_mm.reporting.report import write_report
 from twins_mm.reporting.runs import Run, read_run
+from twins_mm.shipped import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXAMPLES = """examples:
   python tools/report.py work_dirs/upernet_twins_svt_s_160k               # while it trains, too
   python tools/report.py work_dirs/* --out report --images 0

@@ -15,8 +15,8 @@ from twins_mm.reporting.paper import TABLES
 from twins_mm.reporting.plan import Training, list_tests, list_trainings
 from twins_mm.reporting.runs import find_runs
 from twins_mm.reporting.tables import Results, collect, to_markdown
+from twins_mm.shipped import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 EXAMPLES = """examples:
   python tools/reproduce.py work_dirs > tables.md
   python tools/reproduce.py work_dirs --plan                # what is left to run; GPU hours

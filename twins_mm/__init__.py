@@ -7,8 +7,9 @@ import sys
 
 # `python -m twins_mm.doctor` imports this package first, and must run where the rest can't.
 if 'twins_mm.doctor' not in sys.orig_argv:
-    from . import checkpoints, hooks, models, seeding
+    from . import checkpoints, hooks, inheritance, models, seeding
     from .models import TwinsPCPVT, TwinsSVT
 
 __version__ = '0.1.0'
-__all__ = ['TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'hooks', 'models', 'seeding']
+__all__ = [
+    'TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'hooks', 'inheritance', 'models', 'seeding']

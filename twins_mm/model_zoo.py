@@ -92,17 +92,27 @@ TABLES = (
 
 
 class Row(NamedTuple):
-    """What a model costs, in parameters and multiply-accumulates.
+    """What a model costs, in parameters and multiply-accumulates for one image of `image_size`.
 
-    `counted_params` and `counted_macs` are counted as `paper` counts.
+    `configs` are the names of those that build it. `counted_params` and `counted_macs` are counted
+    as `paper` counts.
     """
 
-    name: str
+    configs: list[str]
+    image_size: tuple[int, int]
     params: int
     counted_params: int
     macs: Macs
     counted_macs: int
     paper: PaperFigures
+
+    @property
+    def name(self) -> str:
+        """`NAME_80k`, or `NAME_{1x,3x}` for configs of one model."""
+        if len(self.configs) == 1:
+            return self.configs[0]
+        names, schedules = zip(*(config.rsplit('_', 1) for config in self.configs))
+        return f'{names[0]}_{{{",".join(schedules)}}}'
 
     @property
     def params_off(self) -> float:
@@ -127,8 +137,8 @@ def make_rows(table: Table, folder: Path) -> Iterator[Row]:
             if table.output_deconvolution:
                 counted_macs += _deconvolution_surplus(model)
         params = _count_params(model)
-        yield Row(_name(configs), params, params + _count_params(classifier), macs, counted_macs,
-                  paper)
+        yield Row([path.stem for path in configs], table.image_size, params,
+                  params + _count_params(classifier), macs, counted_macs, paper)
 
 
 def _build(config: Path) -> nn.Module:
@@ -167,11 +177,3 @@ def _deconvolution_surplus(model: nn.Module) -> int:
 
 def _count_params(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _name(configs: list[Path]) -> str:
-    """`NAME_80k`, or `NAME_{1x,3x}` for configs of one model."""
-    if len(configs) == 1:
-        return configs[0].stem
-    names, schedules = zip(*(path.stem.rsplit('_', 1) for path in configs))
-    return f'{names[0]}_{{{",".join(schedules)}}}'

@@ -30,6 +30,11 @@ import torch
 for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
     nms(torch.tensor([[0., 0, 1, 1]], device=device), torch.ones(1, device=device), 0.5)
 """
+# The versions that pip brings where another package asks for any need not be new enough.
+_USE_TWINS = """
+import huggingface_hub, twins_mm.cli
+from prettytable import TableStyle
+"""
 CHECKS = {
     'Python': check_python,
     'torch': partial(check_module, 'torch', 'import torch; torch.ones(2, 2) @ torch.ones(2)'),
@@ -45,7 +50,7 @@ CHECKS = {
     'mmseg': partial(
         check_module, 'mmseg', 'import mmseg.datasets, mmseg.evaluation, mmseg.models'),
     'ftfy, regex': check_undeclared,
-    'twins_mm': partial(check_module, 'twins_mm', 'import huggingface_hub, twins_mm.cli'),
+    'twins_mm': partial(check_module, 'twins_mm', _USE_TWINS),
     'COCO': partial(check_data, 'coco'),
     'ADE20K': partial(check_data, 'ade20k'),
     'weights': check_weights,

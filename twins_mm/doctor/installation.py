@@ -47,9 +47,10 @@ def check_module(module: str, code: str, default_mend: str = '') -> Finding:
         default_mend: For a fault without a known symptom; by default, installing the module.
     """
     mend = default_mend or install(module)
-    if not find_spec(module):
+    spec = find_spec(module)
+    if not spec:
         return Finding('wrong', 'not installed', mend)
-    names = _name_versions(module) or find_spec(module).origin
+    names = _name_versions(module) or str(spec.origin)
     try:
         probe(code)
     except Broken as error:

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 from ..data.layouts import LAYOUTS
-from .mends import find_mend
+from ..shipped import CONFIGS
+from .mends import find_mend, install
 from .probe import Broken, Finding, probe
 
-_BACKBONES = Path(__file__).resolve().parents[2] / 'configs/_base_/backbones'
 _WEIGHTS_FILE = 'model.safetensors'
 _TIMEOUT_S = 5
 # A checkpoint of a large model, with the optimizer's state, takes more than one.
@@ -24,7 +24,7 @@ def check_data(name: str) -> Finding:
     """Whether a data set of `LAYOUTS` is where the configs look, complete and readable."""
     layout = LAYOUTS[name]
     root = layout.folder
-    prepare = f'python tools/prepare_data.py {name} --archives DIR'
+    prepare = f'python -m twins_mm prepare_data {name} --archives DIR'
     if not root.is_dir():
         return Finding('warning', f'there is no {root.absolute()}', prepare)
     faults = layout.find_faults(root)
@@ -45,8 +45,11 @@ def check_data(name: str) -> Finding:
 def check_weights() -> Finding:
     """The ImageNet weights that the configs start from: in the cache, or to be had?"""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    backbones = CONFIGS / '_base_/backbones'
     names = sorted(set(re.findall(
-        "hf://(.+?)'", ''.join(path.read_text() for path in _BACKBONES.glob('*.py')))))
+        "hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py')))))
+    if not names:
+        return Finding('wrong', f'{backbones} names none', install('twins_mm'))
     absent = [name for name in names
               if not isinstance(try_to_load_from_cache(name, _WEIGHTS_FILE), str)]
     cached = f'{len(names) - len(absent)} of {len(names)} are in the cache'

@@ -1,0 +1,173 @@
+"""What travels in a wheel, and what it needs: tried in folders that are not the repository."""
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+import mmdet
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+CONFIGS = REPOSITORY / 'configs'
+MMDET_TRAIN = Path(mmdet.__file__).parent / '.mim/tools/train.py'
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """Made as `python -m build` makes it: of a source archive alone."""
+    folder = tmp_path_factory.mktemp('build')
+    for name in ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml',
+                 'setup.py'):
+        shutil.copy(REPOSITORY / name, folder)
+    for name in ('configs', 'tools', 'twins_mm'):
+        shutil.copytree(REPOSITORY / name, folder / name)
+
+    def build(kind, source):
+        subprocess.run([
+            sys.executable, '-c', 'import sys; from setuptools import build_meta; '
+            f'build_meta.build_{kind}(sys.argv[1])', folder], cwd=source, check=True)
+
+    build('sdist', folder)
+    with tarfile.open(next(folder.glob('*.tar.gz'))) as archive:
+        archive.extractall(folder / 'sources')
+    build('wheel', next((folder / 'sources').iterdir()))
+    return next(folder.glob('*.whl'))
+
+
+@pytest.fixture
+def run_elsewhere(wheel, tmp_path):
+    """Runs Python in a folder of its own, with the wheel and without the repository."""
+    site = tmp_path / 'site'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+
+    def run(*args):
+        done = subprocess.run(
+            [sys.executable, *args], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, env={
+                **os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1',
+                'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')})
+        assert done.returncode == 0, done.stdout[-4000:]
+        assert str(REPOSITORY) not in done.stdout
+        return done.stdout
+    return run
+
+
+def test_wheel_has_configs_tools_and_types(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    folder = 'twins_mm/.mim/'
+    assert {name.removeprefix(folder): content for name, content in contents.items()
+            if name.startswith(folder)} == {
+        path.relative_to(REPOSITORY).as_posix(): path.read_bytes() for path in (
+            REPOSITORY / 'model-index.yml', *CONFIGS.rglob('*.py'), *CONFIGS.rglob('*.yml'),
+            *(REPOSITORY / 'tools').glob('*.py'))}
+    assert 'twins_mm/py.typed' in contents
+    assert all(name.startswith('twins_mm') for name in contents)
+
+
+LOOK = """
+import json
+from pathlib import Path
+from mmengine.config import Config
+from mmengine.infer import BaseInferencer
+config = Path('my_config.py')
+config.write_text("_base_ = __import__('twins_mm').__name__ + '::retinanet_twins_svt_s_1x.py'")
+models = dict(imported_by_config=Config.fromfile(config).model)
+import twins_mm
+from twins_mm.doctor.resources import check_weights
+from twins_mm.shipped import CONFIGS
+for path in CONFIGS.rglob('*_twins_*.py'):
+    name = path.relative_to(CONFIGS).as_posix()
+    config.write_text(f"_base_ = 'twins_mm::{name}'")
+    models[name] = Config.fromfile(config).model
+print(json.dumps(dict(
+    models=models, listed=BaseInferencer.list_models('twins_mm'), weights=check_weights())))
+"""
+
+
+def test_wheel_alone_reaches_every_config(run_elsewhere):
+    found = json.loads(run_elsewhere('-c', LOOK).splitlines()[-1])
+    assert found['models'].pop('imported_by_config') == found['models'][
+        'retinanet_twins_svt_s_1x.py']
+    assert found['models'].keys() == {
+        path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*_twins_*.py')}
+    assert not any('_scope_' in model for model in found['models'].values())
+    assert sorted(found['listed']) == sorted(path.stem for path in CONFIGS.glob('*.py'))
+    assert found['weights'][1].startswith('0 of 6 are in the cache')
+
+
+def test_mmdets_own_train_tool_takes_what_inherits_from_the_wheel(
+        run_elsewhere, tiny_config, toy_folder):
+    (toy_folder / 'data/coco').symlink_to('toy/coco')
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    config.write_text(config.read_text().replace(f'{CONFIGS}/', 'twins_mm::'))
+    output = run_elsewhere(
+        '-m', 'twins_mm', MMDET_TRAIN, config, '--cfg-options', 'train_cfg.max_epochs=1',
+        'train_dataloader.dataset.indices=2', 'val_dataloader.dataset.indices=2')
+    assert 'Evaluating bbox' in output
+
+
+@pytest.fixture(scope='module')
+def requirements(wheel):
+    """What the wheel declares: {extra, '' for all: its requirements}."""
+    found = defaultdict(list)
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(next(name for name in archive.namelist()
+                                     if name.endswith('/METADATA'))).decode()
+    for requirement, extra in re.findall(
+            r"^Requires-Dist: ([^;\n]+)(?:; extra == [\"'](\w+)[\"'])?$", metadata, re.MULTILINE):
+        found[extra].append(requirement)
+    assert sum(map(len, found.values())) == metadata.count('Requires-Dist')
+    return found
+
+
+# The packages whose names are not those of what they are imported as.
+PACKAGES = dict(cv2='opencv-python', mmseg='mmsegmentation')
+
+
+def list_imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+
+
+@pytest.mark.parametrize('folder', ['twins_mm', 'tools'])
+def test_what_is_imported_is_declared(folder, requirements):
+    imported = {name.partition('.')[0] for path in (REPOSITORY / folder).rglob('*.py')
+                for name in list_imports(path)} - {'twins_mm', *sys.stdlib_module_names}
+    declared = {re.match(r'[\w-]+', requirement)[0].replace('-', '_').lower()
+                for group in requirements.values() for requirement in group}
+    assert {PACKAGES.get(name, name).replace('-', '_') for name in imported} <= declared
+
+
+def test_linters_have_the_same_versions_everywhere(requirements):
+    hooks = (REPOSITORY / '.pre-commit-config.yaml').read_text()
+    pinned = re.findall(r'additional_dependencies: \[([\w=.]+)', hooks)
+    assert set(pinned) <= set(requirements['test'])
+    assert [name.partition('==')[0] for name in pinned] == re.findall('id: (.*)', hooks)
+
+
+@pytest.mark.parametrize(('stack', 'version', 'accepted'), [
+    ('openmmlab', (3, 9), False), ('openmmlab', (3, 10), True), ('openmmlab', (3, 12), True),
+    ('openmmlab', (3, 13), False), ('onedl', (3, 13), True), ('onedl', (3, 9), False)])
+def test_python_is_checked_before_anything_is_installed(stack, version, accepted, tmp_path):
+    python = tmp_path / 'python'
+    python.write_text(f'#!/bin/sh\n[ "$1" = -m ] && echo "would run $*" && exit 1\n'
+                      f'exec {sys.executable} -c "import sys; sys.version_info = {version}\n$2"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ['make', 'install', f'STACK={stack}', f'PYTHON={python}', f'VENV={tmp_path / "venv"}'],
+        cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode
+    assert ('would run -m venv' in done.stdout) == accepted
+    assert ('error: mmcv 2.1.0 needs Python 3.10 to 3.12' in done.stderr) != accepted

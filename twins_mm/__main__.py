@@ -1,0 +1,37 @@
+"""Runs a tool of ours by its name, or any script by its path, with twins_mm imported.
+
+`twins_mm::` in front of an argument is the folder of our configs.
+"""
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+from .shipped import TOOLS, resolve
+
+EXAMPLES = """examples:
+  python -m twins_mm train twins_mm::retinanet_twins_svt_s_1x.py --toy
+  torchrun --nproc_per_node 8 -m twins_mm train my_config.py --launcher pytorch
+  python -m twins_mm mmdetection/tools/train.py my_config.py
+"""
+
+
+def main() -> None:
+    """Hands the command line over to the script."""
+    tools = {path.stem: path for path in sorted(TOOLS.glob('*.py'))}
+    parser = argparse.ArgumentParser(
+        prog='python -m twins_mm', description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('tool', help=f'the path of a script, or one of {", ".join(tools)}')
+    parser.add_argument('args', nargs=argparse.REMAINDER, help='what the tool takes; try --help')
+    args = parser.parse_args()
+    script = tools.get(args.tool, Path(args.tool))
+    if not script.is_file():
+        parser.error(f'there is no script {script}, and the tools are {", ".join(tools)}')
+    sys.argv = [str(script), *map(resolve, args.args)]
+    sys.path.insert(0, str(script.parent))
+    runpy.run_path(str(script), run_name='__main__')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,15 @@
+"""Where configs and tools are: next to the package in a checkout, in its `.mim` in a wheel.
+
+Imports nothing but Python's own, for the doctor's sake.
+"""
+from pathlib import Path
+
+PREFIX = 'twins_mm::'
+_PACKAGE = Path(__file__).resolve().parent
+_FOLDER = _PACKAGE / '.mim' if (_PACKAGE / '.mim').is_dir() else _PACKAGE.parent
+CONFIGS, TOOLS = _FOLDER / 'configs', _FOLDER / 'tools'
+
+
+def resolve(path: str) -> str:
+    """The path of one of our configs for `twins_mm::NAME`; anything else as it is."""
+    return str(CONFIGS / path.removeprefix(PREFIX)) if path.startswith(PREFIX) else path
