@@ -46,7 +46,7 @@ def test_loss_decides_while_there_is_no_validation(factor, state, words, tmp_pat
     make_run(tmp_path, loss=lambda step: factor * LOGS['svt_s'].loss_at([step])[0])
     verdict = verdict_of(tmp_path)
     assert (verdict.state, verdict.sentence[:len(words)]) == (state, words)
-    assert 'interpolated between five published points, so known to 13% only' in verdict.sentence
+    assert 'between five points of their log, so known to 13% only' in verdict.sentence
     assert 'no mIoU to compare with yet' in verdict.sentence
     assert {point.iteration: point.difference for point in verdict.comparisons} == pytest.approx(
         {50: factor - 1, 1500: factor - 1, 2000: factor - 1})

@@ -124,8 +124,8 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
     mious = [Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
              for line in run.validation
              if (theirs := log.miou_at(step := line['step'] // run.accumulation))]
-    loss_words = (f'the loss is {_percent(loss.difference)} (interpolated between five published '
-                  f'points, so known to {math.expm1(loss_tolerance()):.0%} only)')
+    loss_words = (f'the loss is {_percent(loss.difference)} (interpolated between five points '
+                  f'of their log, so known to {math.expm1(loss_tolerance()):.0%} only)')
     if mious:
         last, tolerance = mious[-1], miou_tolerance()
         gap = last.difference
