@@ -99,7 +99,7 @@ def judge(run: Run, recipe: Recipe | None) -> Verdict:
 
 def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
     """The run's loss over the authors', averaged over the last fifth of their `iteration`s."""
-    points = [(line['step'] / run.accumulation, line['loss']) for line in run.training]
+    points = [(line['step'] // run.accumulation, line['loss']) for line in run.training]
     steps, losses = zip(*[(step, loss) for step, loss in points
                           if (1 - WINDOW) * iteration < step <= iteration])
     return float(np.exp(np.mean(np.log(losses) - np.log(log.loss_at(steps)))))
@@ -201,10 +201,9 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
                            f'tenth, {end:.3g} in the last{"" if falls else ": it does not fall"}.')
     if not recipe:
         return
-    factors = [run.processes, run.cfg.train_dataloader.batch_size]
-    if run.accumulation > 1:
-        factors.append(run.accumulation)
-    batch = f'The batch is {run.batch} ({" x ".join(map(str, factors))})'
+    factors = f'{run.processes} x {run.cfg.train_dataloader.batch_size}'
+    factors += f' x {run.accumulation} accumulated' if run.accumulation > 1 else ''
+    batch = f'The batch is {run.batch} ({factors})'
     if run.batch == recipe.batch:
         yield Check(True, f"{batch}, the recipe's.")
     else:
