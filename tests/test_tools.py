@@ -290,4 +290,4 @@ def test_benchmark(run_tool, tmp_path):
     assert '**svt_s, inference, 8 x 224 x 224, float32**' in output
     assert re.search(r'\| plain \| \d+ \| ', output)
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
-        'results.json', 'results.md', 'bars.png'}
+        'results.json', 'results.md', 'ratios.png'}

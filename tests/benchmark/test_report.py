@@ -3,7 +3,13 @@ import json
 import pytest
 
 from twins_mm.benchmark.measure import Case, Measurement
-from twins_mm.benchmark.report import save, summarise, to_markdown
+from twins_mm.benchmark.report import (
+    plot_growth,
+    plot_ratios,
+    save,
+    summarise,
+    to_markdown,
+)
 
 # facts of the counter: SVT-S at 224 x 224 takes 2.93 G multiply-accumulates, as in Table 1
 MACS = 2.93e9
@@ -46,9 +52,33 @@ def test_files(tmp_path):
     paths = save([group(size=size, failed=size[1] == 896) for size in sizes], 'A machine',
                  tmp_path / 'new')
     assert {path.name for path in paths} == {
-        'results.json', 'results.md', 'bars.png', 'growth.png'}
+        'results.json', 'results.md', 'ratios.png', 'growth.png'}
     saved = json.loads((tmp_path / 'new/results.json').read_text())
     assert [entry['rows'][0]['seconds'] for entry in saved['groups']] == [0.5] * 3
     assert all(path.stat().st_size for path in paths)
     assert [path.name for path in save([group()], '', tmp_path)] == [
-        'results.json', 'results.md', 'bars.png']
+        'results.json', 'results.md', 'ratios.png']
+
+
+def test_nothing_to_compare_with_is_no_plot(tmp_path):
+    alone = group()
+    alone.rows = [row for row in alone.rows if row.peer != 'twins_mm']
+    assert [path.name for path in save([alone], '', tmp_path)] == ['results.json', 'results.md']
+
+
+def test_ratios_are_plotted():
+    """A group where a peer failed has no point of it."""
+    figure = plot_ratios([group(), group(training=True, failed=True)])
+    for axes, ratio in zip(figure.axes, (2., 3.)):
+        line, = [line for line in axes.lines if line.get_label() == 'plain']
+        assert line.get_xdata().tolist() == [ratio]
+        assert axes.get_xlim()[1] > ratio
+    floor, = [line for line in figure.axes[0].lines if line.get_label() == 'floor']
+    assert floor.get_xdata() == pytest.approx([group().floor / 0.5, 3 * group().floor / 0.5])
+
+
+def test_growth_is_in_pixels():
+    figure = plot_growth([group(size=(1, side, 2 * side)) for side in (200, 400, 800)])
+    for axes in figure.axes:
+        assert axes.get_xlabel() == 'side of the image, pixels'
+        assert axes.lines[0].get_xdata() == pytest.approx([282.84, 565.69, 1131.4], rel=1e-4)

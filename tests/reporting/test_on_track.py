@@ -46,7 +46,7 @@ def test_loss_decides_while_there_is_no_validation(factor, state, words, tmp_pat
     make_run(tmp_path, loss=lambda step: factor * LOGS['svt_s'].loss_at([step])[0])
     verdict = verdict_of(tmp_path)
     assert (verdict.state, verdict.sentence[:len(words)]) == (state, words)
-    assert 'interpolated between five published points, so known to 13% only' in verdict.sentence
+    assert 'between five points of their log, so known to 13% only' in verdict.sentence
     assert 'no mIoU to compare with yet' in verdict.sentence
     assert {point.iteration: point.difference for point in verdict.comparisons} == pytest.approx(
         {50: factor - 1, 1500: factor - 1, 2000: factor - 1})
@@ -179,7 +179,7 @@ def test_accumulated_iterations_are_one_of_the_authors(tmp_path):
         "On track: at iteration 16,000 mIoU is 39.71, 0.00 below the authors' 39.71")
     assert [point.difference for point in verdict.comparisons] == pytest.approx(
         [0] * len(verdict.comparisons), abs=1e-3)
-    assert verdict.checks[1].text == "The batch is 16 (1 x 2 x 8), the recipe's."
+    assert verdict.checks[1].text == "The batch is 16 (1 x 2 x 8 accumulated), the recipe's."
     assert all(check.good for check in verdict.checks)
 
 

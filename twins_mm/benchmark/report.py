@@ -5,16 +5,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..flops import count_macs
 from .measure import Case, Measurement, matmul_rate
-from .peers import build_ours
+from .peers import PEERS, build_ours
 
 NOISY = 0.1
 OURS = 'twins_mm'
@@ -129,54 +131,86 @@ def save(groups: Sequence[Group], machine: str, folder: Path) -> list[Path]:
              'results.md': to_markdown(groups, machine)}
     for name, text in texts.items():
         (folder / name).write_text(text)
-    figures = {'bars.png': _plot_bars(groups)}
+    figures = {}
+    if all(group.row_of(OURS) for group in groups):
+        figures['ratios.png'] = plot_ratios(groups)
     if len({group.size for group in groups}) > 2:
-        figures['growth.png'] = _plot_growth(groups)
+        figures['growth.png'] = plot_growth(groups)
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=120)
+        figure.savefig(folder / name)
     return [folder / name for name in (*texts, *figures)]
 
 
-def _plot_bars(groups: Sequence[Group]) -> Figure:
-    """Time and memory of each peer, as multiples of ours."""
-    figure = Figure(figsize=(10, 1 + 2.2 * len(groups)), layout='constrained')
-    axes = figure.subplots(len(groups), 2, squeeze=False)
-    for group, (time, memory) in zip(groups, axes):
-        rows = [row for row in group.rows if row.seconds][::-1]
-        colours = ['C0' if row.peer.startswith(OURS) else 'C7' for row in rows]
-        names = [row.peer for row in rows]
-        for axis, values, label in (
-                (time, [row.seconds for row in rows], 'seconds a step; dotted: the floor'),
-                (memory, [row.memory / 2**30 for row in rows], 'GiB')):
-            axis.bar_label(axis.barh(names, values, color=colours), fmt='%.2f', padding=3)
-            axis.set_xlabel(label)
-            axis.margins(x=0.12)
-        time.axvline(group.floor, color='C3', linestyle=':')
-        time.set_title(group.title, loc='left', fontsize='medium')
-        memory.set_yticks([])
+def plot_ratios(groups: Sequence[Group]) -> Figure:
+    """Time and memory of each peer as multiples of ours, a line for each group."""
+    figure = Figure(figsize=(10, 1.3 + 0.4 * len(groups)), dpi=160, layout='constrained')
+    panels = figure.subplots(1, 2, sharey=True)
+    peers = [peer for peer in _peers(groups) if peer != OURS]
+    ours = [group.row_of(OURS) for group in groups]
+    for axes, quantity, label in zip(panels, ('seconds', 'memory'), ('time', 'memory')):
+        axes.axvline(1, color='C0', linewidth=2.5, label=OURS, zorder=1)
+        # One below the other, for none to hide another.
+        for peer, marker, offset in zip(peers, cycle('osD^vPX*'), _spread(len(peers))):
+            points = [(getattr(row, quantity) / getattr(base, quantity), line + offset)
+                      for line, (group, base) in enumerate(zip(groups, ours))
+                      if (row := group.row_of(peer))]
+            axes.plot(*zip(*points), marker, color=_color(peer), markeredgecolor='white',
+                      markersize=7, label=peer)
+        axes.set(xlim=(0, None), xlabel=f'{label} / ours')
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _tidy(axes)
+    panels[0].plot([group.floor / base.seconds for group, base in zip(groups, ours)],
+                   range(len(groups)), '|', color='black', markersize=12, label='floor')
+    panels[0].set_yticks(range(len(groups)), [group.title for group in groups])
+    panels[0].invert_yaxis()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc='outside upper center', ncols=8,
+                  frameon=False)
     return figure
 
 
-def _plot_growth(groups: Sequence[Group]) -> Figure:
+def plot_growth(groups: Sequence[Group]) -> Figure:
     """Time and memory of one image against its side, per peer; one row for each kind of group."""
     kinds = list(dict.fromkeys((g.variant, g.training, g.precision) for g in groups))
-    figure = Figure(figsize=(10, 1 + 3 * len(kinds)), layout='constrained')
+    figure = Figure(figsize=(10, 1 + 3 * len(kinds)), dpi=160, layout='constrained')
     for kind, axes in zip(kinds, figure.subplots(len(kinds), 2, squeeze=False)):
         same = [g for g in groups if (g.variant, g.training, g.precision) == kind]
-        for peer in dict.fromkeys(row.peer for group in same for row in group.rows):
+        for peer in _peers(same):
             points = [((group.size[1] * group.size[2]) ** 0.5, row.seconds / group.size[0],
                        row.memory / 2**30 / group.size[0])
                       for group in same if (row := group.row_of(peer))]
             for axis, values in zip(axes, (1, 2)):
                 axis.plot([p[0] for p in points], [p[values] for p in points], 'o-', label=peer,
-                          linewidth=2.5 if peer == OURS else 1)
+                          color=_color(peer), linewidth=2.5 if peer == OURS else 1)
         for axis, label in zip(axes, ('seconds an image', 'GiB an image')):
-            axis.set(xlabel='side of the image', ylabel=label, xscale='log', yscale='log')
+            axis.set(xlabel='side of the image, pixels', ylabel=label, xscale='log', yscale='log')
             sides = sorted({(group.size[1] * group.size[2]) ** 0.5 for group in same})
             axis.set_xticks(sides, [f'{side:.0f}' for side in sides])
             axis.minorticks_off()
             axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter='{x:g}')
+            _tidy(axis)
         axes[0].set_title(f'{kind[0]}, {"training" if kind[1] else "inference"}, {kind[2]}',
                           loc='left', fontsize='medium')
         axes[0].legend()
     return figure
+
+
+def _peers(groups: Sequence[Group]) -> list[str]:
+    """Those that were measured, ours first."""
+    return list(dict.fromkeys(row.peer for group in groups for row in group.rows if row.seconds))
+
+
+def _color(peer: str) -> str:
+    """The same in every plot; variations of ours have ours."""
+    others = [name for name in PEERS if not name.startswith(OURS)]
+    return f'C{1 + others.index(peer)}' if peer in others else 'C0'
+
+
+def _spread(count: int) -> list[float]:
+    """Offsets from the middle of a line of height 1, from top to bottom."""
+    return [0.14 * (number - (count - 1) / 2) for number in range(count)]
+
+
+def _tidy(axes: Axes) -> None:
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)

@@ -30,8 +30,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .25rem 1.4rem .25rem 0; 
 th { color: var(--quiet); font-weight: 600; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
 .pictures { display: grid; gap: 1rem; margin: 1rem 0;
-            grid-template-columns: repeat(auto-fit, minmax(
-                max(16rem, 100% / (var(--columns) + 1)), 1fr)); }
+            grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
 figure { margin: 0; break-inside: avoid; }
 img { width: 100%; background: #fff; border-radius: .3rem; }
 figcaption { font-size: .85rem; color: var(--quiet); }
@@ -75,10 +74,9 @@ class Table:
 
 @dataclass
 class Pictures:
-    """Picture files and what is said of each, `columns` side by side where there is room."""
+    """Picture files and what is said of each, in two columns where there is room."""
 
     captions: dict[Path, str]
-    columns: int = 2
 
 
 @dataclass
@@ -121,8 +119,8 @@ def _block_to_html(block) -> str:
                 '<tr>' + ''.join(f'<{tag}{kind}>{_breakable(cell)}</{tag}>'
                                  for kind, cell in zip(kinds, cells))
                 + '</tr>' for tag, cells in lines) + '\n</table></div>'
-        case Pictures(captions, columns):
-            return f'<div class="pictures" style="--columns: {columns}">\n' + '\n'.join(
+        case Pictures(captions):
+            return '<div class="pictures">\n' + '\n'.join(
                 f'<figure><img src="{_embed(path)}" alt="{html.escape(caption)}">'
                 f'<figcaption>{html.escape(caption)}</figcaption></figure>'
                 for path, caption in captions.items()) + '\n</div>'

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-# Inches: one of the two pictures, the line above it, a line of the legend.
-_WIDTH, _TITLE, _LINE = 2.5, 0.25, 0.17
+# Inches: one of the two pictures, the line above it, a line of the legend; between all of them.
+_WIDTH, _TITLE, _LINE, _GAP = 2.4, 0.2, 0.17, 0.08
 _LARGE, _SMALL = 8, 6.5  # points
 _COLUMNS, _MOST_CLASSES = 4, 12  # of the legend
 _OPACITY = 140  # of 255
@@ -52,8 +52,9 @@ def draw_pair(sample: BaseDataElement, classes: Sequence[str], palette: Sequence
               for label, _ in pixels.most_common(_MOST_CLASSES)]
 
     picture = _WIDTH * image.shape[0] / image.shape[1]
-    height = _TITLE + picture + _LINE * -(-len(legend) // _COLUMNS)
-    figure = Figure((2 * _WIDTH, height), dpi=200, layout='constrained')
+    lines = _LINE * -(-len(legend) // _COLUMNS)
+    figure = Figure((2 * (_WIDTH + _GAP), _TITLE + picture + lines + _GAP), dpi=200,
+                    layout='constrained')
     for axes, title, side in zip(figure.subplots(1, 2), ('ground truth', 'prediction'), sides):
         axes.set_title(title, fontsize=_LARGE, pad=3)
         axes.set_axis_off()

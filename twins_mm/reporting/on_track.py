@@ -99,7 +99,7 @@ def judge(run: Run, recipe: Recipe | None) -> Verdict:
 
 def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
     """The run's loss over the authors', averaged over the last fifth of their `iteration`s."""
-    points = [(line['step'] / run.accumulation, line['loss']) for line in run.training]
+    points = [(line['step'] // run.accumulation, line['loss']) for line in run.training]
     steps, losses = zip(*[(step, loss) for step, loss in points
                           if (1 - WINDOW) * iteration < step <= iteration])
     return float(np.exp(np.mean(np.log(losses) - np.log(log.loss_at(steps)))))
@@ -124,8 +124,8 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
     mious = [Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
              for line in run.validation
              if (theirs := log.miou_at(step := line['step'] // run.accumulation))]
-    loss_words = (f'the loss is {_percent(loss.difference)} (interpolated between five published '
-                  f'points, so known to {math.expm1(loss_tolerance()):.0%} only)')
+    loss_words = (f'the loss is {_percent(loss.difference)} (interpolated between five points '
+                  f'of their log, so known to {math.expm1(loss_tolerance()):.0%} only)')
     if mious:
         last, tolerance = mious[-1], miou_tolerance()
         gap = last.difference
@@ -201,10 +201,9 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
                            f'tenth, {end:.3g} in the last{"" if falls else ": it does not fall"}.')
     if not recipe:
         return
-    factors = [run.processes, run.cfg.train_dataloader.batch_size]
-    if run.accumulation > 1:
-        factors.append(run.accumulation)
-    batch = f'The batch is {run.batch} ({" x ".join(map(str, factors))})'
+    factors = f'{run.processes} x {run.cfg.train_dataloader.batch_size}'
+    factors += f' x {run.accumulation} accumulated' if run.accumulation > 1 else ''
+    batch = f'The batch is {run.batch} ({factors})'
     if run.batch == recipe.batch:
         yield Check(True, f"{batch}, the recipe's.")
     else:

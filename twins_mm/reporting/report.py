@@ -1,5 +1,6 @@
 """The report on training runs: one HTML file, and the same in Markdown."""
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from .document import Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
@@ -75,7 +76,8 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
         path = folder / f'{name}.png'
         figure.savefig(path)
         plots[path] = caption
-    blocks += [Heading(3, 'Curves'), Pictures(plots)]
+    if plots:
+        blocks += [Heading(3, 'Curves'), Pictures(plots)]
     if verdict.comparisons:
         blocks += [Heading(3, "Compared with the authors' log"), Table(
             ['', 'iteration', 'this run', 'the authors', 'difference'],
@@ -105,10 +107,11 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list:
             f'{run.checkpoint.name}. {HOW_SCORED[run.cfg.default_scope]}')
     if failures:
         text += f' Left out, because they failed: {len(failures)}. {failures[0]}'
-    return [heading, Text(text),
-            *(Pictures({picture.path: f'{kind}: {picture.score:.2f}, {picture.source.name}'
-                        for picture in pictures}, columns=3)
-              for kind, pictures in (('best', best), ('worst', worst)))]
+    rows = zip_longest([('best', picture) for picture in best],
+                       [('worst', picture) for picture in worst])
+    return [heading, Text(text), Pictures({
+        picture.path: f'{kind}: {picture.score:.2f}, {picture.source.name}'
+        for row in rows for kind, picture in filter(None, row)})]
 
 
 def _show_config(run: Run, recipe: Recipe | None) -> list:
