@@ -76,7 +76,10 @@ class Details:
     """What is shown on demand."""
 
     title: str
-    blocks: Sequence
+    blocks: Sequence['Block']
+
+
+Block = Heading | Text | Box | Table | Pictures | Details
 
 
 def to_html(title: str, blocks: Iterable) -> str:
@@ -96,7 +99,7 @@ def _to_html(blocks: Iterable) -> str:
     return '\n'.join(map(_block_to_html, blocks))
 
 
-def _block_to_html(block) -> str:
+def _block_to_html(block: Block) -> str:
     match block:
         case Heading(level, text):
             return f'<h{level}>{html.escape(text)}</h{level}>'
@@ -119,7 +122,7 @@ def _block_to_html(block) -> str:
                     '</details>')
 
 
-def _block_to_markdown(block, folder: Path) -> str:
+def _block_to_markdown(block: Block, folder: Path) -> str:
     match block:
         case Heading(level, text):
             return f'{"#" * level} {text}'

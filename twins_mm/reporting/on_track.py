@@ -50,7 +50,7 @@ class Verdict:
 def official_log(run: Run, recipe: Recipe | None) -> OfficialLog | None:
     """The authors' log of a run's recipe, if there is one and the run can be compared with it."""
     if recipe and not run.is_toy and recipe.name.startswith('upernet'):
-        return LOGS[variant_of(recipe.name)]
+        return LOGS[variant_of(recipe.name) or '']
     return None
 
 

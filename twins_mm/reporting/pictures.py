@@ -43,7 +43,7 @@ class Picture(NamedTuple):
     source: str
 
 
-def draw_extremes(run: Run, count: int, folder: Path) -> tuple[list[Picture], list[Picture]]:
+def draw_extremes(run: Run, count: int, folder: Path) -> tuple[list[Picture], ...]:
     """Predicts `count` validation images, evenly spaced; draws the best and worst into `folder`.
 
     Returns:

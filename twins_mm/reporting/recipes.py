@@ -1,5 +1,5 @@
 """The paper's recipe of a run, and in what the run differs from it."""
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +89,7 @@ def _kind(cfg: Config) -> tuple[str | None, ...]:
 def _flatten(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Each value of a nest of dicts and lists of dicts, with its path: `train_cfg.max_iters`."""
     if isinstance(node, dict):
-        items = node.items()
+        items: Iterable = node.items()
     elif isinstance(node, (list, tuple)) and any(isinstance(item, (dict, list)) for item in node):
         items = enumerate(node)
     else:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from .document import Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
+from .document import Block, Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
 from .on_track import Check, Verdict, judge, metrics_of
 from .pictures import HOW_SCORED, draw_extremes
 from .plots import plot_run
@@ -31,7 +31,7 @@ def write_report(folders: Sequence[Path], configs: Path, images: int, out: Path)
     recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
     verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
     out.mkdir(parents=True, exist_ok=True)
-    blocks = [Heading(1, TITLE)]
+    blocks: list[Block] = [Heading(1, TITLE)]
     if len(runs) > 1:
         blocks.append(_summarise(runs, verdicts))
     for number, (run, recipe, verdict) in enumerate(zip(runs, recipes, verdicts)):
@@ -106,6 +106,7 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list:
         best, worst = draw_extremes(run, images, folder / 'predictions')
     except UserError as error:
         return [heading, Text(f'There are none: {error}')]
+    assert run.checkpoint
     return [heading, Text(f'Of {images} validation images at most, evenly spaced, predicted by '
                           f'{run.checkpoint.name}. {HOW_SCORED[run.cfg.default_scope]}'),
             *(Pictures({picture.path: f'{kind}: {picture.score:.2f}, {Path(picture.source).name}'
