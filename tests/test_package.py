@@ -74,29 +74,35 @@ def test_wheel_has_configs_tools_and_types(wheel):
 
 
 LOOK = """
-import json
+import json, sys
 from pathlib import Path
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
-config = Path('my_config.py')
-config.write_text("_base_ = __import__('twins_mm').__name__ + '::retinanet_twins_svt_s_1x.py'")
-models = dict(imported_by_config=Config.fromfile(config).model)
+
+def read(text):
+    path = Path('my_config.py')
+    path.write_text(text)
+    return Config.fromfile(path).to_dict()
+
+documented = {'which imports': read(sys.argv[1])}
 import twins_mm
 from twins_mm.doctor.resources import check_weights
 from twins_mm.shipped import CONFIGS
-for path in CONFIGS.rglob('*_twins_*.py'):
-    name = path.relative_to(CONFIGS).as_posix()
-    config.write_text(f"_base_ = 'twins_mm::{name}'")
-    models[name] = Config.fromfile(config).model
-print(json.dumps(dict(
-    models=models, listed=BaseInferencer.list_models('twins_mm'), weights=check_weights())))
+documented['which names'] = read(sys.argv[2])
+models = {name: read(f"_base_ = 'twins_mm::{name}'")['model'] for name in (
+    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*_twins_*.py'))}
+print(json.dumps(dict(documented=documented, models=models, weights=check_weights(),
+                      listed=BaseInferencer.list_models('twins_mm'))))
 """
 
 
 def test_wheel_alone_reaches_every_config(run_elsewhere):
-    found = json.loads(run_elsewhere('-c', LOOK).splitlines()[-1])
-    assert found['models'].pop('imported_by_config') == found['models'][
-        'retinanet_twins_svt_s_1x.py']
+    by_name, by_import = re.findall('```python\n(_base_.*?)```', (
+        REPOSITORY / 'docs/install.md').read_text(), re.DOTALL)
+    found = json.loads(run_elsewhere('-c', LOOK, by_import, by_name).splitlines()[-1])
+    config = found['documented']['which names']
+    assert config == found['documented']['which imports']
+    assert (config['model']['type'], config['train_dataloader']['batch_size']) == ('MaskRCNN', 4)
     assert found['models'].keys() == {
         path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*_twins_*.py')}
     assert not any('_scope_' in model for model in found['models'].values())

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -88,7 +88,7 @@ class _Worker:
         self.error = ''
         self._receive()
 
-    def ask(self, request: str) -> float | int | None:
+    def ask(self, request: str) -> Any:
         """The answer; None once something went wrong, which is in `error` then."""
         if self.error:
             return None
@@ -189,7 +189,7 @@ def _time(step: Callable[[], object], device: str) -> float:
 def _peak_memory(device: str) -> int:
     if device == 'cuda':
         return torch.cuda.max_memory_allocated()
-    return int(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1]) * 1024
+    return int(re.findall(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[0]) * 1024
 
 
 def _forget_peak_memory() -> None:
@@ -199,6 +199,6 @@ def _forget_peak_memory() -> None:
 
 def _limit_memory() -> None:
     """Lets a model that needs too much fail by itself, before the system picks what to kill."""
-    available = re.search(r'MemAvailable: +(\d+) kB', Path('/proc/meminfo').read_text())[1]
+    available = re.findall(r'MemAvailable: +(\d+) kB', Path('/proc/meminfo').read_text())[0]
     limit = int(available) * 1024 - SPARED_MEMORY
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

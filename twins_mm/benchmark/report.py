@@ -103,7 +103,7 @@ def to_markdown(groups: Sequence[Group], machine: str) -> str:
                 lines.append(f'| {row.peer} | {row.error} | | | | | |')
                 continue
             time, memory = ((f'{row.seconds / ours.seconds:.2f}', f'{row.memory / ours.memory:.2f}')
-                            if ours else ('', ''))
+                            if ours and ours.seconds else ('', ''))
             lines.append(
                 f'| {row.peer} | {row.seconds * 1e3:.0f} | {group.size[0] / row.seconds:.2f} | '
                 f'{time} | {row.seconds / group.floor:.2f} | {row.memory / 2**20:.0f} | {memory} |')
@@ -177,7 +177,7 @@ def plot_growth(groups: Sequence[Group]) -> Figure:
         for peer in _peers(same):
             points = [((group.size[1] * group.size[2]) ** 0.5, row.seconds / group.size[0],
                        row.memory / 2**30 / group.size[0])
-                      for group in same if (row := group.row_of(peer))]
+                      for group in same if (row := group.row_of(peer)) and row.seconds]
             for axis, values in zip(axes, (1, 2)):
                 axis.plot([p[0] for p in points], [p[values] for p in points], 'o-', label=peer,
                           color=_color(peer), linewidth=2.5 if peer == OURS else 1)

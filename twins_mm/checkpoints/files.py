@@ -87,8 +87,8 @@ def _reason(path: Path, error: Exception) -> str:
     if beginning.startswith((b'<', b'version https://git-lfs')):
         return 'it is a web page or a pointer to a file, not the file; delete it and fetch it again'
     # The rest of torch's message advises to load it without the check.
-    message = re.search(r'WeightsUnpickler error:\s*(.*)', str(error))
-    message = message[1] if message else str(error).partition('\n')[0]
+    found = re.search(r'WeightsUnpickler error:\s*(.*)', str(error))
+    message = found[1] if found else str(error).partition('\n')[0]
     return f'it is damaged, or carries more than weights and a log ({message})'
 
 

@@ -43,7 +43,7 @@ def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
         print_log(f'{identify(weights)} weights: {", ".join(notes)}', logger='current')
 
 
-def _fit_extent(weights: Weights, model: Twins, alone: bool, notes: list[str]) -> Weights:
+def _fit_extent(weights: Weights, model: Twins, alone: bool, notes: list[str]) -> dict:
     """Leaves out what the model doesn't build, and adds the stage norms that classifiers lack.
 
     Args:

@@ -2,6 +2,7 @@
 import os
 import re
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import torch
@@ -11,7 +12,7 @@ from ..errors import UserError
 from .files import load_from_file
 
 _ADDRESS = re.compile(r'hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?')
-_Device = str | torch.device | None
+_Device: TypeAlias = str | torch.device | None
 
 
 def load_from_hub(address: str, map_location: _Device = None) -> dict:
@@ -55,7 +56,7 @@ def load_from_url(url: str, map_location: _Device = None) -> dict:
         except OSError as error:
             raise _could_not_fetch(url, url, error) from error
     barrier()
-    return load_from_file(path, map_location)
+    return load_from_file(str(path), map_location)
 
 
 def _could_not_fetch(address: str, source: str, error: Exception) -> UserError:

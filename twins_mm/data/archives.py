@@ -106,7 +106,7 @@ def _extract_all(members: list[_Member], description: str) -> None:
             try:
                 _extract(member)
             except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                path = Path(member.opened.filename)
+                path = Path(str(member.opened.filename))
                 raise _is_damaged(path, member.archive, error) from error
             except OSError as error:
                 raise UserError(f'{member.path} could not be written: {error}. The same command '

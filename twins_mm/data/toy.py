@@ -95,7 +95,8 @@ def _make_ade(root: Path) -> None:
     for split, folder in zip(_IMAGES, ('training', 'validation'), strict=True):
         for number, image, instances in _draw_scenes('ade', split):
             name = f'ADE_{split}_{number:08d}'
-            labels = _draw_labels(instances, *image.shape[:2], background, shapes)
+            height, width = image.shape[:2]
+            labels = _draw_labels(instances, height, width, background, shapes)
             _save(root / 'images' / folder / f'{name}.jpg', image)
             _save(root / 'annotations' / folder / f'{name}.png', labels)
 
@@ -123,7 +124,7 @@ def _describe(instance: Instance, height: int, width: int) -> dict:
     low, high = corners.min(axis=0), corners.max(axis=0)
     if instance.is_crowd:
         runs = _count_runs(cover(instance, height, width) > 0.5)
-        segmentation = dict(counts=runs, size=[height, width])
+        segmentation: dict | list = dict(counts=runs, size=[height, width])
     else:
         segmentation = [outline.ravel().tolist() for outline in instance.outlines]
     return dict(

@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import cv2
 import mmcv
@@ -79,7 +80,7 @@ def check(model: nn.Module, deployable: Deployable, exported: OnnxModel,
 
 
 def compare(outputs: Sequence[str], expected: Sequence[torch.Tensor],
-            actual: Sequence[torch.Tensor]) -> dict[str, float | int]:
+            actual: Sequence[torch.Tensor]) -> dict[str, Any]:
     """How outputs of these names differ; 'differing' is what `LIMITS` are for.
 
     Of class maps, it is the share of pixels; of detections, the share of those, of either side,

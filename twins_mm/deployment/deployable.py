@@ -6,7 +6,6 @@ OpenMMLab's own model answers, which is what an export is held to.
 Shapes: B images of H x W pixels, K boxes.
 """
 from copy import deepcopy
-from typing import ClassVar
 
 import torch
 from mmengine.config import Config
@@ -38,7 +37,7 @@ class Deployable(nn.Module):
         outputs: What the results are called and what they are, in the order of `forward`.
     """
 
-    outputs: ClassVar[dict[str, str]]
+    outputs: dict[str, str]
 
     def __init__(self, model: nn.Module, preprocessor: dict, divisor: int):
         super().__init__()
@@ -75,7 +74,7 @@ class DeployableSegmentor(Deployable):
         UserError: Images are cut into crops, or padded to a fixed size, in testing.
     """
 
-    outputs: ClassVar = dict(labels='int64, (B, H, W): the class of each pixel, from 0')
+    outputs = dict(labels='int64, (B, H, W): the class of each pixel, from 0')
 
     def __init__(self, model: nn.Module, preprocessor: dict):
         from mmseg.models.utils import Upsample
@@ -117,7 +116,7 @@ class DeployableRetinaNet(Deployable):
         UserError: The scores aren't sigmoids, or `test_cfg.nms` is more than a threshold.
     """
 
-    outputs: ClassVar = dict(
+    outputs = dict(
         boxes='float32, (B, K, 4): x1, y1, x2, y2 in pixels of the image; K is max_per_img',
         scores='float32, (B, K), from the highest; 0 where there are fewer boxes',
         labels='int64, (B, K): classes from 0; -1 where there are fewer boxes')

@@ -75,6 +75,7 @@ def write_coco(path: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction
     categories = _list_categories(inferencer.model.dataset_meta['classes'])
 
     def add(frame: Frame, sample: BaseDataElement) -> None:
+        assert frame.image is not None
         height, width = frame.image.shape[:2]
         images.append(dict(id=len(images) + 1, file_name=frame.name.as_posix(), height=height,
                            width=width))

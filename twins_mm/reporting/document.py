@@ -84,7 +84,10 @@ class Details:
     """What is shown on demand."""
 
     title: str
-    blocks: Sequence
+    blocks: Sequence['Block']
+
+
+Block = Heading | Text | Box | Table | Pictures | Details
 
 
 def to_html(title: str, blocks: Iterable) -> str:
@@ -104,7 +107,7 @@ def _to_html(blocks: Iterable) -> str:
     return '\n'.join(map(_block_to_html, blocks))
 
 
-def _block_to_html(block) -> str:
+def _block_to_html(block: Block) -> str:
     match block:
         case Heading(level, text):
             return f'<h{level}>{html.escape(text)}</h{level}>'
@@ -129,7 +132,7 @@ def _block_to_html(block) -> str:
                     '</details>')
 
 
-def _block_to_markdown(block, folder: Path) -> str:
+def _block_to_markdown(block: Block, folder: Path) -> str:
     match block:
         case Heading(level, text):
             return f'{"#" * level} {text}'

@@ -59,7 +59,7 @@ def yardstick(run: Run, recipe: Recipe | None) -> Recipe | None:
 def official_log(recipe: Recipe | None) -> OfficialLog | None:
     """The authors' log of a recipe, if there is one."""
     if recipe and recipe.name.startswith('upernet'):
-        return LOGS[variant_of(recipe.name)]
+        return LOGS[variant_of(recipe.name) or '']
     return None
 
 

@@ -109,4 +109,4 @@ def _make_axes(x: str, y: str) -> tuple[Figure, Axes]:
 
 def _series(lines: list[dict], key: str) -> tuple[list[int], list[float]]:
     points = [(line['step'], line[key]) for line in lines if key in line]
-    return tuple(zip(*points)) if points else ([], [])
+    return [step for step, _ in points], [value for _, value in points]

@@ -1,6 +1,6 @@
 """The paper's recipe for a run, and where the run differs from it."""
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,7 +130,7 @@ def _flatten(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         node = [item for item in node if not (
             isinstance(item, dict) and item.get('type') in _NEUTRAL_HOOKS)] or None
     if isinstance(node, dict):
-        items = node.items()
+        items: Iterable = node.items()
     elif isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
         items = enumerate(node)
     else:

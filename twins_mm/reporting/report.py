@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from .document import Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
+from .document import Block, Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
 from .on_track import Check, Verdict, judge, metrics_of
 from .pictures import HOW_SCORED, describe, draw_extremes
 from .plots import plot_run
@@ -27,7 +27,7 @@ def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> 
     recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
     verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
     out.mkdir(parents=True, exist_ok=True)
-    blocks = [Heading(1, TITLE)]
+    blocks: list[Block] = [Heading(1, TITLE)]
     if len(runs) > 1:
         blocks.append(_summarise(runs, verdicts))
     for number, (run, recipe, verdict) in enumerate(zip(runs, recipes, verdicts)):
@@ -103,6 +103,7 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list:
         best, worst, failures = draw_extremes(run, images, folder / 'predictions')
     except Exception as error:  # the rest of the report doesn't depend on them
         return [heading, Text(f'There are none: {describe(error)}')]
+    assert run.checkpoint
     text = (f'Of {images} validation images at most, evenly spaced, predicted by '
             f'{run.checkpoint.name}. {HOW_SCORED[run.cfg.default_scope]}')
     if failures:

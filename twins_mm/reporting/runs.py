@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from statistics import median
 
@@ -83,7 +82,7 @@ class Run:
     def is_finished(self) -> bool:
         """Whether the last iteration was trained; those after the last logged one don't show."""
         interval = self.cfg.get('default_hooks', {}).get('logger', {}).get('interval', 10)
-        return bool(self.iterations) and self.iterations - self.iteration < interval
+        return bool(self.iterations and self.iterations - self.iteration < interval)
 
     @cached_property
     def seconds(self) -> float | None:
@@ -147,8 +146,9 @@ def read_run(folder: Path) -> Run:
         new = _read_scalars(start)
         first = next((line['step'] for line in new if _is_training(line)), float('inf'))
         # Drop the records of the broken run that the resumed one repeats.
-        records = [*takewhile(lambda line, first=first: not (
-            _is_training(line) and line['step'] >= first), records), *new]
+        again = next((number for number, line in enumerate(records)
+                      if _is_training(line) and line['step'] >= first), None)
+        records = [*records[:again], *new]
     run.training = [line for line in records if _is_training(line)]
     run.validation = [_to_percent(line) for line in records if not _is_training(line)]
     run.evaluations = [evaluation for start in starts for evaluation in _read_evaluations(start)]

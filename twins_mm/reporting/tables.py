@@ -74,7 +74,8 @@ def to_markdown(table: Table, figures: dict[Key, float]) -> str:
     for backbone, paper in table.rows.items():
         text.add_row([backbone, *map(_show, table.columns, paper)])
         if variant_of(backbone):
-            yours = [figures.get(key_of(column, backbone)) for column in table.columns]
+            keys = [key_of(column, backbone) for column in table.columns]
+            yours = [key and figures.get(key) for key in keys]
             text.add_row(['- yours', *map(_show, table.columns, yours)])
             text.add_row(['- difference', *(
                 '' if ours is None or theirs is None else f'{ours - theirs:+.1f}'

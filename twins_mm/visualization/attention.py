@@ -3,6 +3,7 @@
 Places are (x, y) in pixels from the image's upper left corner; a token of a stage with stride s
 that stands at (row, column) covers x from s * column to s * (column + 1).
 """
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -114,7 +115,7 @@ def see(backbone: Twins, image: torch.Tensor) -> list[Stage]:
     """Runs a backbone that returns all its stages on one image `(1, C, H, W)`."""
     with _Recorder() as recorder:
         pyramid = backbone(image)
-    calls = iter(recorder.calls)
+    calls: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = iter(recorder.calls)
     stages, stride = [], 1
     for patches, blocks, level in zip(backbone.patch_embeds, backbone.blocks, pyramid, strict=True):
         stride *= patches.proj.stride[0]

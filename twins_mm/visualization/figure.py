@@ -59,7 +59,7 @@ def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) ->
     rows = iter(axes[1:])
     for point in points:
         for is_local in kinds:
-            attentions = [stage.last(is_local) for stage in stages]
+            attentions: list = [stage.last(is_local) for stage in stages]
             (_draw_local if is_local else _draw_global)(next(rows), image, attentions, point)
     return figure
 
