@@ -117,7 +117,7 @@ def test_batch_is_compared_with_what_the_learning_rate_is_for(counts, warnings):
                       optim_wrapper=dict(accumulative_counts=counts)))
     said = []
     runner = SimpleNamespace(world_size=2, logger=SimpleNamespace(warning=said.append))
-    functions('train')['compare_batch_size'](cfg, runner)
+    functions('train')['fit_learning_rate'](cfg, runner)
     assert said == warnings
 
 

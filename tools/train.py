@@ -52,7 +52,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
 
 
-def compare_batch_size(cfg: Config, runner: Runner) -> None:
+def fit_learning_rate(cfg: Config, runner: Runner) -> None:
     """Scales the learning rate to the batch, or says so where it is for another."""
     scale = cfg.get('auto_scale_lr') or {}
     base = scale.get('base_batch_size')
@@ -72,7 +72,7 @@ def main() -> None:
     apply_flags(cfg, args)
     check_data(cfg, 'train', 'val')
     runner = build_runner(cfg)
-    compare_batch_size(cfg, runner)
+    fit_learning_rate(cfg, runner)
     runner.train()
     if runner.rank == 0:
         pictures = Path(runner.log_dir, 'vis_data', 'vis_image')

@@ -34,7 +34,8 @@ def check_data(cfg: Config, *splits: str) -> None:
         if layout.dataset not in missing.values():
             continue
         folder = layout.folder
-        lines += [f'{layout.name} is expected in {folder}, below the current folder:']
+        lines += [f'{layout.name} is expected in {folder} below the current folder, or in '
+                  '--data-root:']
         lines += _indent(layout.describe())
         ways_out[:0] = [
             f'- unpack the official archives:  '
