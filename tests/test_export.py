@@ -1,16 +1,23 @@
 """tools/export.py."""
+import json
 import re
-from pathlib import Path
+import sys
 
-import onnx
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from reporting.conftest import call_tool  # noqa: F401  a fixture
 
 from twins_mm.config import fit_to_cpu
 
-TOOL = Path(__file__).parent.parent / 'tools/export.py'
+pytest.importorskip('twins_mm.deployment', exc_type=ImportError)
+
+import onnx
+
+from twins_mm.deployment.check import LIMITS
 
 
 @pytest.fixture
@@ -31,35 +38,75 @@ def files(tiny_config, tmp_path):
 def test_exports_checks_and_times(files, run_tool, tmp_path):
     output = run_tool('export', *files, '--out', 'new/model.onnx', '--int8')
     assert {path.name for path in (tmp_path / 'new').iterdir()} == {'model.onnx'}
-    nodes = onnx.load(tmp_path / 'new/model.onnx').graph.node
-    assert 'MatMulInteger' in {node.op_type for node in nodes}
-    assert {node.domain for node in nodes} == {''}
+    model = onnx.load(tmp_path / 'new/model.onnx')
+    assert 'MatMulInteger' in {node.op_type for node in model.graph.node}
+    assert {node.domain for node in model.graph.node} == {''}
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(about['classes'])[:2] == ['wall', 'building']
     assert re.search(r'new/model.onnx: \d+ MiB, int8', output)
     assert 'labels: int64, (B, H, W)' in output
-    assert len(re.findall(r'│ +[12] │ +\d+ x \d+ │ +\d+\.\d+% │ +\d+ │', output)) == 6
+    assert len(re.findall(r'│ +[12] │ +\d+ x \d+ │ +\d+\.\d+% │ +\d+ │', output)) == 8
     assert re.search(r'512 x 683 on 1 CPU threads: PyTorch \d+ ms, onnxruntime \d+ ms', output)
-    assert 'pip install tensorrt' in output
+
+
+@pytest.mark.parametrize(('precision', 'advice'), [
+    ('float32', 'Please report it'), ('float16', 'export without --half'),
+    ('int8', 'Export with --half or in float32; .*--image FILE')])
+def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, call_tool,
+                                                    monkeypatch):
+    def export_zeros(module, outputs, path, metadata):
+        helper, kinds = onnx.helper, onnx.TensorProto
+        sides = ['batch', 'height', 'width']
+        onnx.save(helper.make_model(helper.make_graph([
+            helper.make_node('Cast', ['image'], ['x'], to=kinds.INT64),
+            helper.make_node('Sub', ['x', 'x'], ['zeros']),
+            helper.make_node('ReduceMax', ['zeros', 'axes'], ['labels'], keepdims=0),
+        ], 'zeros', [helper.make_tensor_value_info('image', kinds.UINT8, ['batch', 3, *sides[1:]])],
+            [helper.make_tensor_value_info('labels', kinds.INT64, sides)],
+            [helper.make_tensor('axes', kinds.INT64, [1], [1])]),
+            opset_imports=[helper.make_opsetid('', 20)], ir_version=10), path)
+
+    monkeypatch.setattr('twins_mm.deployment.onnx_export.export', export_zeros)
+    flags = [{'float16': '--half'}.get(precision, f'--{precision}')][:precision != 'float32']
+    error = call_tool('export', *files, '--out', 'model.onnx', *flags, status=1)
+    found = re.search(rf'model.onnx is not the model: up to (\d+\.\d\d)% of the pixels differ, more '
+                      rf'than the {LIMITS[precision]:.0%} .* {precision} .*{advice}', error)
+    assert float(found[1]) > 50
 
 
 @pytest.mark.parametrize(('args', 'message'), [
     (['none.py', '{checkpoint}'], 'There is no config none.py'),
-    (['{config}', 'none.pth'], 'There is no checkpoint none.pth')])
-def test_bad_input_is_told_in_one_message(args, message, files, run_tool, tmp_path):
+    (['empty.py', '{checkpoint}'], 'empty.py has no model'),
+    (['{config}', 'none.pth'], 'There is no checkpoint none.pth'),
+    (['{config}', '{checkpoint}', '--image', 'empty.py'], 'empty.py is no image'),
+    (['{config}', '{checkpoint}', '--out', '.'], '. is a folder: --out names the file'),
+    (['{config}', '{checkpoint}', '--out', 'empty.py/new/model.onnx'], 'cannot be written'),
+    (['{config}', 'diverged.pth'], 'NaN or infinity, first in backbone.patch_embeds.0.proj')])
+def test_bad_input_is_told_in_one_message(args, message, files, call_tool, tmp_path):
     config, checkpoint = files
+    (tmp_path / 'empty.py').touch()
+    weights = torch.load(checkpoint)
+    weights['state_dict']['backbone.patch_embeds.0.proj.weight'][0] = torch.nan
+    torch.save(weights, tmp_path / 'diverged.pth')
+    before = set(tmp_path.iterdir())
     args = [arg.format(config=config, checkpoint=checkpoint) for arg in args]
-    output = run_tool('export', *args, '--out', 'model.onnx', status=1)
-    assert message in output
-    assert 'Traceback' not in output
-    assert not (tmp_path / 'model.onnx').exists()
+    assert message in call_tool('export', '--out', 'new/model.onnx', *args, status=1)
+    assert set(tmp_path.iterdir()) == before
 
 
-def test_what_to_install_is_told(files, run_tool, tmp_path):
-    (tmp_path / 'broken/onnxscript').mkdir(parents=True)
-    (tmp_path / 'broken/onnxscript/__init__.py').write_text('raise ImportError(name="onnxscript")')
-    tool = tmp_path / 'tool.py'
-    tool.write_text(f"""import runpy, sys
-sys.path.insert(0, {str(tmp_path / 'broken')!r})
-runpy.run_path({str(TOOL)!r}, run_name='__main__')
-""")
-    output = run_tool(tool, *files, '--out', 'model.onnx', status=1)
-    assert 'Exporting needs onnxscript: pip install onnx onnxscript onnxruntime' in output
+def test_an_image_is_checked_at_its_own_size(files, call_tool, tmp_path, monkeypatch):
+    """In the config's test pipeline: its short side is 512 there, and none is distorted."""
+    cv2.imwrite(str(tmp_path / 'tall.png'), np.zeros((200, 100, 3), np.uint8))
+    sizes = []
+    monkeypatch.setattr('twins_mm.deployment.check.answer',
+                        lambda *args: sizes.append(args[-1][-1]) or sys.exit('enough'))
+    call_tool('export', *files, '--out', 'model.onnx', '--image', 'tall.png', status=1)
+    assert sizes == [(1024, 512)]
+
+
+@pytest.mark.parametrize(('name', 'attribute', 'value', 'message'), [
+    ('sys', 'modules', {**sys.modules, 'onnxscript': None},
+     'Exporting needs onnxscript: pip install onnx onnxscript onnxruntime'),
+    ('torch', '__version__', '2.8.0+cpu', 'Exporting needs torch 2.9 or newer; this is 2.8.0')])
+def test_what_to_install_is_told(name, attribute, value, message, files, call_tool, monkeypatch):
+    pass

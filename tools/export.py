@@ -1,5 +1,6 @@
 """Exports a trained model to ONNX, and checks it against PyTorch at once."""
 import argparse
+import os
 from pathlib import Path
 
 import torch
@@ -18,6 +19,12 @@ suppression leaves; of Mask R-CNN and other two-stage detectors, backbone and FP
 uint8, (B, 3, H, W), BGR as OpenCV reads it, at the size that the model is to see, 64 x 64 or more;
 normalisation and padding are inside.
 """
+# What to do where rounding to a precision changes too much.
+ADVICE = dict(
+    float32='Please report it, with the config',
+    float16='Values beyond 65504 overflow in float16: export without --half',
+    int8='Export with --half or in float32; if you checked with images that the model is not for, '
+         'check with one that it is for: --image FILE')
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,25 +40,31 @@ def parse_args() -> argparse.Namespace:
     precision.add_argument('--int8', dest='precision', action='store_const', const='int8',
                            help='the linear layers in int8')
     parser.add_argument('--image', metavar='FILE',
-                        help='check with this image instead of toy scenes, in which a trained '
-                             'detector may see nothing')
+                        help='check with this image and its mirror image; by default with drawn '
+                             'shapes, which only suit models that detect something in them')
     add_option_arguments(parser, 'time at the scale of toy data')
     return parser.parse_args()
 
 
-def import_deployment() -> None:
-    """Says what to install, where it is missing."""
+def check_requirements(out: Path) -> None:
+    """Says what is missing before minutes are spent.
+
+    Raises:
+        UserError: A package is missing, torch is too old, or `out` can't be written.
+    """
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        import twins_mm.deployment  # noqa: F401
     except ImportError as error:
-        raise UserError(f'Exporting needs {error.name}: '
-                        'pip install onnx onnxscript onnxruntime') from None
+        raise UserError(str(error)) from None
+    if out.is_dir():
+        raise UserError(f'{out} is a folder: --out names the file to write')
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f'{out} cannot be written: {folder} is no folder that you may write to')
 
 
 def show_rows(rows: list[dict], limit: float) -> None:
-    table = Table(title=f'ONNX beside PyTorch; up to {limit:.1%} may differ')
+    table = Table(title=f'ONNX compared with PyTorch; up to {limit:.0%} may differ')
     for name in rows[0]:
         table.add_column(name, justify='right')
     for row in rows:
@@ -64,11 +77,12 @@ def show_rows(rows: list[dict], limit: float) -> None:
 @tool
 def main() -> None:
     args = parse_args()
-    import_deployment()
-    from twins_mm.deployment import tensorrt
+    check_requirements(args.out)
     from twins_mm.deployment.check import (
         LIMITS,
+        SIZES,
         OnnxModel,
+        answer,
         check,
         find_test_size,
         read_images,
@@ -76,16 +90,20 @@ def main() -> None:
         time_side_by_side,
     )
     from twins_mm.deployment.deployable import load_model, make_deployable
+    from twins_mm.deployment.metadata import describe
     from twins_mm.deployment.onnx_export import export, quantize
 
     cfg = load_config(args.config, args.cfg_options, args.toy)
     images = read_images(args.image)
     model = load_model(cfg, args.checkpoint)
-    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable = make_deployable(model, cfg.model.get('data_preprocessor', {}))
+    size = find_test_size(cfg, images[0])
+    cases = answer(model, deployable, images, [*SIZES, size])
     if args.precision == 'float16':
         deployable.model.half()
+    outputs = list(deployable.outputs)
     with Console(stderr=True).status('Exporting: a minute or a few'):
-        export(deployable, list(deployable.outputs), args.out)
+        export(deployable, outputs, args.out, metadata=describe(cfg, model))
         if args.precision == 'int8':
             quantize(args.out)
     print(f'\n{args.out}: {args.out.stat().st_size / 2**20:.0f} MiB, {args.precision}'
@@ -94,26 +112,20 @@ def main() -> None:
         print(f'  {name}: {text}')
 
     exported = OnnxModel(args.out)
-    rows = check(model, deployable, exported, images)
-    show_rows(rows, LIMITS[args.precision])
-    if not any(row.get('detections', 1) for row in rows):
-        print('Nothing was detected, so boxes were not compared: --image FILE')
+    rows = check(cases, outputs, exported)
+    limit = LIMITS[args.precision]
+    show_rows(rows, limit)
 
-    size = find_test_size(cfg)
     inputs = stack(images[:1], size)
     with torch.no_grad():
         theirs, ours = time_side_by_side([
             lambda: deployable.expected(model, inputs), lambda: exported(inputs)])
     print(f'An image of {size[0]} x {size[1]} on {torch.get_num_threads()} CPU threads: PyTorch '
           f'{theirs * 1e3:.0f} ms, onnxruntime {ours * 1e3:.0f} ms')
-    if tensorrt.is_installed():
-        engine = tensorrt.build_engine(args.out, size, args.precision == 'float16')
-        seconds = tensorrt.time_engine(engine, inputs)
-        print(f'{engine}: {seconds * 1e3:.1f} ms in TensorRT')
-    else:
-        print(tensorrt.INSTALL)
-    if (worst := max(row['differing'] for row in rows)) > LIMITS[args.precision]:
-        raise UserError(f'{args.out} is not the model: {worst:.2%} differ. It was kept, to look at')
+    if (worst := max(row['differing'] for row in rows)) > limit:
+        raise UserError(f'{args.out} is not the model: up to {worst:.2%} {deployable.differing} '
+                        f'differ, more than the {limit:.0%} that rounding to {args.precision} may '
+                        f'change. {ADVICE[args.precision]}. The file was kept')
 
 
 if __name__ == '__main__':

@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from twins_mm.deployment.check import compare, find_test_size, read_images, stack
+from twins_mm.deployment.check import answer, compare, find_test_size, read_images, stack
+from twins_mm.deployment.deployable import make_deployable
 from twins_mm.errors import UserError
 
 DETECTIONS = ['boxes', 'scores', 'labels']
@@ -47,6 +48,37 @@ def test_share_of_pixels_and_greatest_relative_difference():
     assert compare(['a', 'b'], levels, (levels[0] + 1, levels[1]))['differing'] == 0.25
 
 
+@pytest.mark.parametrize('value', [torch.nan, torch.inf])
+def test_what_is_not_finite_differs(value):
+    level = torch.tensor([1., value])
+    assert compare(['a', 'b'], [torch.ones(2), level], [torch.ones(2), level]) == dict(
+        differing=torch.inf)
+
+
+@pytest.mark.parametrize('name', ['semantic_fpn_twins_svt_s_80k', 'retinanet_twins_svt_s_1x',
+                                  'mask_rcnn_twins_svt_s_1x'])
+@pytest.mark.parametrize('value', [torch.nan, torch.inf])
+def test_a_model_that_diverged_is_refused(name, value, tiny_model):
+    """Its class maps are all 0, and its lists of boxes are empty, in the export as well."""
+    cfg, model = tiny_model(name)
+    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    weight = model.backbone.patch_embeds[2].proj.weight
+    weight.data[0] = value
+    with pytest.raises(UserError, match=r'NaN or infinity, first in backbone.patch_embeds.2.proj'):
+        answer(model, deployable, read_images(), [(64, 96)])
+    weight.data[0] = 0
+    assert [case.images.shape for case in answer(
+        model, deployable, read_images(), [(64, 96)])] == [(1, 3, 64, 96), (2, 3, 64, 96)]
+
+
+def test_a_detector_must_detect_something_to_be_compared(tiny_model):
+    cfg, model = tiny_model('retinanet_twins_svt_s_1x')
+    model.bbox_head.retina_cls.bias.data -= 100
+    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    with pytest.raises(UserError, match='detects nothing .* --image FILE'):
+        answer(model, deployable, read_images(), [(64, 96)])
+
+
 def test_an_image_of_ones_own(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / 'image.png'), image)
@@ -57,9 +89,15 @@ def test_an_image_of_ones_own(tmp_path):
         read_images('none.png')
 
 
-@pytest.mark.parametrize(('pipeline', 'size'), [
-    ([dict(type='Resize', scale=(1333, 800), keep_ratio=True)], (800, 1067)),
-    ([dict(type='LoadImageFromFile')], (480, 640))])
-def test_size_of_a_photograph_in_testing(pipeline, size):
-    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))
-    assert find_test_size(cfg) == size
+@pytest.mark.parametrize(('step', 'size'), [
+    (dict(type='Resize', scale=(1333, 800), keep_ratio=True), (800, 1067)),
+    (dict(type='Resize', scale=(512, 256), keep_ratio=False), (256, 512)),
+    (dict(type='Resize', scale_factor=0.5), (240, 320)),
+    (dict(type='LoadImageFromFile'), (480, 640))])
+def test_size_of_an_image_in_testing(step, size):
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=[step]))))
+    assert find_test_size(cfg, np.zeros((480, 640, 3), np.uint8)) == size
+
+
+def test_size_without_data_to_test_with():
+    assert find_test_size(Config(), np.zeros((48, 64, 3), np.uint8)) == (48, 64)

@@ -1,25 +1,50 @@
+import json
+import re
+
+import cv2
+import numpy as np
 import onnx
 import pytest
 import torch
+from conftest import REPOSITORY
 
-from twins_mm.deployment.check import LIMITS, OnnxModel, check, read_images
+from twins_mm.deployment.check import (
+    LIMITS,
+    SIZES,
+    OnnxModel,
+    answer,
+    check,
+    compare_detections,
+    read_images,
+)
 from twins_mm.deployment.deployable import _PoolByProducts, make_deployable
+from twins_mm.deployment.metadata import describe
 from twins_mm.deployment.onnx_export import export
 from twins_mm.errors import UserError
+from twins_mm.prediction.inference import find_dataset_meta
+
+DOCS = (REPOSITORY / 'docs/deploy.md').read_text()
 
 
-def test_detector_of_any_size(tiny_model, tmp_path):
-    """Windows whose mask comes and goes with the size, anchors, decoding, suppression."""
+def test_detector_of_any_size(tiny_model, tmp_path, monkeypatch):
+    """Windows whose mask comes and goes with the size, anchors, decoding, suppression.
+
+    And what a file says of itself, and the example of docs/deploy.md, because exporting it takes
+    most of a minute.
+    """
     cfg, model = tiny_model('retinanet_twins_svt_s_1x', **{
         'model.backbone.window_padding': 'mask_legacy',
         'model.backbone.arch.depths': (1, 2, 1, 1),
-        'model.bbox_head.stacked_convs': 1})
+        'model.bbox_head.stacked_convs': 1,
+        'test_dataloader.dataset.pipeline.1.scale': (500, 300)})
+    model.dataset_meta = find_dataset_meta({}, cfg)
     deployable = make_deployable(model, cfg.model.data_preprocessor)
-    path = tmp_path / 'model.onnx'
-    export(deployable, list(deployable.outputs), path)
+    path = tmp_path / 'retinanet.onnx'
+    outputs = list(deployable.outputs)
+    export(deployable, outputs, path, metadata=describe(cfg, model))
     assert not path.with_name('model.onnx.partial').exists()
 
-    rows = check(model, deployable, OnnxModel(path), read_images())
+    rows = check(answer(model, deployable, read_images(), SIZES), outputs, OnnxModel(path))
     assert [(row['images'], row['height x width']) for row in rows[3:]] == [
         (2, '224 x 320'), (1, '333 x 251'), (2, '333 x 251')]
     assert max(row['differing'] for row in rows) < LIMITS['float32']
@@ -33,6 +58,41 @@ def test_detector_of_any_size(tiny_model, tmp_path):
               for value in (*written.graph.input, *written.graph.output)}
     assert shapes == dict(image=['batch', 3, 'height', 'width'], boxes=['batch', 100, 4],
                           scores=['batch', 100], labels=['batch', 100])
+    check_metadata(written)
+    monkeypatch.chdir(tmp_path)
+    model.cfg = cfg
+    check_documented_example(model)
+
+
+def check_metadata(written):
+    about = {entry.key: entry.value for entry in written.metadata_props}
+    assert set(about) == set(re.findall(r'^\| `(\w+)` \| (?!`)', DOCS, re.MULTILINE))
+    classes = json.loads(about.pop('classes'))
+    assert (len(classes), classes[0], classes[79]) == (80, 'person', 'toothbrush')
+    assert about == dict(
+        config='tiny', input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
+        resize='{"scale": [500, 300], "keep_ratio": true}', score_threshold='0.05')
+    # Random bytes may look like anything.
+    for tensor in written.graph.initializer:
+        tensor.ClearField('raw_data')
+    assert not re.findall(r'(?:/[\w.-]+){2,}|[A-Z]:\\\\|site-packages|\.py\b', str(written))
+
+
+def check_documented_example(model):
+    """Its boxes are those of mmdet's own pipeline, in pixels of the photo."""
+    from mmdet.apis import inference_detector
+    code = re.search(r'```python\n(.*?)```', DOCS, re.DOTALL)
+    cv2.imwrite('street.jpg', cv2.resize(read_images()[0], (451, 617)))
+    found = {}
+    exec(code[1], found)
+    sample = inference_detector(model, 'street.jpg').pred_instances
+    expected = dict(boxes=sample.bboxes, scores=sample.scores, labels=sample.labels)
+    actual = {name: torch.from_numpy(np.array(found[name])) for name in expected}
+    figures = compare_detections([expected], [actual])
+    assert figures['detections'] > 100
+    assert figures['differing'] < LIMITS['float32']
+    assert expected['boxes'][:, 2].max() > 0.8 * 451
+    assert found['classes'][found['label']] in model.dataset_meta['classes']
 
 
 class Pools(torch.nn.Module):

@@ -18,6 +18,7 @@ from ..checkpoints.files import weights_of
 from ..config import drop_pretrained, fit_to_cpu
 from ..errors import UserError
 from ..hooks import check_heads
+from ..prediction.inference import find_dataset_meta
 from .suppression import suppress
 
 
@@ -35,9 +36,11 @@ class Deployable(nn.Module):
     Attributes:
         model: The detector or the segmentor.
         outputs: What the results are called and what they are, in the order of `forward`.
+        differing: What it is that differs, where an export and the model do.
     """
 
     outputs: dict[str, str]
+    differing: str
 
     def __init__(self, model: nn.Module, preprocessor: dict, divisor: int):
         super().__init__()
@@ -75,6 +78,7 @@ class DeployableSegmentor(Deployable):
     """
 
     outputs = dict(labels='int64, (B, H, W): the class of each pixel, from 0')
+    differing = 'of the pixels'
 
     def __init__(self, model: nn.Module, preprocessor: dict):
         from mmseg.models.utils import Upsample
@@ -120,6 +124,7 @@ class DeployableRetinaNet(Deployable):
         boxes='float32, (B, K, 4): x1, y1, x2, y2 in pixels of the image; K is max_per_img',
         scores='float32, (B, K), from the highest; 0 where there are fewer boxes',
         labels='int64, (B, K): classes from 0; -1 where there are fewer boxes')
+    differing = 'of the detections'
 
     def __init__(self, model: nn.Module, preprocessor: dict):
         super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
@@ -186,6 +191,8 @@ class DeployableRetinaNet(Deployable):
 class DeployablePyramid(Deployable):
     """Backbone and neck of mmdet's two-stage detectors, Mask R-CNN among them."""
 
+    differing = 'of the largest feature'
+
     def __init__(self, model: nn.Module, preprocessor: dict):
         super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
         self.outputs = {
@@ -225,9 +232,14 @@ def _means(length: int, bins: int) -> torch.Tensor:
 def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     """A config's model with the weights of a checkpoint, on the CPU, in evaluation.
 
+    Its `dataset_meta` has the names of the classes, as in models of OpenMMLab's `init_detector`.
+
     Raises:
-        UserError: The checkpoint is not one of this config.
+        UserError: The config has no model, the checkpoint is not one of it, or nothing names its
+            classes.
     """
+    if not cfg.get('model'):
+        raise UserError(f'{cfg.filename} has no model')
     drop_pretrained(cfg)
     fit_to_cpu(cfg)
     init_default_scope(cfg.get('default_scope') or 'mmengine')
@@ -236,6 +248,7 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     check_heads(loaded, model)
     model.load_state_dict({name.removeprefix('module.'): value
                            for name, value in weights_of(loaded).items()}, strict=False)
+    model.dataset_meta = find_dataset_meta(loaded, cfg)
     return model
 
 

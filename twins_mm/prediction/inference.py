@@ -46,7 +46,7 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
 
         def _load_weights_to_model(self, model: nn.Module, checkpoint: dict, cfg: Config) -> None:
             check_heads(checkpoint, model)
-            dataset_meta = _find_dataset_meta(checkpoint, cfg)
+            dataset_meta = find_dataset_meta(checkpoint, cfg)
             super()._load_weights_to_model(model, dict(
                 state_dict=weights_of(checkpoint), meta=dict(dataset_meta=dataset_meta)), cfg)
             model.dataset_meta = dataset_meta
@@ -87,7 +87,7 @@ def draw(inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement,
     return mmcv.rgb2bgr(inferencer.visualizer.get_image())
 
 
-def _find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
+def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
     """Class names, colours and more: the checkpoint's or, where it has none, the config's.
 
     Raises:
@@ -96,7 +96,8 @@ def _find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
     meta = checkpoint.get('meta') or {}
     saved = {key.lower(): value for key, value in meta.get('dataset_meta', meta).items()
              if value is not None}
-    configured = DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True)).metainfo
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    configured = DATASETS.build(dict(dataset, lazy_init=True)).metainfo if dataset else {}
     count = count_classes(cfg)
     named = [source for source in (saved, configured) if source.get('classes')
              and count in (None, len(source['classes']))]
