@@ -24,8 +24,9 @@ def test_there_and_back_gives_the_same_bytes(target, weights, run_tool, tmp_path
 def test_whole_model_keeps_its_heads_and_its_meta(weights, run_tool, tmp_path):
     weights = {f'backbone.{name}': value for name, value in weights.items()}
     weights['decode_head.conv_seg.weight'] = torch.rand(2, 4, 1, 1)
-    torch.save(dict(state_dict=weights, meta=dict(CLASSES=('a', 'b')), optimizer=dict(state={})),
-               tmp_path / 'ours.pth')
+    code = "open('RUN', 'w')"
+    torch.save(dict(state_dict=weights, meta=dict(CLASSES=('a', 'b'), cfg=code, config=code),
+                    optimizer=dict(state={})), tmp_path / 'ours.pth')
     run_tool('convert_checkpoint', 'ours.pth', 'mmseg.pth', '--to', 'mmseg')
     converted = torch.load(tmp_path / 'mmseg.pth')
     assert converted.keys() == {'state_dict', 'meta'}
@@ -35,6 +36,7 @@ def test_whole_model_keeps_its_heads_and_its_meta(weights, run_tool, tmp_path):
     output = run_tool('convert_checkpoint', 'ours.pth', 'timm.safetensors', '--to', 'timm')
     assert 'left out, because timm has no place for them: decode_head' in output
     assert 'blocks.0.0.norm1.weight' in load_file(tmp_path / 'timm.safetensors')
+    assert not (tmp_path / 'RUN').exists()
 
 
 @pytest.mark.parametrize(('args', 'message'), [

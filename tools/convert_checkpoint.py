@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def save(weights: dict, meta: dict | None, path: Path) -> None:
+def save(weights: dict, meta: dict, path: Path) -> None:
     with replacing(path) as partial:
         if path.suffix == '.safetensors':
             safetensors.torch.save_file(weights, partial, dict(format='pt'))
@@ -45,7 +45,9 @@ def main() -> None:
     checkpoint = CheckpointLoader.load_checkpoint(args.source, 'cpu', 'silent')
     weights = weights_of(checkpoint)
     converted = convert(weights, args.to)
-    save(converted, checkpoint.get('meta'), args.target)
+    # What stands for the config is a message to who would build a model from it.
+    meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key != 'cfg'}
+    save(converted, meta, args.target)
     print(f'{args.target}: {len(converted)} tensors, {args.to} layout')
     if args.to == 'timm' and (others := unpack(weights).others):
         print(f'left out, because timm has no place for them: '

@@ -7,6 +7,7 @@ from torch import nn
 from .checkpoints.files import weights_of
 from .checkpoints.loading import list_differences
 from .errors import UserError
+from .models.twins import Twins
 
 
 @HOOKS.register_module()
@@ -16,7 +17,7 @@ class CheckpointFitHook(Hook):
     mmengine would evaluate heads of random weights. A Twins backbone checks itself.
 
     Args:
-        heads: Everything but the backbone has to be in the checkpoint.
+        heads: Everything but a Twins backbone has to be in the checkpoint.
     """
 
     def __init__(self, heads: bool = False):
@@ -31,15 +32,20 @@ class CheckpointFitHook(Hook):
 
 
 def check_heads(checkpoint: dict, model: nn.Module) -> None:
-    """Refuses a checkpoint that lacks anything of the model; its Twins backbone checks itself.
+    """Refuses a checkpoint that lacks anything of the model; a Twins backbone checks itself.
 
     Raises:
         UserError: The checkpoint is not one of this model.
     """
-    weights, expected = (
-        {name.removeprefix('module.'): value for name, value in weights.items()
-         if 'backbone.' not in name and 'num_batches_tracked' not in name}
-        for weights in (weights_of(checkpoint), model.state_dict()))
+    backbones = tuple(f'{name}.'.removeprefix('module.')
+                      for name, module in model.named_modules() if isinstance(module, Twins))
+
+    def without_backbones(weights: dict) -> dict:
+        plain = {name.removeprefix('module.'): value for name, value in weights.items()}
+        return {name: value for name, value in plain.items()
+                if not name.startswith(backbones) and 'num_batches_tracked' not in name}
+
+    weights, expected = map(without_backbones, (weights_of(checkpoint), model.state_dict()))
     unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
                              expected)
     if unfit:

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import mmdet
+import mmseg
 import pytest
 import torch
 from checkpoints.classifiers import with_classifier
@@ -56,6 +58,41 @@ def test_number_of_classes(name, options, count):
     topics = describe(build(name, **options), CONFIGS)
     assert topics['head'].endswith(f', {count} classes')
     assert topics['config'].endswith(f', with num_classes={count}')
+
+
+@pytest.mark.parametrize(('library', 'name', 'options', 'parts'), [
+    (mmdet, 'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco', {}, 'neck, roi_head, rpn_head'),
+    (mmdet, 'guided_anchoring/ga-retinanet_r50_fpn_1x_coco', {}, 'bbox_head, neck'),
+    (mmseg, 'pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024',
+     {'model.pretrained': None, 'model.decode_head.in_channels': 512,
+      'model.auxiliary_head.in_channels': 256},
+     'auxiliary_head, decode_head')])
+def test_relative_of_a_known_model_is_not_taken_for_it(library, name, options, parts):
+    """They share modules with Mask R-CNN, RetinaNet and UperNet."""
+    cfg = Config.fromfile(Path(library.__file__).parent / f'.mim/configs/{name}.py')
+    cfg.merge_from_dict(options)
+    cfg.model.backbone = dict(type='TwinsSVT', arch='small')
+    if 'neck' in cfg.model:
+        cfg.model.neck.in_channels = [64, 128, 256, 512]
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        topics = describe(MODELS.build(cfg.model).state_dict(), CONFIGS)
+    assert topics['backbone'] == 'Twins-SVT-S'
+    assert topics['head'] == f'none of our configs: {parts}'
+    assert topics['config'] == 'none'
+
+
+def test_backbone_of_neither_family():
+    """Windows in every block, as a Swin has, and no position encodings, as a PVT has."""
+    weights = TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict()
+    others = [
+        {name: value for name, value in weights.items() if 'pos_block' not in name},
+        {name.replace('.attn.q.', '.attn.qkv.'): value for name, value in weights.items()}]
+    for weights in others:
+        topics = describe(weights, CONFIGS)
+        assert topics['backbone'] == (
+            'unknown Twins of 2, 2, 3, 2 blocks with 8, 16, 24, 32 channels')
+        assert topics['config'] == 'none'
 
 
 def test_model_of_the_authors():

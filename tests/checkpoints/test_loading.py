@@ -121,6 +121,95 @@ def test_later_stages_are_left_out(log):
         assert torch.equal(source.state_dict()[name], value)
 
 
+# Red, green and blue in turn. One channel takes their sum; more take their shares of three.
+@pytest.mark.parametrize(('channels', 'order'), [
+    (1, None), (2, [0, 1]), (4, [0, 1, 2, 0]), (6, [0, 1, 2, 0, 1, 2])])
+def test_first_convolution_is_fitted_to_the_channels(channels, order, tmp_path, log):
+    rgb, name = build(), 'patch_embeds.0.proj.weight'
+    torch.save(convert(rgb.state_dict(), 'mmseg'), tmp_path / 'rgb.pth')
+    model = build(in_channels=channels, init_cfg=dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'rgb.pth')))
+    model.init_weights()
+    weights, loaded = rgb.state_dict(), model.state_dict()
+    weight = weights.pop(name)
+    expected = weight[:, order] * 3 / channels if order else weight.sum(1, keepdim=True)
+    torch.testing.assert_close(loaded.pop(name), expected)
+    assert all(torch.equal(loaded[key], value) for key, value in weights.items())
+    assert sum(f'first convolution fitted from 3 channels to {channels}' in line
+               for line in log) == 1
+    if channels in (1, 6):  # images without colour give what they gave
+        gray = torch.rand(1, 1, 64, 64)
+        for actual, wanted in zip(model.eval()(gray.expand(1, channels, 64, 64)),
+                                  rgb.eval()(gray.expand(1, 3, 64, 64))):
+            torch.testing.assert_close(actual, wanted)
+
+
+@pytest.mark.parametrize(('make', 'source', 'target'), [
+    (build, 4, 3), (build, 4, 6), (Segmentor, 3, 4)],
+    ids=['to RGB', 'between others', 'of a whole model'])
+def test_other_channels_are_refused(make, source, target):
+    weights = make(in_channels=source).state_dict()
+    with pytest.raises(UserError, match='1 of another shape, such as patch_embeds.0.proj.weight'):
+        load_state_dict(make(in_channels=target), weights)
+
+
+@pytest.mark.parametrize(('make', 'prefix'), [(build, ''), (Segmentor, 'backbone.')])
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_part_that_was_asked_for_is_loaded(layout, make, prefix):
+    source, model = make(), make()
+    left_out = [f'{prefix}{name}' for name in ('norm_list.3.weight', 'blocks.2.0.mlp.fc1.bias')]
+    given = source.state_dict()
+    for name in left_out:
+        del given[name]
+    before = copy.deepcopy(model.state_dict())
+    given = convert(given, layout) | {f'{prefix}more': torch.rand(1)}
+    done = model.load_state_dict(given, strict=False)
+    assert (sorted(done.missing_keys), done.unexpected_keys) == (
+        sorted(left_out), [f'{prefix}more'])
+    for name, value in model.state_dict().items():
+        expected = before if name in left_out else source.state_dict()
+        assert torch.equal(value, expected[name]), name
+
+
+def test_part_without_a_backbone_is_loaded():
+    source, model = Segmentor(), Segmentor()
+    before = copy.deepcopy(model.backbone.state_dict())
+    heads = {name: value for name, value in source.state_dict().items() if 'head' in name}
+    done = model.load_state_dict(heads, strict=False)
+    assert {f'backbone.{name}' for name in before} == set(done.missing_keys)
+    assert done.unexpected_keys == []
+    assert torch.equal(model.decode_head.weight, source.decode_head.weight)
+    assert all(torch.equal(value, before[name])
+               for name, value in model.backbone.state_dict().items())
+
+
+def test_part_of_a_stage_is_loaded():
+    """Too little to tell the layout by."""
+    model, weight = build(), torch.rand(8)
+    done = model.load_state_dict({'pos_block.0.proj.0.bias': weight}, strict=False)
+    assert len(done.missing_keys) == len(model.state_dict()) - 1
+    assert torch.equal(model.pos_block[0].proj[0].bias, weight)
+
+
+def test_heads_that_a_part_came_with_are_returned():
+    done = build().load_state_dict(Segmentor().state_dict(), strict=False)
+    assert done.missing_keys == []
+    assert set(done.unexpected_keys) == {'decode_head.weight', 'decode_head.bias'}
+
+
+def test_part_of_other_shapes_is_refused_by_torch():
+    with pytest.raises(RuntimeError, match='size mismatch for blocks.0.0'):
+        build().load_state_dict(build(arch='small').state_dict(), strict=False)
+
+
+@pytest.mark.parametrize('load', [load_state_dict, nn.Module.load_state_dict])
+def test_part_that_was_not_asked_for_is_refused(load):
+    model, weights = Segmentor(), Segmentor().state_dict()
+    del weights['backbone.blocks.2.0.mlp.fc1.bias']
+    with pytest.raises(UserError, match='1 missing, such as blocks.2.0.mlp.fc1.bias'):
+        load(model, weights)
+
+
 def test_own_weights_load_without_a_word(log):
     build().load_state_dict(build().state_dict())
     assert log == []

@@ -9,6 +9,7 @@ from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
 from twins_mm import TwinsPCPVT
+from twins_mm.checkpoints.pickles import WEIGHTS_ONLY
 from twins_mm.errors import UserError
 
 TINY = dict(embed_dims=(8, 16), depths=(1, 1), num_heads=(1, 2), mlp_ratios=(2, 2),
@@ -80,6 +81,18 @@ def test_loads_from_the_web_once(web):
         (site / 'weights.pth').unlink(missing_ok=True)
 
 
+def test_files_of_one_name_are_told_apart(web):
+    site, address = web
+    for value, folder in enumerate('ab'):
+        (site / folder).mkdir()
+        torch.save(dict(x=torch.tensor(value)), site / folder / 'best.pth')
+    for _ in range(2):
+        for value, folder in enumerate('ab'):
+            loaded = CheckpointLoader.load_checkpoint(f'{address}/{folder}/best.pth', 'cpu')
+            assert loaded['x'] == value
+
+
+@pytest.mark.skipif(not WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
 def test_nothing_unsafe_comes_from_the_web(web):
     site, address = web
     torch.save(dict(x=Path()), site / 'weights.pth')

@@ -91,6 +91,14 @@ def test_heads_that_do_not_fit_are_refused(tiny_model, tmp_path):
         load_model(cfg, str(tmp_path / 'model.pth'))
 
 
+def test_backbone_that_does_not_fit_is_refused(tiny_model, tmp_path):
+    cfg, model = tiny_model('retinanet_twins_svt_s_1x')
+    torch.save({name: value for name, value in model.state_dict().items()
+                if 'blocks.1.0.mlp.fc1' not in name}, tmp_path / 'model.pth')
+    with pytest.raises(UserError, match='2 missing, such as blocks.1.0.mlp.fc1.bias'):
+        load_model(cfg, str(tmp_path / 'model.pth'))
+
+
 @pytest.mark.parametrize(('name', 'options', 'message'), [
     ('retinanet_twins_svt_s_1x', {'model.test_cfg.nms': dict(type='soft_nms')}, "type='nms'"),
     ('semantic_fpn_twins_svt_s_80k', {'model.test_cfg.mode': 'slide'}, "mode='whole'"),

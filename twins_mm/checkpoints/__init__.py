@@ -3,11 +3,10 @@
 `CheckpointLoader`, and with it everything in OpenMMLab that takes a checkpoint, then reads files
 and `http(s)://` safely, and `hf://` from the Hugging Face hub; a Twins backbone takes every layout.
 """
-import torch
 from mmengine.runner import CheckpointLoader
 
 from ..models.twins import Twins
-from .files import allow_mmengine_checkpoints, load_from_file
+from .files import load_from_file
 from .layouts import convert
 from .loading import read_state_dict
 from .remote import load_from_hub, load_from_url
@@ -16,8 +15,5 @@ __all__ = ['convert', 'load_from_file', 'load_from_hub', 'load_from_url']
 
 Twins.read_state_dict = read_state_dict
 CheckpointLoader.register_scheme('hf://', load_from_hub)
-# Before torch 2.6, which can't be told what mmengine's log is made of, mmengine's loaders stay.
-if tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 6):
-    allow_mmengine_checkpoints()
-    CheckpointLoader.register_scheme('', load_from_file, force=True)
-    CheckpointLoader.register_scheme(('http://', 'https://'), load_from_url, force=True)
+CheckpointLoader.register_scheme('', load_from_file, force=True)
+CheckpointLoader.register_scheme(('http://', 'https://'), load_from_url, force=True)

@@ -11,7 +11,8 @@ class Model(NamedTuple):
     """A kind of model in `configs/`, and how its weights are known.
 
     Attributes:
-        mark: Beginning of a name that only this kind has.
+        modules: What its heads are made of, by the first two parts of a name; those that only
+            help in training are not among them.
         classifier: The weight whose rows are for classes.
         rows: How many rows there are for each class, and how many for the background.
         recipe: What the names of its configs begin with.
@@ -19,26 +20,39 @@ class Model(NamedTuple):
     """
 
     name: str
-    mark: str
+    modules: set[str]
     classifier: str
     rows: tuple[int, int]
     recipe: str
     num_classes: int
+
+    def is_in(self, contents: Contents) -> bool:
+        modules = {'.'.join(name.split('.')[:2]) for name in contents.others
+                   if not name.startswith(('neck.', 'auxiliary_head.'))}
+        return modules == self.modules and self.classifier in contents.others
 
     def count_classes(self, contents: Contents) -> int:
         each, background = self.rows
         return (len(contents.others[self.classifier]) - background) // each
 
 
+def _modules(**heads: str) -> set[str]:
+    return {f'{head}.{module}' for head, modules in heads.items() for module in modules.split()}
+
+
 MODELS = (
-    Model('UperNet', 'decode_head.psp_modules.', 'decode_head.conv_seg.weight', (1, 0),
-          'upernet', 150),
-    Model('Semantic FPN', 'decode_head.scale_heads.', 'decode_head.conv_seg.weight', (1, 0),
-          'semantic_fpn', 150),
-    Model('Mask R-CNN', 'roi_head.mask_head.', 'roi_head.bbox_head.fc_cls.weight', (1, 1),
-          'mask_rcnn', 80),
-    Model('RetinaNet', 'bbox_head.retina_cls.', 'bbox_head.retina_cls.weight', (9, 0),
-          'retinanet', 80),
+    Model('UperNet',
+          _modules(decode_head='psp_modules bottleneck lateral_convs fpn_convs fpn_bottleneck '
+                               'conv_seg'),
+          'decode_head.conv_seg.weight', (1, 0), 'upernet', 150),
+    Model('Semantic FPN', _modules(decode_head='scale_heads conv_seg'),
+          'decode_head.conv_seg.weight', (1, 0), 'semantic_fpn', 150),
+    # A Cascade R-CNN has the same modules, but its classifiers are numbered.
+    Model('Mask R-CNN',
+          _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
+          'roi_head.bbox_head.fc_cls.weight', (1, 1), 'mask_rcnn', 80),
+    Model('RetinaNet', _modules(bbox_head='cls_convs reg_convs retina_cls retina_reg'),
+          'bbox_head.retina_cls.weight', (9, 0), 'retinanet', 80),
 )
 LAYOUTS = dict(released="released: the authors', timm's and twins_mm's names",
                mmseg="mmseg's", mmpretrain="mmpretrain's")
@@ -56,8 +70,7 @@ def describe(checkpoint: dict, configs: Path) -> dict[str, str]:
     """
     weights = weights_of(checkpoint)
     contents = unpack(weights)
-    model = next((model for model in MODELS for name in contents.others
-                  if name.startswith(model.mark)), None)
+    model = next((model for model in MODELS if model.is_in(contents)), None)
     meta = checkpoint.get('meta') or {}
     classes = meta.get('CLASSES') or (meta.get('dataset_meta') or {}).get('classes') or ()
     trained = [f'{key.removesuffix("_version")} {value}' for source in (checkpoint, meta)

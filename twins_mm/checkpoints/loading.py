@@ -3,10 +3,13 @@
 It takes every published layout, says in a line what was left out, and refuses what doesn't fit:
 mmengine would log the names and train on, from random weights.
 """
+import math
 import re
+import sys
 
 import torch
 from mmengine.logging import print_log
+from torch import nn
 
 from ..errors import UserError
 from ..models.twins import Twins
@@ -17,30 +20,75 @@ from .variants import identify
 def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
     """Gives what stands under `prefix` in `state_dict` the names and the extent of `model`.
 
+    Where a part was asked for, it gives the names alone, and torch loads what it finds.
+
     Raises:
         UserError: The weights don't fit the model; `state_dict` is as it was.
     """
+    part = _loads_part()
     given = {name.removeprefix(prefix): value for name, value in state_dict.items()
              if name.startswith(prefix)}
-    if not given:
+    if not given and not part:
         raise UserError(
             f"The checkpoint has nothing for the model's {prefix.rstrip('.')}. The weights of a "
             'backbone alone go in its init_cfg: '
             '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
-    layout, inner_prefix, weights, others = unpack(given)
+    try:
+        layout, inner_prefix, weights, others = unpack(given)
+    except UserError:
+        if part:
+            return  # too little of it to tell the layout
+        raise
     notes = [f"{layout.name}'s layout"] if layout is not RELEASED else []
-    if others:
-        notes.append('heads left out')
-    weights = _fit_extent(weights, model, not prefix, notes)
+    if not prefix:
+        weights = _fit_channels(weights, model, notes)
+    if part:
+        weights = {**weights, **others}
+    else:
+        if others:
+            notes.append('heads left out')
+        weights = _fit_extent(weights, model, not prefix, notes)
+        _check_fit(weights, model.state_dict())
     if layout is MMSEG and (prefix or inner_prefix) and model.numerics != 'mmseg':
         notes.append("mmseg's own numbers need numerics='mmseg'")
-    _check_fit(weights, model.state_dict())
 
     for name in given:
         del state_dict[prefix + name]
     state_dict.update({prefix + name: value for name, value in weights.items()})
     if notes:
         print_log(f'{identify(weights)} weights: {", ".join(notes)}', logger='current')
+
+
+def _loads_part() -> bool:
+    """Was torch's `load_state_dict` called with `strict=False`, on this module or one around it?
+
+    Then what doesn't fit is returned, and the caller knows. mmengine's function for the same only
+    logs it. Both call modules with the same arguments, `strict=True` among them, so that the
+    caller's frame alone tells.
+    """
+    frame = sys._getframe()
+    while frame and frame.f_code is not nn.Module.load_state_dict.__code__:
+        frame = frame.f_back
+    return frame is not None and not frame.f_locals['strict']
+
+
+def _fit_channels(weights: Weights, model: Twins, notes: list[str]) -> Weights:
+    """Fits the first convolution of RGB weights to images of other channels, as timm does.
+
+    One channel gets the sum over red, green and blue. More get them in turn, times 3 / channels,
+    so that outputs keep their size.
+    """
+    name = 'patch_embeds.0.proj.weight'
+    channels = model.patch_embeds[0].proj.in_channels
+    if channels == 3 or name not in weights or weights[name].shape[1:2] != (3,):
+        return weights
+    rgb = weights[name]
+    if channels == 1:
+        fitted = rgb.sum(1, keepdim=True)
+    else:
+        fitted = rgb.repeat(1, math.ceil(channels / 3), 1, 1)[:, :channels] * (3 / channels)
+    notes.append(f'first convolution fitted from 3 channels to {channels}')
+    return {**weights, name: fitted}
 
 
 def _fit_extent(weights: Weights, model: Twins, alone: bool, notes: list[str]) -> dict:
@@ -83,7 +131,7 @@ def _check_fit(weights: Weights, expected: Weights) -> None:
         return
     theirs, ours = identify(weights), identify(expected)
     odd_names = weights.keys() ^ expected.keys()
-    if theirs != ours:
+    if theirs.family and theirs != ours:
         reason = f'these are {theirs} weights; the config builds {ours}'
     elif odd_names and all(name.startswith('norm_list.') for name in odd_names):
         norms = 'norm_list.0.weight' in weights

@@ -1,4 +1,5 @@
 """Weights from the Hugging Face hub and from the web, wherever mmengine takes a checkpoint."""
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -22,8 +23,8 @@ def load_from_hub(address: str, map_location: _Device = None) -> dict:
     `HF_HUB_OFFLINE`.
 
     Raises:
-        UserError: The address is malformed, the file is neither cached nor to be had, or it is
-            damaged.
+        UserError: The address is malformed, the file is not cached and could not be fetched, or
+            it is damaged.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -46,9 +47,12 @@ def load_from_url(url: str, map_location: _Device = None) -> dict:
     In a distributed run one process of each machine downloads it.
 
     Raises:
-        UserError: It is not to be had, or it is damaged.
+        UserError: It could not be fetched, or it is damaged.
     """
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlsplit(url).path).name)
+    file = Path(urlsplit(url).path)
+    # Many addresses end in the same name, such as best.pth.
+    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    path = Path(torch.hub.get_dir(), 'checkpoints', f'{file.stem}-{digest}{file.suffix}')
     if not path.exists() and int(os.environ.get('LOCAL_RANK', 0)) == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

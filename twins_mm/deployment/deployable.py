@@ -10,7 +10,7 @@ from copy import deepcopy
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, load_state_dict
 from torch import nn
 from torch.nn import functional as F
 
@@ -246,8 +246,8 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
     model = MODELS.build(cfg.model).eval()
     loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', 'silent')
     check_heads(loaded, model)
-    model.load_state_dict({name.removeprefix('module.'): value
-                           for name, value in weights_of(loaded).items()}, strict=False)
+    load_state_dict(model, {name.removeprefix('module.'): value
+                            for name, value in weights_of(loaded).items()}, logger='silent')
     model.dataset_meta = find_dataset_meta(loaded, cfg)
     return model
 
