@@ -51,8 +51,9 @@ def move_data(cfg: Config, root: str) -> None:
             f'--data-root replaces the one data_root of a config; this one has '
             f'{", ".join(sorted(map(str, roots))) or "none"}. Set each path by --cfg-options, '
             'as in train_dataloader.dataset.data_root=DIR')
+    old, = roots
     for part in parts:
-        cfg[part] = _move(cfg[part], *roots, root)
+        cfg[part] = _move(cfg[part], old, root)
 
 
 def _move(node: Any, old: PurePath, new: str) -> Any:

@@ -56,6 +56,8 @@ class StepSeedHook(Hook):
 class Draw(int):
     """An index into a data set that knows how many were drawn in the run before it."""
 
+    number: int
+
     def __new__(cls, index: int, number: int = 0) -> 'Draw':
         draw = super().__new__(cls, index)
         draw.number = number

@@ -146,7 +146,8 @@ def plot_ratios(groups: Sequence[Group]) -> Figure:
     figure = Figure(figsize=(10, 1.3 + 0.4 * len(groups)), dpi=160, layout='constrained')
     panels = figure.subplots(1, 2, sharey=True)
     peers = [peer for peer in _peers(groups) if peer != OURS]
-    ours = [group.row_of(OURS) for group in groups]
+    groups = [group for group in groups if group.row_of(OURS)]
+    ours = [row for group in groups if (row := group.row_of(OURS))]
     for axes, quantity, label in zip(panels, ('seconds', 'memory'), ('time', 'memory')):
         axes.axvline(1, color='C0', linewidth=2.5, label=OURS, zorder=1)
         # One below the other, for none to hide another.
@@ -159,7 +160,7 @@ def plot_ratios(groups: Sequence[Group]) -> Figure:
         axes.set(xlim=(0, None), xlabel=f'{label} / ours')
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy(axes)
-    panels[0].plot([group.floor / base.seconds for group, base in zip(groups, ours)],
+    panels[0].plot([group.floor / (base.seconds or 1) for group, base in zip(groups, ours)],
                    range(len(groups)), '|', color='black', markersize=12, label='floor')
     panels[0].set_yticks(range(len(groups)), [group.title for group in groups])
     panels[0].invert_yaxis()

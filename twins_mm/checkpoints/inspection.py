@@ -102,7 +102,7 @@ def _describe_head(contents: Contents, model: Model | None) -> str:
 
 def _describe_config(contents: Contents, model: Model | None, configs: Path) -> str:
     variant = identify(contents.backbone)
-    if not variant.size or contents.others and not model:
+    if not variant.family or not variant.size or contents.others and not model:
         return 'none'
     name = f'{variant.family.lower()}_{variant.size[0]}'
     if not model:

@@ -6,6 +6,7 @@ mmengine would log the names and train on, from random weights.
 import math
 import re
 import sys
+from types import FrameType
 
 import torch
 from mmengine.logging import print_log
@@ -66,13 +67,13 @@ def _loads_part() -> bool:
     logs it. Both call modules with the same arguments, `strict=True` among them, so that the
     caller's frame alone tells.
     """
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame and frame.f_code is not nn.Module.load_state_dict.__code__:
         frame = frame.f_back
     return frame is not None and not frame.f_locals['strict']
 
 
-def _fit_channels(weights: Weights, model: Twins, notes: list[str]) -> Weights:
+def _fit_channels(weights: dict, model: Twins, notes: list[str]) -> dict:
     """Fits the first convolution of RGB weights to images of other channels, as timm does.
 
     One channel gets the sum over red, green and blue. More get them in turn, times 3 / channels,

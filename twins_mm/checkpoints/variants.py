@@ -20,7 +20,7 @@ class Variant(NamedTuple):
     def size(self) -> str | None:
         """'small', 'base' or 'large'; None if it is another."""
         stages = len(self.depths)
-        for size, arch in dict(PCPVT=PCPVT, SVT=SVT).get(self.family, {}).items():
+        for size, arch in dict(PCPVT=PCPVT, SVT=SVT).get(self.family or '', {}).items():
             if (arch['embed_dims'][:stages], arch['depths'][:stages]) == self[1:]:
                 return size
         return None

@@ -46,7 +46,7 @@ def draw_pair(sample: BaseDataElement, classes: Sequence[str], palette: Sequence
         sides = [list(_objects_of(data)) for data in (sample.gt_instances, sample.pred_instances)]
     pixels = Counter()
     for region in (*sides[0], *sides[1]):
-        if region.box is None:
+        if region.box is None and region.mask is not None:
             pixels[region.label] += int(region.mask.sum())
     legend = [Patch(color=palette[label] / 255, label=classes[label])
               for label, _ in pixels.most_common(_MOST_CLASSES)]

@@ -65,21 +65,25 @@ def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
         score = dict(mmseg=score_labels, mmdet=score_boxes)[cfg.default_scope]
         spread = np.linspace(0, len(predictor.dataset) - 1, count).round().astype(int)
         # Predictions are large: only scores are kept, and what is drawn is predicted once more.
-        scores, failures = {}, []
+        scores: dict[int, float] = {}
+        failures = []
         for index in track(np.unique(spread).tolist(), f'{run.folder}: predictions'):
             try:
-                scores[index] = score(predictor.predict(index))
+                value = score(predictor.predict(index))
             except Exception as error:  # a pipeline and a GPU may raise anything
                 failures.append(f'{predictor.path_of(index).name}: {describe(error)}')
-        ranked = sorted((index for index, value in scores.items() if value is not None),
-                        key=scores.get, reverse=True)
+                continue
+            if value is not None:
+                scores[index] = value
+        ranked = sorted(scores, key=lambda index: scores[index], reverse=True)
         best = min(SHOWN, (len(ranked) + 1) // 2)
         chosen = dict(best=ranked[:best], worst=ranked[best:][:-SHOWN - 1:-1])
         folder.mkdir(parents=True, exist_ok=True)
-        return Extremes(*(
-            [Picture(predictor.draw(index, folder / f'{kind}_{rank}.jpg'), scores[index],
-                     predictor.path_of(index)) for rank, index in enumerate(indices, 1)]
-            for kind, indices in chosen.items()), failures)
+        pictures = {kind: [
+            Picture(predictor.draw(index, folder / f'{kind}_{rank}.jpg'), scores[index],
+                    predictor.path_of(index)) for rank, index in enumerate(indices, 1)]
+            for kind, indices in chosen.items()}
+        return Extremes(**pictures, failures=failures)
 
 
 def describe(error: Exception) -> str:
