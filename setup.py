@@ -34,7 +34,7 @@ setup(
     packages=find_packages(include=['twins_mm', 'twins_mm.*']),
     package_data={'twins_mm': ['py.typed']},
     cmdclass={'build_py': BuildWithRecipes},
-    # Of the others, mmcv is what ends at Python 3.12; the maintained forks go on.
+    # mmcv 2.1.0 ends at Python 3.12; the maintained forks set no upper limit.
     python_requires='>=3.10',
     install_requires=[
         'torch>=2.1',
