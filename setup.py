@@ -50,7 +50,6 @@ setup(
     extras_require={
         'benchmark': ['timm'],
         'deploy': DEPLOY,
-        'tensorrt': ['tensorrt'],
         'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
 )
