@@ -45,7 +45,7 @@ def main() -> None:
     checkpoint = CheckpointLoader.load_checkpoint(args.source, 'cpu', 'silent')
     weights = weights_of(checkpoint)
     converted = convert(weights, args.to)
-    # What stands for the config is a message to who would build a model from it.
+    # In place of the config is a message for whoever builds a model from it.
     meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key != 'cfg'}
     save(converted, meta, args.target)
     print(f'{args.target}: {len(converted)} tensors, {args.to} layout')

@@ -21,7 +21,8 @@ from .variants import identify
 def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
     """Gives what stands under `prefix` in `state_dict` the names and the extent of `model`.
 
-    Where a part was asked for, it gives the names alone, and torch loads what it finds.
+    For torch's `load_state_dict(strict=False)` it translates names, and fits the first convolution;
+    torch then loads the names that fit and returns the others.
 
     Raises:
         UserError: The weights don't fit the model; `state_dict` is as it was.
@@ -63,9 +64,9 @@ def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
 def _loads_part() -> bool:
     """Was torch's `load_state_dict` called with `strict=False`, on this module or one around it?
 
-    Then what doesn't fit is returned, and the caller knows. mmengine's function for the same only
-    logs it. Both call modules with the same arguments, `strict=True` among them, so that the
-    caller's frame alone tells.
+    torch then returns what doesn't fit, so the caller knows. mmengine's function of the same name
+    only logs it. Both call each module with the same arguments, and `strict=True` among them, so
+    only the frame of the call tells them apart.
     """
     frame: FrameType | None = sys._getframe()
     while frame and frame.f_code is not nn.Module.load_state_dict.__code__:
