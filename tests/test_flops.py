@@ -6,7 +6,6 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import twins_mm  # noqa: F401
@@ -14,12 +13,19 @@ from twins_mm.benchmark.plain_twins import TINY_ARCHS, plain_twins
 from twins_mm.flops import FUSED_ATTENTION, Macs, count_macs
 from twins_mm.models.attention import LocallyGroupedAttention
 
+
+def only(kernel):
+    """Lets torch choose no other attention kernel; this name of it is also torch 2.1's."""
+    return torch.backends.cuda.sdp_kernel(
+        **{f'enable_{name}': name == kernel for name in ('flash', 'math', 'mem_efficient')})
+
+
 KERNELS = {
     'cpu': ('cpu', contextlib.nullcontext),
-    'cpu math': ('cpu', lambda: sdpa_kernel(SDPBackend.MATH)),
+    'cpu math': ('cpu', lambda: only('math')),
     'meta': ('meta', contextlib.nullcontext),
     'cuda': ('cuda', contextlib.nullcontext),
-    'cuda efficient': ('cuda', lambda: sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION)),
+    'cuda efficient': ('cuda', lambda: only('mem_efficient')),
 }
 
 

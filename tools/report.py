@@ -3,7 +3,8 @@ import argparse
 import warnings
 from pathlib import Path
 
-from twins_mm.cli import make_parser, tool
+from twins_mm.cli import add_data_root_argument, make_parser, tool
+from twins_mm.config import move_data
 from twins_mm.errors import UserError
 from twins_mm.reporting.report import write_report
 from twins_mm.reporting.runs import Run, read_run
@@ -24,6 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--images', type=int, default=50, metavar='N',
                         help='how many validation images to predict, to show the best and the '
                              'worst; 0 for none (default: %(default)s)')
+    add_data_root_argument(parser)
     return parser.parse_args()
 
 
@@ -47,6 +49,9 @@ def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mmseg')  # it warns of its own code
     runs = read_runs(args.work_dirs)
+    for run in runs if args.data_root is not None else ():
+        if not run.is_toy:
+            move_data(run.cfg, args.data_root)
     out = args.out or runs[0].folder / 'report'
     for run, verdict in zip(runs, write_report(runs, CONFIGS, args.images, out)):
         print(f'{run.folder}: {verdict.sentence}')

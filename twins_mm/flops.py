@@ -50,7 +50,8 @@ def count_macs(forward: Callable, *inputs: torch.Tensor) -> Macs:
     Macs(layers=30, attention=0)
     """
     handlers = dict.fromkeys(FUSED_ATTENTION, _attention_flops)
-    with (FlopCounterMode(display=False, custom_mapping=handlers) as whole,
+    # no_grad, because a recomputed part of a model would ask torch 2.1 for a module of `meta`.
+    with (torch.no_grad(), FlopCounterMode(display=False, custom_mapping=handlers) as whole,
           _AttentionCounter() as attention):
         forward(*inputs)
     return Macs((whole.get_total_flops() - attention.flops) // 2, attention.flops // 2)

@@ -10,7 +10,7 @@ from statistics import median
 
 from mmengine.config import Config
 
-from ..config import walk
+from ..config import accumulative_counts, batch_size, walk
 from ..data.toy import TOY_ROOT
 from ..errors import UserError
 
@@ -97,12 +97,12 @@ class Run:
     @property
     def accumulation(self) -> int:
         """How many iterations an update of the weights gathers gradients from."""
-        return self.cfg.optim_wrapper.get('accumulative_counts', 1)
+        return accumulative_counts(self.cfg)
 
     @property
     def batch(self) -> int:
         """Images in an update of the weights, of all processes."""
-        return self.processes * self.cfg.train_dataloader.batch_size * self.accumulation
+        return batch_size(self.cfg, self.processes)
 
     @property
     def checkpoint(self) -> Path | None:
