@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-DEPLOY = ['onnx', 'onnxscript', 'onnxruntime']
+DEPLOY = ['onnx', 'onnx_ir', 'onnxscript', 'onnxruntime']
 LINT = ['codespell==2.4.3', 'mypy==2.4.1', 'ruff==0.17.6']  # as in .pre-commit-config.yaml
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
@@ -16,14 +17,21 @@ pytest.importorskip('twins_mm.deployment', exc_type=ImportError)
 
 import onnx
 
+from twins_mm import deployment
 from twins_mm.deployment.check import LIMITS
+
+SMALL = """
+test_dataloader = dict(dataset=dict(pipeline=[
+    dict(type='Resize', scale=(512, 128), keep_ratio=True)]))
+"""
 
 
 @pytest.fixture
 def files(tiny_config, tmp_path):
     """A tiny Semantic FPN's config, and a checkpoint of it."""
     config = tiny_config('semantic_fpn_twins_pcpvt_s_80k')
-    config.write_text(config.read_text().replace('depths=(2, 2, 2, 2)', 'depths=(1, 1, 1, 1)'))
+    config.write_text(config.read_text().replace('depths=(2, 2, 2, 2)', 'depths=(1, 1, 1, 1)')
+                      + SMALL)
     cfg = Config.fromfile(config)
     fit_to_cpu(cfg)
     init_default_scope('mmseg')
@@ -45,7 +53,7 @@ def test_exports_checks_and_times(files, run_tool, tmp_path):
     assert re.search(r'new/model.onnx: \d+ MiB, int8', output)
     assert 'labels: int64, (B, H, W)' in output
     assert len(re.findall(r'│ +[12] │ +\d+ x \d+ │ +\d+\.\d+% │ +\d+ │', output)) == 8
-    assert re.search(r'512 x 683 on 1 CPU threads: PyTorch \d+ ms, onnxruntime \d+ ms', output)
+    assert re.search(r'128 x 171 on 1 CPU threads: PyTorch \d+ ms, onnxruntime \d+ ms', output)
 
 
 @pytest.mark.parametrize(('precision', 'advice'), [
@@ -94,18 +102,27 @@ def test_bad_input_is_told_in_one_message(args, message, files, call_tool, tmp_p
 
 
 def test_an_image_is_checked_at_its_own_size(files, call_tool, tmp_path, monkeypatch):
-    """In the config's test pipeline: its short side is 512 there, and none is distorted."""
+    """In the config's test pipeline: its short side is 128 there, and none is distorted."""
     cv2.imwrite(str(tmp_path / 'tall.png'), np.zeros((200, 100, 3), np.uint8))
     sizes = []
     monkeypatch.setattr('twins_mm.deployment.check.answer',
                         lambda *args: sizes.append(args[-1][-1]) or sys.exit('enough'))
     call_tool('export', *files, '--out', 'model.onnx', '--image', 'tall.png', status=1)
-    assert sizes == [(1024, 512)]
+    assert sizes == [(256, 128)]
 
 
-@pytest.mark.parametrize(('name', 'attribute', 'value', 'message'), [
-    ('sys', 'modules', {**sys.modules, 'onnxscript': None},
-     'Exporting needs onnxscript: pip install onnx onnxscript onnxruntime'),
-    ('torch', '__version__', '2.8.0+cpu', 'Exporting needs torch 2.9 or newer; this is 2.8.0')])
-def test_what_to_install_is_told(name, attribute, value, message, files, call_tool, monkeypatch):
-    pass
+@pytest.mark.parametrize(('version', 'missing', 'message'), [
+    (torch.__version__, 'onnxscript',
+     'Exporting needs onnxscript: pip install onnx onnx_ir onnxscript onnxruntime'),
+    ('2.8.0+cpu', None, 'Exporting needs torch 2.9 or newer; this is 2.8.0+cpu')])
+def test_what_to_install_is_told(version, missing, message, files, call_tool, monkeypatch):
+    monkeypatch.delitem(sys.modules, 'twins_mm.deployment')
+    monkeypatch.setattr('torch.__version__', version)
+    if missing:
+        monkeypatch.setitem(sys.modules, missing, None)
+    assert message in call_tool('export', *files, '--out', 'model.onnx', status=1)
+
+
+def test_what_setup_declares_is_what_to_install():
+    setup = (REPOSITORY / 'setup.py').read_text()
+    assert re.search(r'^DEPLOY = (.+)', setup, re.MULTILINE)[1] == str(list(deployment.PACKAGES))

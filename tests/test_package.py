@@ -55,7 +55,8 @@ def run_elsewhere(wheel, tmp_path):
                 **os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1',
                 'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')})
         assert done.returncode == 0, done.stdout[-4000:]
-        assert str(REPOSITORY) not in done.stdout
+        assert str(REPOSITORY / 'twins_mm') not in done.stdout
+        assert str(CONFIGS) not in done.stdout
         return done.stdout
     return run
 

@@ -4,6 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+pytest.importorskip('twins_mm.deployment', exc_type=ImportError)
+
 from twins_mm.deployment.check import answer, compare, find_test_size, read_images, stack
 from twins_mm.deployment.deployable import make_deployable
 from twins_mm.errors import UserError

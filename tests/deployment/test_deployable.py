@@ -3,6 +3,8 @@ import torch
 from mmengine.config import ConfigDict
 from torch.nn import functional as F
 
+pytest.importorskip('twins_mm.deployment', exc_type=ImportError)
+
 from twins_mm.deployment.check import LIMITS, compare, read_images, stack
 from twins_mm.deployment.deployable import _means, load_model, make_deployable
 from twins_mm.errors import UserError

@@ -3,10 +3,13 @@ import re
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 import torch
 from conftest import REPOSITORY
+
+pytest.importorskip('twins_mm.deployment', exc_type=ImportError)
+
+import onnx
 
 from twins_mm.deployment.check import (
     LIMITS,

@@ -1,5 +1,9 @@
-import onnxruntime
+import pytest
 import torch
+
+pytest.importorskip('twins_mm.deployment', exc_type=ImportError)
+
+import onnxruntime
 
 from twins_mm.deployment.suppression import TRANSLATIONS, suppress
 

@@ -10,7 +10,7 @@ from mmengine.utils import digit_version
 
 # The first whose `torch.export.export` can leave open what holds for every size.
 TORCH = '2.9'
-PACKAGES = 'onnx', 'onnxscript', 'onnxruntime'
+PACKAGES = 'onnx', 'onnx_ir', 'onnxscript', 'onnxruntime'
 
 if digit_version(torch.__version__) < digit_version(TORCH):
     raise ImportError(f'Exporting needs torch {TORCH} or newer; this is {torch.__version__}')
