@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from twins_mm.models.attention import (
+    MAX_BATCH,
     WINDOW_PADDINGS,
     LocallyGroupedAttention,
     window_partition,
@@ -33,3 +35,19 @@ def test_mask_for_any_size_changes_nothing(size, padding):
     torch.testing.assert_close(layer(x), expected)
     if padding != 'zero':
         assert layer._real_tokens(x) is not None
+
+
+@pytest.mark.parametrize('padding', ['mask', 'zero'])
+def test_no_batch_is_more_than_cudas_kernels_can_take(padding, monkeypatch):
+    """Of a map of 1790 x 1790, an image of 7160 x 7160 pixels, has 65,536 windows."""
+    layer = LocallyGroupedAttention(2, 1, 7, padding).eval()
+    batches, attend = [], F.scaled_dot_product_attention
+    monkeypatch.setattr(F, 'scaled_dot_product_attention', lambda q, k, v, mask=None, *args: (
+        batches.append(max(len(x) for x in (q, k, v, mask) if x is not None)),
+        attend(q, k, v, mask, *args))[1])
+    x = torch.rand(1, 256 * 7 - 2, 256 * 7 - 2, 2)
+    with torch.no_grad():
+        whole = layer(x)
+        parts = torch.cat([layer(part) for part in x.split(128 * 7, 1)], 1)
+    assert batches == [MAX_BATCH, 1, 2**15, 2**15]
+    torch.testing.assert_close(whole, parts)

@@ -169,6 +169,17 @@ def test_compiles_into_one_graph(name, size):
             torch.testing.assert_close(level, expected)
 
 
+@both_families
+def test_compiles_with_dropout_in_training(name):
+    """aot_eager trusts the strides that it traced, of gradients too."""
+    model = build(name, drop_rate=0.1, attn_drop_rate=0.1, drop_path_rate=0.1,
+                  norm_after_stage=False)
+    torch._dynamo.reset()
+    levels = torch.compile(model, fullgraph=True, backend='aot_eager')(torch.randn(2, 3, 64, 96))
+    sum(level.mean() for level in levels).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 class CopyCounter(TorchDispatchMode):
     """Counts the operations that copy a tensor to change its layout."""
     copies = 0
@@ -272,6 +283,22 @@ def test_initialisation_is_the_released_one():
     assert depthwise.std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.05)
     patches = model.patch_embeds[2].proj.weight
     assert patches.std().item() == pytest.approx((2 / (2 * 2 * 320)) ** 0.5, rel=0.02)
+    biased = {key for key, value in model.named_parameters()
+              if key.endswith('bias') and value.any() and 'norm' not in key}
+    assert biased == {'patch_embeds.0.proj.bias'}
+
+
+@both_families
+def test_zero_padding_leaves_gradients_alike_at_the_start(name):
+    """With a bias of 0, as released, its gradient is a million times those of all others."""
+    torch.manual_seed(0)
+    model = build(name, 'small')
+    images = torch.randn(1, 3, 128, 160)
+    images[..., -32:] = 0
+    sum((level * torch.randn_like(level)).mean() for level in model(images)).backward()
+    norms = {key: value.grad.norm() for key, value in model.named_parameters()}
+    bias = norms.pop('patch_embeds.0.proj.bias')
+    assert bias < torch.stack(list(norms.values())).norm()
 
 
 @pytest.mark.parametrize(('kwargs', 'error', 'message'), [

@@ -3,11 +3,15 @@
 Letters in shapes: B images, H x W tokens, C channels, N heads of D = C / N channels,
 K the side of a window, L windows.
 """
+from itertools import repeat
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 WINDOW_PADDINGS = ('mask', 'zero', 'mask_legacy')
+# torch's CUDA kernels for attention fail beyond this batch (pytorch issues 142228 and 146704).
+MAX_BATCH = 2**16 - 1
 
 
 def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
@@ -86,10 +90,18 @@ class LocallyGroupedAttention(nn.Module):
         windows = window_partition(x, self.window_size)
         # A list, because torch.compile of torch 2.1 can't unpack a generator.
         q, k, v = [_split_heads(part, self.num_heads) for part in self.qkv(windows).chunk(3, -1)]
-        windows = F.scaled_dot_product_attention(
-            q, k, v, self._real_tokens(x), self.attn_drop if self.training else 0.)
+        windows = self._attend(q, k, v, self._real_tokens(x))
         x = window_unpartition(_merge_heads(windows), self.window_size, height, width)
         return self.proj_drop(self.proj(x))
+
+    def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                real: torch.Tensor | None) -> torch.Tensor:
+        drop = self.attn_drop if self.training else 0.
+        if self.any_size or len(q) <= MAX_BATCH:
+            return F.scaled_dot_product_attention(q, k, v, real, drop)
+        return torch.cat([self._attend(*parts) for parts in zip(
+            *(tensor.split(MAX_BATCH) for tensor in (q, k, v)),
+            repeat(None) if real is None else real.split(MAX_BATCH))])
 
     def _real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
         """The keys that attention may see, `(B * L, 1, 1, K * K)`; None where it sees all."""

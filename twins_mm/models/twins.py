@@ -104,7 +104,7 @@ class Twins(BaseModule):
         frozen_stages: Index of the last stage that is kept from training; -1 trains all.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
         init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
-            released code's random initialisation.
+            released code's random initialisation, but for the first convolution's bias.
 
     Attributes:
         out_channels: Channels of the returned maps.
@@ -165,6 +165,9 @@ class Twins(BaseModule):
                 nn.LayerNorm(dim, eps=norm_eps) if norm_after_stage else nn.Identity())
             in_channels = dim
         self.apply(_init_weights)
+        # Of zero padding the first norms see this bias alone. Were it 0 at the start, as released,
+        # they would multiply its gradient by a million, and clipping leave nothing of the others.
+        nn.init.trunc_normal_(self.patch_embeds[0].proj.bias, std=0.02)
 
         # A sub-sampling convolution needs a map of at least its kernel's size.
         self._min_image_size = max(4 * 2**stage * arch['sr_ratios'][stage]
@@ -206,7 +209,9 @@ class Twins(BaseModule):
             if stage in self.out_indices:
                 # mmcv's operators, RoIAlign among them, read memory as if it were (B, C, H, W)
                 # whatever a tensor's strides, so this copy is what keeps detectors right.
-                pyramid.append(x.permute(0, 3, 1, 2).contiguous())
+                # Flattening first makes the gradient contiguous. With other strides training is a
+                # tenth slower on a CPU, and torch.compile's aot_eager fails in dropout.
+                pyramid.append(x.flatten(1).view_as(x).permute(0, 3, 1, 2).contiguous())
         return tuple(pyramid)
 
 
