@@ -21,7 +21,12 @@ model = dict(
 TINY_HEADS = dict(
     retinanet='neck=dict(in_channels=[16, 24, 32], out_channels=16), '
               'bbox_head=dict(in_channels=16, feat_channels=16)',
-    mask_rcnn='neck=dict(in_channels=[8, 16, 24, 32])',
+    mask_rcnn='neck=dict(in_channels=[8, 16, 24, 32], out_channels=16), '
+              'rpn_head=dict(in_channels=16, feat_channels=16), '
+              'roi_head=dict(bbox_roi_extractor=dict(out_channels=16), '
+              'mask_roi_extractor=dict(out_channels=16), '
+              'bbox_head=dict(in_channels=16, fc_out_channels=64), '
+              'mask_head=dict(in_channels=16, conv_out_channels=16))',
     semantic='neck=dict(in_channels=[8, 16, 24, 32], out_channels=16), '
              'decode_head=dict(in_channels=[16] * 4, channels=16)',
     upernet='decode_head=dict(in_channels=[8, 16, 24, 32], channels=16), '
@@ -42,6 +47,21 @@ def tiny_config(tmp_path):
 
 
 @pytest.fixture
+def save_model():
+    """Saves a config's model with random weights, which see more than one class."""
+    def save(config, target, meta=None):
+        # Imported late, so that what needs no model starts at once.
+        import torch
+        from mmengine.config import Config
+        from mmengine.registry import MODELS, init_default_scope
+        torch.manual_seed(0)
+        cfg = Config.fromfile(config)
+        init_default_scope(cfg.default_scope)
+        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta or {}), target)
+    return save
+
+
+@pytest.fixture
 def run_tool(tmp_path):
     """Runs a tool as a user does, from a folder that shares the toy data of all tests."""
     def run(tool, *args, status=0):
@@ -56,19 +76,21 @@ def run_tool(tmp_path):
 
 
 @pytest.fixture
-def call_tool(tmp_path, monkeypatch, capsys):
+def call_tool(tmp_path, monkeypatch, capfd):
     """Runs a tool as `run_tool` does, in this process, which has imported torch already."""
     def call(tool, *args, status=0):
         path = REPOSITORY / 'tools' / f'{tool}.py'
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
+        code = 0
         try:
             runpy.run_path(str(path), run_name='__main__')
         except SystemExit as end:
-            assert status
-            return str(end)
-        assert not status
-        return capsys.readouterr().out
+            code = end.code or 0
+        message = code if isinstance(code, str) else ''
+        output = ''.join(reversed(capfd.readouterr())) + message
+        assert (1 if message else code) == status, output
+        return output
     return call
 
 

@@ -12,28 +12,28 @@ def weights():
 
 
 @pytest.mark.parametrize('target', ['timm', 'mmseg', 'mmpretrain'])
-def test_there_and_back_gives_the_same_bytes(target, weights, run_tool, tmp_path):
+def test_there_and_back_gives_the_same_bytes(target, weights, call_tool, tmp_path):
     save_file(weights, tmp_path / 'ours.safetensors', dict(format='pt'))
-    output = run_tool('convert_checkpoint', 'ours.safetensors', 'new/theirs.pth', '--to', target)
+    output = call_tool('convert_checkpoint', 'ours.safetensors', 'new/theirs.pth', '--to', target)
     assert f'new/theirs.pth: {len(torch.load(tmp_path / "new/theirs.pth"))} tensors' in output
-    run_tool('convert_checkpoint', 'new/theirs.pth', 'back.safetensors', '--to', 'twins_mm')
+    call_tool('convert_checkpoint', 'new/theirs.pth', 'back.safetensors', '--to', 'twins_mm')
     assert (tmp_path / 'back.safetensors').read_bytes() == (
         tmp_path / 'ours.safetensors').read_bytes()
 
 
-def test_whole_model_keeps_its_heads_and_its_meta(weights, run_tool, tmp_path):
+def test_whole_model_keeps_its_heads_and_its_meta(weights, call_tool, tmp_path):
     weights = {f'backbone.{name}': value for name, value in weights.items()}
     weights['decode_head.conv_seg.weight'] = torch.rand(2, 4, 1, 1)
     code = "open('RUN', 'w')"
     torch.save(dict(state_dict=weights, meta=dict(CLASSES=('a', 'b'), cfg=code, config=code),
                     optimizer=dict(state={})), tmp_path / 'ours.pth')
-    run_tool('convert_checkpoint', 'ours.pth', 'mmseg.pth', '--to', 'mmseg')
+    call_tool('convert_checkpoint', 'ours.pth', 'mmseg.pth', '--to', 'mmseg')
     converted = torch.load(tmp_path / 'mmseg.pth')
     assert converted.keys() == {'state_dict', 'meta'}
     assert converted['meta'] == dict(CLASSES=('a', 'b'))
     assert 'backbone.layers.0.0.norm1.weight' in converted['state_dict']
     assert 'decode_head.conv_seg.weight' in converted['state_dict']
-    output = run_tool('convert_checkpoint', 'ours.pth', 'timm.safetensors', '--to', 'timm')
+    output = call_tool('convert_checkpoint', 'ours.pth', 'timm.safetensors', '--to', 'timm')
     assert 'left out, because timm has no place for them: decode_head' in output
     assert 'blocks.0.0.norm1.weight' in load_file(tmp_path / 'timm.safetensors')
     assert not (tmp_path / 'RUN').exists()
@@ -45,28 +45,26 @@ def test_whole_model_keeps_its_heads_and_its_meta(weights, run_tool, tmp_path):
     (['none.pth', 'new.pth'], 'There is no checkpoint none.pth'),
     (['other.pth', 'new.pth'], 'There is no Twins backbone in it, but conv1')])
 def test_what_cannot_be_converted_is_told_and_nothing_written(
-        args, message, weights, run_tool, tmp_path):
+        args, message, weights, call_tool, tmp_path):
     torch.save(weights, tmp_path / 'ours.pth')
     torch.save(dict(conv1=torch.rand(1)), tmp_path / 'other.pth')
     before = (tmp_path / 'ours.pth').read_bytes()
-    output = run_tool('convert_checkpoint', *args, '--to', 'mmseg', status=1)
+    output = call_tool('convert_checkpoint', *args, '--to', 'mmseg', status=1)
     assert message in output
-    assert 'Traceback' not in output
     assert {path.name for path in tmp_path.iterdir()} == {'ours.pth', 'other.pth'}
     assert (tmp_path / 'ours.pth').read_bytes() == before
 
 
-def test_inspection(run_tool, tmp_path):
+def test_inspection(call_tool, tmp_path):
     torch.save(TwinsPCPVT('small').state_dict(), tmp_path / 'ours.pth')
     lines = dict(line.split(maxsplit=1)
-                 for line in run_tool('inspect_checkpoint', 'ours.pth').splitlines())
+                 for line in call_tool('inspect_checkpoint', 'ours.pth').splitlines())
     assert lines['backbone'] == 'Twins-PCPVT-S'
     assert lines['head'] == 'none'
     assert 'configs/_base_/backbones/pcpvt_s.py' in lines['config']
 
 
-def test_inspection_of_what_is_no_checkpoint(run_tool, tmp_path):
+def test_inspection_of_what_is_no_checkpoint(call_tool, tmp_path):
     (tmp_path / 'page.pth').write_text('<!DOCTYPE html>')
-    output = run_tool('inspect_checkpoint', 'page.pth', status=1)
+    output = call_tool('inspect_checkpoint', 'page.pth', status=1)
     assert 'it is a web page' in output
-    assert 'Traceback' not in output

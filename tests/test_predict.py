@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from pycocotools.coco import COCO
 
 IMAGES = dict(mmdet='data/toy/coco/val2017',
@@ -15,16 +13,7 @@ IMAGES = dict(mmdet='data/toy/coco/val2017',
 BLUE = 200, 50, 10
 
 
-def save_model(path, target, meta=None):
-    """Saves a config's model with random weights, which see more than one class."""
-    torch.manual_seed(0)
-    cfg = Config.fromfile(path)
-    init_default_scope(cfg.default_scope)
-    weights = MODELS.build(cfg.model).state_dict()
-    torch.save(dict(state_dict=weights, meta=meta or {}), target)
-
-
-def test_labels_are_those_that_the_test_tool_writes(tiny_config, run_tool, toy_folder):
+def test_labels_are_those_that_the_test_tool_writes(tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('upernet_twins_svt_s_160k')
     save_model(config, toy_folder / 'model.pth')
     images = sorted((toy_folder / IMAGES['mmseg']).iterdir())[:3]
@@ -40,7 +29,8 @@ def test_labels_are_those_that_the_test_tool_writes(tiny_config, run_tool, toy_f
         assert picture.shape == cv2.imread(str(image)).shape
 
 
-def test_boxes_and_masks_are_those_that_the_test_tool_finds(tiny_config, run_tool, toy_folder):
+def test_boxes_and_masks_are_those_that_the_test_tool_finds(
+        tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('mask_rcnn_twins_pcpvt_s_3x')
     classes = tuple(f'name {number}' for number in range(80))
     save_model(config, toy_folder / 'model.pth', dict(dataset_meta=dict(classes=classes)))
@@ -69,7 +59,7 @@ def test_boxes_and_masks_are_those_that_the_test_tool_finds(tiny_config, run_too
 
 
 def test_unreadable_images_are_named_and_the_others_predicted(
-        tiny_config, run_tool, toy_folder):
+        tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('retinanet_twins_svt_s_1x')
     save_model(config, toy_folder / 'model.pth')
     for name in ('a', 'b'):
@@ -91,7 +81,7 @@ def test_unreadable_images_are_named_and_the_others_predicted(
     assert names[0] == 'person'  # COCO's, by the config: the checkpoint has none
 
 
-def test_video(tiny_config, run_tool, toy_folder):
+def test_video(tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('semantic_fpn_twins_svt_s_80k')
     save_model(config, toy_folder / 'model.pth')
     writer = cv2.VideoWriter(
@@ -112,14 +102,13 @@ def test_video(tiny_config, run_tool, toy_folder):
     (['backbone.pth', 'x.png'], 'The checkpoint is not one of this config: .* missing, such as'),
     (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more')])
 def test_what_cannot_be_predicted_is_told_and_nothing_written(
-        args, message, tiny_config, run_tool, tmp_path):
+        args, message, tiny_config, save_model, call_tool, tmp_path):
     config = tiny_config('retinanet_twins_svt_s_1x')
     save_model(config, tmp_path / 'backbone.pth')
     weights = torch.load(tmp_path / 'backbone.pth')['state_dict']
     torch.save({name: value for name, value in weights.items() if name.startswith('backbone.')},
                tmp_path / 'backbone.pth')
     cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((64, 64, 3), np.uint8))
-    output = run_tool('predict', config, *args, '--out', 'out', status=1)
+    output = call_tool('predict', config, *args, '--out', 'out', status=1)
     assert re.search(message, output), output
-    assert 'Traceback' not in output
     assert not (tmp_path / 'out').exists()

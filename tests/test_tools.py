@@ -34,8 +34,8 @@ def scalars(folder, key='loss'):
 
 
 @pytest.mark.parametrize('tool', TOOLS)
-def test_help(tool, run_tool):
-    assert 'usage:' in run_tool(tool, '--help')
+def test_help(tool, call_tool):
+    assert 'usage:' in call_tool(tool, '--help')
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -65,16 +65,11 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
 def test_resumed_toy_run_has_the_losses_of_one_without_a_break(
         name, tiny_config, run_tool, toy_folder):
     """Drop path, the proposals that are sampled, augmentation, the order of the images."""
-    config = tiny_config(name)
-
-    def train(folder, iters, *flags):
-        run_tool('train', config, '--toy', '--work-dir', folder, '--cfg-options', *FEW,
-                 f'train_cfg.max_iters={iters}', *flags)
-        return scalars(toy_folder / folder)
-
-    whole = train('whole', 5)
-    train('broken', 3)
-    resumed = train('broken', 5, '--resume')
+    flags = [tiny_config(name), '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=5',
+             'default_hooks.checkpoint.interval=3']
+    run_tool('train', *flags, '--work-dir', 'whole')
+    run_tool('train', *flags, '--work-dir', 'resumed', '--resume', 'whole/iter_3.pth')
+    whole, resumed = scalars(toy_folder / 'whole'), scalars(toy_folder / 'resumed')
     assert list(resumed) == [4, 5]
     assert resumed == pytest.approx({step: whole[step] for step in resumed}, rel=1e-6)
 
@@ -82,21 +77,17 @@ def test_resumed_toy_run_has_the_losses_of_one_without_a_break(
 def test_resumed_epoch_has_the_losses_of_one_without_a_break(tiny_config, run_tool, toy_folder):
     """On data in COCO's layout, by the config's own epochs, pipeline and schedule."""
     (toy_folder / 'data/coco').symlink_to('toy/coco')
-    config = tiny_config('retinanet_twins_svt_s_3x')
-    options = ['train_dataloader.dataset.indices=8', 'val_dataloader.dataset.indices=2',
-               'train_dataloader.num_workers=1', 'default_hooks.logger.interval=1']
-
-    def train(folder, epochs, *flags):
-        output = run_tool('train', config, '--work-dir', folder, '--cfg-options', *options,
-                          f'train_cfg.max_epochs={epochs}', *flags)
-        assert 'The batch is 2 (1 x 2), but the learning rate is for 16' in output
-        return scalars(toy_folder / folder)
-
-    whole = train('whole', 2)
-    train('broken', 1)
-    resumed = train('broken', 2, '--resume', str(toy_folder / 'broken/epoch_1.pth'))
-    assert resumed
-    assert max(whole) == max(resumed) and min(whole) < min(resumed)
+    flags = [tiny_config('retinanet_twins_svt_s_3x'), '--cfg-options', 'train_cfg.max_epochs=2',
+             'train_dataloader.dataset.indices=4', 'val_dataloader.dataset.indices=1',
+             'train_dataloader.num_workers=1', 'default_hooks.logger.interval=1']
+    output = run_tool('train', *flags, '--work-dir', 'run')
+    assert 'The batch is 2 (1 x 2), but the learning rate is for 16' in output
+    whole = scalars(toy_folder / 'run')
+    (toy_folder / 'run/epoch_2.pth').unlink()
+    (toy_folder / 'run/last_checkpoint').write_text(str(toy_folder / 'run/epoch_1.pth'))
+    run_tool('train', *flags, '--work-dir', 'run', '--resume')
+    resumed = scalars(toy_folder / 'run')
+    assert max(whole) == max(resumed) == 2 * (min(resumed) - 1)
     assert resumed == pytest.approx({step: whole[step] for step in resumed}, rel=1e-6)
 
 
@@ -180,11 +171,10 @@ def test_recipe_on_data_elsewhere(
 @pytest.mark.parametrize(('name', 'missing'), [
     ('mask_rcnn_twins_svt_b_1x', 'data/coco/annotations/instances_train2017.json'),
     ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training')])
-def test_missing_data_is_told_in_one_message(name, missing, tiny_config, run_tool, tmp_path):
-    output = run_tool('train', tiny_config(name), status=1)
+def test_missing_data_is_told_in_one_message(name, missing, tiny_config, call_tool, tmp_path):
+    output = call_tool('train', tiny_config(name), status=1)
     assert str(tmp_path / missing) in output
     assert 'add --toy' in output
-    assert 'Traceback' not in output
 
 
 def test_weights_that_cannot_be_fetched_are_told_in_one_message(
@@ -202,11 +192,11 @@ model = dict(backbone=dict(init_cfg=dict(
 
 
 @pytest.mark.parametrize('layout', ['mmseg', 'mmpretrain'])
-def test_checkpoint_of_a_neighbour_is_evaluated(layout, tiny_config, run_tool, toy_folder):
+def test_checkpoint_of_a_neighbour_is_evaluated(
+        layout, tiny_config, save_model, run_tool, call_tool, toy_folder):
     config = tiny_config('semantic_fpn_twins_svt_s_80k')
-    run_tool('train', config, '--toy', '--work-dir', 'run', '--cfg-options', *FEW,
-             'train_cfg.max_iters=1')
-    run_tool('convert_checkpoint', 'run/iter_1.pth', 'theirs.pth', '--to', layout)
+    save_model(config, toy_folder / 'ours.pth')
+    call_tool('convert_checkpoint', 'ours.pth', 'theirs.pth', '--to', layout)
 
     def evaluate(checkpoint):
         output = run_tool('test', config, checkpoint, '--toy', '--out', f'{checkpoint}.d',
@@ -214,7 +204,7 @@ def test_checkpoint_of_a_neighbour_is_evaluated(layout, tiny_config, run_tool, t
         labels = sorted((toy_folder / f'{checkpoint}.d').glob('*.png'))
         return output, [path.read_bytes() for path in labels]
 
-    (_, expected), (output, labels) = evaluate('run/iter_1.pth'), evaluate('theirs.pth')
+    (_, expected), (output, labels) = evaluate('ours.pth'), evaluate('theirs.pth')
     assert labels == expected != []
     assert f"{layout}'s layout" in output
     assert ("numbers need numerics='mmseg'" in output) == (layout == 'mmseg')
@@ -224,7 +214,7 @@ def test_checkpoint_of_a_neighbour_is_evaluated(layout, tiny_config, run_tool, t
     ('backbone', 'The checkpoint is not one of this config: .* missing, such as bbox_head'),
     ('other classes', r'of another shape, such as bbox_head.retina_cls.bias, \(720,\) for')])
 def test_heads_that_do_not_fit_are_not_evaluated(
-        content, message, tiny_config, run_tool, toy_folder):
+        content, message, tiny_config, call_tool, toy_folder):
     path = tiny_config('retinanet_twins_svt_s_1x')
     init_default_scope('mmdet')
     weights = MODELS.build(Config.fromfile(path).model).state_dict()
@@ -232,18 +222,17 @@ def test_heads_that_do_not_fit_are_not_evaluated(
         weights = {name: value for name, value in weights.items() if 'bbox_head' not in name}
     torch.save(dict(state_dict=weights), toy_folder / 'model.pth')
     classes = ['model.bbox_head.num_classes=3'] if content == 'other classes' else []
-    output = run_tool('test', path, 'model.pth', '--toy', '--cfg-options', *FEW, *classes, status=1)
+    output = call_tool(
+        'test', path, 'model.pth', '--toy', '--cfg-options', *FEW, *classes, status=1)
     assert re.search(message, output), output
-    assert 'Traceback' not in output
 
 
-def test_weights_alone_are_not_resumed(tiny_config, run_tool, toy_folder):
+def test_weights_alone_are_not_resumed(tiny_config, call_tool, toy_folder):
     torch.save(dict(state_dict={}), toy_folder / 'weights.pth')
-    output = run_tool('train', tiny_config('retinanet_twins_svt_s_1x'), '--toy', '--resume',
+    output = call_tool('train', tiny_config('retinanet_twins_svt_s_1x'), '--toy', '--resume',
                       'weights.pth', status=1)
     assert 'no state of a training run to resume' in output
     assert '--cfg-options load_from=CHECKPOINT' in output
-    assert 'Traceback' not in output
 
 
 class Malicious:
@@ -259,14 +248,13 @@ class Malicious:
 
 @pytest.mark.skipif(not WEIGHTS_ONLY, reason='before torch 2.6 a file has to be trusted')
 @pytest.mark.parametrize('flags', [['test'], ['train', '--resume']])
-def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, run_tool, toy_folder):
+def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, call_tool, toy_folder):
     tool, *resume = flags
     trace = toy_folder / 'trace'
     torch.save(dict(state_dict={}, meta=Malicious(f'touch {trace}')), toy_folder / 'bad.pth')
-    output = run_tool(tool, tiny_config('retinanet_twins_svt_s_1x'), *resume,
+    output = call_tool(tool, tiny_config('retinanet_twins_svt_s_1x'), *resume,
                       toy_folder / 'bad.pth', '--toy', status=1)
     assert 'bad.pth was refused, and nothing of it was run' in output
-    assert 'Traceback' not in output
     assert not trace.exists()
 
 
@@ -276,14 +264,13 @@ def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, run_tool, toy_
     (['test', '{config}', 'none.pth', '--toy'], 'There is no checkpoint none.pth'),
     (['test', '{config}', '{config}', '--toy', '--out', 'x.json'], 'go into a .pkl file'),
 ])
-def test_bad_flags_are_told_in_one_message(args, message, tiny_config, run_tool, toy_folder):
+def test_bad_flags_are_told_in_one_message(args, message, tiny_config, call_tool, toy_folder):
     if torch.cuda.is_available() and '--amp' in args:
         pytest.skip('a GPU is here')
     config = tiny_config('retinanet_twins_svt_s_1x')
     tool, *args = (arg.format(config=config) for arg in args)
-    output = run_tool(tool, *args, status=1)
+    output = call_tool(tool, *args, status=1)
     assert message in output
-    assert 'Traceback' not in output
 
 
 def test_benchmark(run_tool, tmp_path):

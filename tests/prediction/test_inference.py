@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 
 from twins_mm.errors import UserError
 from twins_mm.prediction.frames import Frame
-from twins_mm.prediction.inference import _find_dataset_meta, build_inferencer, predict
+from twins_mm.prediction.inference import build_inferencer, find_dataset_meta, predict
 
 
 class Recorder:
@@ -50,7 +50,7 @@ def test_names_and_colours_are_the_checkpoints_or_the_configs(meta, classes, pal
     cfg.merge_from_dict({'model.decode_head.num_classes': 2, 'model.auxiliary_head.num_classes': 2,
                          'test_dataloader.dataset.metainfo': dict(classes=('wall', 'building'))})
     init_default_scope('mmseg')
-    found = _find_dataset_meta(dict(meta=meta), cfg)
+    found = find_dataset_meta(dict(meta=meta), cfg)
     assert tuple(found['classes']) == classes
     assert len(found['palette']) >= 2
     assert palette is None or found['palette'] == palette
@@ -62,7 +62,7 @@ def test_too_few_names_are_refused(tiny_config):
     cfg.model.bbox_head.num_classes = 7
     init_default_scope('mmdet')
     with pytest.raises(UserError, match='The model has 7 classes, but neither'):
-        _find_dataset_meta(dict(meta=dict(CLASSES=('a', 'b'))), cfg)
+        find_dataset_meta(dict(meta=dict(CLASSES=('a', 'b'))), cfg)
 
 
 def test_other_libraries_are_refused():
