@@ -83,7 +83,8 @@ def main() -> None:
         if pictures.is_dir():
             print(f'  pictures:   {pictures}')
         data = ' --toy' if args.toy else f' --data-root {args.data_root}' if args.data_root else ''
-        print(f'Next:\n  python tools/test.py {args.config} {checkpoint}{data} '
+        test = Path(sys.argv[0]).with_name('test.py')
+        print(f'Next:\n  python {test} {args.config} {checkpoint}{data} '
               f'--show-dir {runner.work_dir}/pictures')
 
 

@@ -49,6 +49,8 @@ def test_names_and_colours_are_the_checkpoints_or_the_configs(meta, classes, pal
     cfg = Config.fromfile(tiny_config('upernet_twins_svt_s_160k'))
     cfg.merge_from_dict({'model.decode_head.num_classes': 2, 'model.auxiliary_head.num_classes': 2,
                          'test_dataloader.dataset.metainfo': dict(classes=('wall', 'building'))})
+    cfg.test_dataloader.dataset = dict(type='RepeatDataset', times=1,
+                                       dataset=cfg.test_dataloader.dataset)
     init_default_scope('mmseg')
     found = find_dataset_meta(dict(meta=meta), cfg)
     assert tuple(found['classes']) == classes

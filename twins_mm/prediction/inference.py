@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from ..checkpoints.files import weights_of
-from ..config import count_classes
+from ..config import count_classes, data_sets
 from ..errors import UserError
 from ..hooks import check_heads
 from .frames import Frame
@@ -96,8 +96,9 @@ def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
     meta = checkpoint.get('meta') or {}
     saved = {key.lower(): value for key, value in meta.get('dataset_meta', meta).items()
              if value is not None}
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
-    configured = DATASETS.build(dict(dataset, lazy_init=True)).metainfo if dataset else {}
+    loader = cfg.get('test_dataloader')
+    configured = DATASETS.build(
+        dict(next(data_sets(loader)), lazy_init=True)).metainfo if loader else {}
     count = count_classes(cfg)
     named = [source for source in (saved, configured) if source.get('classes')
              and count in (None, len(source['classes']))]
