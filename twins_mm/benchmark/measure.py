@@ -8,6 +8,7 @@ import re
 import resource
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,8 +133,8 @@ def _make_step(case: Case) -> Callable[[], object]:
     model.train(case.training)  # mmdet's Swin returns nothing here
     batch, height, width = case.size
     images = torch.randn(batch, 3, height, width, device=case.device)
-    autocast = torch.autocast(case.device, getattr(torch, case.precision),
-                              enabled=case.precision != 'float32')
+    autocast = nullcontext() if case.precision == 'float32' else torch.autocast(
+        case.device, getattr(torch, case.precision))
     if not case.training:
         def infer() -> None:
             with torch.inference_mode(), autocast:
