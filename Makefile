@@ -58,7 +58,7 @@ train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
 # Small models on many processes: a second thread in each would only be in the others' way.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 test: $(READY)
 	$(PYTEST) -m "not large"

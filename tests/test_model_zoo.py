@@ -12,9 +12,6 @@ from twins_mm.models.twins import SVT
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 
-# In one process, which counts all models once.
-pytestmark = pytest.mark.xdist_group('model_zoo')
-
 # Counted independently of this package, with the paper's conventions, in millions and billions.
 # The classifiers' parameters are those in the authors' logs. A '*' stands for the schedules.
 COUNTED = {

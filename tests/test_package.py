@@ -14,6 +14,8 @@ from pathlib import Path
 import mmdet
 import pytest
 
+import twins_mm
+
 REPOSITORY = Path(__file__).parent.parent
 CONFIGS = REPOSITORY / 'configs'
 MMDET_TRAIN = Path(mmdet.__file__).parent / '.mim/tools/train.py'
@@ -155,6 +157,11 @@ def test_what_is_imported_is_declared(folder, requirements):
     declared = {re.match(r'[\w-]+', requirement)[0].replace('-', '_').lower()
                 for group in requirements.values() for requirement in group}
     assert {PACKAGES.get(name, name).replace('-', '_') for name in imported} <= declared
+
+
+def test_citation_has_this_version():
+    citation = (REPOSITORY / 'CITATION.cff').read_text()
+    assert re.search(r'^version: (.+)', citation, re.MULTILINE)[1] == twins_mm.__version__
 
 
 def test_linters_have_the_same_versions_everywhere(requirements):

@@ -78,10 +78,11 @@ def test_resumed_epoch_has_the_losses_of_one_without_a_break(tiny_config, run_to
     """On data in COCO's layout, by the config's own epochs, pipeline and schedule."""
     (toy_folder / 'data/coco').symlink_to('toy/coco')
     flags = [tiny_config('retinanet_twins_svt_s_3x'), '--cfg-options', 'train_cfg.max_epochs=2',
-             'train_dataloader.dataset.indices=4', 'val_dataloader.dataset.indices=1',
-             'train_dataloader.num_workers=1', 'default_hooks.logger.interval=1']
+             'train_dataloader.dataset.indices=2', 'val_dataloader.dataset.indices=1',
+             'train_dataloader.batch_size=1', 'train_dataloader.num_workers=1',
+             'default_hooks.logger.interval=1']
     output = run_tool('train', *flags, '--work-dir', 'run')
-    assert 'The batch is 2 (1 x 2), but the learning rate is for 16' in output
+    assert 'The batch is 1 (1 x 1), but the learning rate is for 16' in output
     whole = scalars(toy_folder / 'run')
     (toy_folder / 'run/epoch_2.pth').unlink()
     (toy_folder / 'run/last_checkpoint').write_text(str(toy_folder / 'run/epoch_1.pth'))

@@ -7,8 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .mlp import Mlp
-
 
 class PatchEmbed(nn.Module):
     """Turns square patches into tokens: a convolution with kernel = stride, then LayerNorm.
@@ -73,19 +71,18 @@ class Block(nn.Module):
 
     Args:
         attention: What mixes the tokens; maps `(B, H, W, C)` to the same.
-        mlp_ratio: Hidden width of the MLP over `dim`.
-        drop: Dropout inside the MLP.
+        mlp: What mixes the channels of each token; maps `(B, H, W, C)` to the same.
         drop_path: Probability of dropping each of the two branches, once each.
         norm_eps: Epsilon of both norms.
     """
 
-    def __init__(self, dim: int, attention: nn.Module, mlp_ratio: float, drop: float,
-                 drop_path: float, norm_eps: float):
+    def __init__(self, dim: int, attention: nn.Module, mlp: nn.Module, drop_path: float,
+                 norm_eps: float):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
         self.attn = attention
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
+        self.mlp = mlp
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
+from .mlp import Mlp
 
 # The six variants, stage by stage: Tables 9 and 10 with the released code's corrections (depth 4
 # in PCPVT's second stage) and its head counts.
@@ -157,9 +158,8 @@ class Twins(BaseModule):
                 else:
                     attention = GlobalSubsampledAttention(
                         dim, heads, arch['sr_ratios'][stage], **drops)
-                self.blocks[stage].append(Block(
-                    dim, attention, arch['mlp_ratios'][stage], drop_rate, next(drop_paths),
-                    norm_eps))
+                mlp = Mlp(dim, int(dim * arch['mlp_ratios'][stage]), drop_rate)
+                self.blocks[stage].append(Block(dim, attention, mlp, next(drop_paths), norm_eps))
             self.pos_block.append(PositionEncodingGenerator(dim))
             self.norm_list.append(
                 nn.LayerNorm(dim, eps=norm_eps) if norm_after_stage else nn.Identity())
