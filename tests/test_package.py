@@ -168,6 +168,7 @@ def test_linters_have_the_same_versions_everywhere(requirements):
     hooks = (REPOSITORY / '.pre-commit-config.yaml').read_text()
     pinned = re.findall(r'additional_dependencies: \[([\w=.]+)', hooks)
     assert set(pinned) <= set(requirements['test'])
+    assert set(pinned) <= set((REPOSITORY / 'Makefile').read_text().split())
     assert [name.partition('==')[0] for name in pinned] == re.findall('id: (.*)', hooks)
 
 

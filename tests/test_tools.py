@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 
 from twins_mm.checkpoints.pickles import WEIGHTS_ONLY
 from twins_mm.errors import UserError
@@ -215,13 +214,13 @@ def test_checkpoint_of_a_neighbour_is_evaluated(
     ('backbone', 'The checkpoint is not one of this config: .* missing, such as bbox_head'),
     ('other classes', r'of another shape, such as bbox_head.retina_cls.bias, \(720,\) for')])
 def test_heads_that_do_not_fit_are_not_evaluated(
-        content, message, tiny_config, call_tool, toy_folder):
+        content, message, tiny_config, save_model, call_tool, toy_folder):
     path = tiny_config('retinanet_twins_svt_s_1x')
-    init_default_scope('mmdet')
-    weights = MODELS.build(Config.fromfile(path).model).state_dict()
+    save_model(path, toy_folder / 'model.pth')
     if content == 'backbone':
-        weights = {name: value for name, value in weights.items() if 'bbox_head' not in name}
-    torch.save(dict(state_dict=weights), toy_folder / 'model.pth')
+        weights = torch.load(toy_folder / 'model.pth')['state_dict']
+        torch.save({name: value for name, value in weights.items() if 'bbox_head' not in name},
+                   toy_folder / 'model.pth')
     classes = ['model.bbox_head.num_classes=3'] if content == 'other classes' else []
     output = call_tool(
         'test', path, 'model.pth', '--toy', '--cfg-options', *FEW, *classes, status=1)

@@ -52,7 +52,7 @@ def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
 
 
 def _remove_configs(checkpoint: dict) -> None:
-    """Leaves no config for mmengine to execute, or to build a model from.
+    """Removes every config that mmengine would execute or build a model from.
 
     Inferencers look for one in `message_hub` and then in `meta`, where they find what to do
     instead. Resuming reads `meta.config`, and what is in `message_hub` would replace the running

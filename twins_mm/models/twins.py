@@ -165,8 +165,8 @@ class Twins(BaseModule):
                 nn.LayerNorm(dim, eps=norm_eps) if norm_after_stage else nn.Identity())
             in_channels = dim
         self.apply(_init_weights)
-        # Of zero padding the first norms see this bias alone. Were it 0 at the start, as released,
-        # they would multiply its gradient by a million, and clipping leave nothing of the others.
+        # Patches of zero padding reach the first norms as this bias alone. If it started at 0, as
+        # released, its gradient would be a million times all others, and clipping erase those.
         nn.init.trunc_normal_(self.patch_embeds[0].proj.bias, std=0.02)
 
         # A sub-sampling convolution needs a map of at least its kernel's size.
