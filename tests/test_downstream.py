@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from twins_mm.cli import load_config
-from twins_mm.reporting.recipes import expected_lr
+from twins_mm.runs.recipes import expected_lr
 
 REPOSITORY = Path(__file__).parent.parent
 BLOCKS = [block for page in [REPOSITORY / 'README.md', *REPOSITORY.glob('docs/*.md')]

@@ -13,12 +13,12 @@ from mmengine.registry import MODELS, init_default_scope
 
 from twins_mm.config import fit_to_cpu
 
-pytest.importorskip('twins_mm.deployment', exc_type=ImportError)
+pytest.importorskip('twins_mm.export', exc_type=ImportError)
 
 import onnx
 
-from twins_mm import deployment
-from twins_mm.deployment.check import LIMITS
+from twins_mm import export
+from twins_mm.export.comparison import LIMITS
 
 SMALL = """
 test_dataloader = dict(dataset=dict(pipeline=[
@@ -73,7 +73,7 @@ def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, ca
             [helper.make_tensor('axes', kinds.INT64, [1], [1])]),
             opset_imports=[helper.make_opsetid('', 20)], ir_version=10), path)
 
-    monkeypatch.setattr('twins_mm.deployment.onnx_export.export', export_zeros)
+    monkeypatch.setattr('twins_mm.export.onnx_file.export', export_zeros)
     flags = [{'float16': '--half'}.get(precision, f'--{precision}')][:precision != 'float32']
     error = call_tool('export', *files, '--out', 'model.onnx', *flags, status=1)
     found = re.search(rf'model.onnx is not the model: up to (\d+\.\d\d)% of the pixels differ, '
@@ -105,7 +105,7 @@ def test_an_image_is_checked_at_its_own_size(files, call_tool, tmp_path, monkeyp
     """In the config's test pipeline: its short side is 128 there, and none is distorted."""
     cv2.imwrite(str(tmp_path / 'tall.png'), np.zeros((200, 100, 3), np.uint8))
     sizes = []
-    monkeypatch.setattr('twins_mm.deployment.check.answer',
+    monkeypatch.setattr('twins_mm.export.comparison.answer',
                         lambda *args: sizes.append(args[-1][-1]) or sys.exit('enough'))
     call_tool('export', *files, '--out', 'model.onnx', '--image', 'tall.png', status=1)
     assert sizes == [(256, 128)]
@@ -116,7 +116,7 @@ def test_an_image_is_checked_at_its_own_size(files, call_tool, tmp_path, monkeyp
      'Exporting needs onnxscript: pip install onnx onnx_ir onnxscript onnxruntime'),
     ('2.8.0+cpu', None, 'Exporting needs torch 2.9 or newer; this is 2.8.0+cpu')])
 def test_what_to_install_is_told(version, missing, message, files, call_tool, monkeypatch):
-    monkeypatch.delitem(sys.modules, 'twins_mm.deployment')
+    monkeypatch.delitem(sys.modules, 'twins_mm.export')
     monkeypatch.setattr('torch.__version__', version)
     if missing:
         monkeypatch.setitem(sys.modules, missing, None)
@@ -125,4 +125,4 @@ def test_what_to_install_is_told(version, missing, message, files, call_tool, mo
 
 def test_what_setup_declares_is_what_to_install():
     setup = (REPOSITORY / 'setup.py').read_text()
-    assert re.search(r'^DEPLOY = (.+)', setup, re.MULTILINE)[1] == str(list(deployment.PACKAGES))
+    assert re.search(r'^DEPLOY = (.+)', setup, re.MULTILINE)[1] == str(list(export.PACKAGES))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import twins_mm  # noqa: F401
-from twins_mm.benchmark.plain_twins import TINY_ARCHS, plain_twins
+from twins_mm.bench.plain_twins import TINY_ARCHS, plain_twins
 from twins_mm.flops import FUSED_ATTENTION, Macs, count_macs
 from twins_mm.models.attention import LocallyGroupedAttention
 

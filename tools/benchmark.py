@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from twins_mm.benchmark.measure import Case, measure
-from twins_mm.benchmark.peers import PEERS, VARIANTS
-from twins_mm.benchmark.report import (
+from twins_mm.bench.measure import Case, measure
+from twins_mm.bench.peers import PEERS, VARIANTS
+from twins_mm.bench.results import (
     describe_machine,
     describe_shares,
     save,
     summarise,
     to_markdown,
 )
-from twins_mm.benchmark.shares import measure_shares
+from twins_mm.bench.shares import measure_shares
 from twins_mm.cli import load_config, make_parser, tool
 from twins_mm.config import fit_to_cpu
 from twins_mm.errors import UserError

@@ -53,7 +53,7 @@ def check_requirements(out: Path) -> None:
         UserError: A package is missing, torch is too old, or `out` can't be written.
     """
     try:
-        import twins_mm.deployment  # noqa: F401
+        import twins_mm.export  # noqa: F401
     except ImportError as error:
         raise UserError(str(error)) from None
     if out.is_dir():
@@ -78,7 +78,7 @@ def show_rows(rows: list[dict], limit: float) -> None:
 def main() -> None:
     args = parse_args()
     check_requirements(args.out)
-    from twins_mm.deployment.check import (
+    from twins_mm.export.comparison import (
         LIMITS,
         SIZES,
         OnnxModel,
@@ -89,9 +89,9 @@ def main() -> None:
         stack,
         time_side_by_side,
     )
-    from twins_mm.deployment.deployable import load_model, make_deployable
-    from twins_mm.deployment.metadata import describe
-    from twins_mm.deployment.onnx_export import export, quantize
+    from twins_mm.export.deployable import load_model, make_deployable
+    from twins_mm.export.metadata import describe
+    from twins_mm.export.onnx_file import export, quantize
 
     cfg = load_config(args.config, args.cfg_options, args.toy)
     images = read_images(args.image)

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import make_parser
-from twins_mm.metafiles import write_metafiles
-from twins_mm.model_zoo import TABLES, Row, Table, make_rows
+from twins_mm.paper.costs import TABLES, Row, Table, make_rows
+from twins_mm.paper.metafiles import write_metafiles
 from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:

@@ -9,9 +9,9 @@ from rich.progress import track
 
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
-from twins_mm.prediction.files import write_coco, write_labels, write_pictures, write_video
-from twins_mm.prediction.frames import Video, open_frames
-from twins_mm.prediction.inference import build_inferencer, draw, predict
+from twins_mm.inference.frames import Video, open_frames
+from twins_mm.inference.outputs import write_coco, write_labels, write_pictures, write_video
+from twins_mm.inference.predictor import build_inferencer, draw, predict
 
 EXAMPLES = """examples:
   python tools/predict.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT photos/ --out found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twins_mm.cli import make_parser, tool
 from twins_mm.data.archives import unpack
-from twins_mm.data.layouts import LAYOUTS
+from twins_mm.data.data_sets import LAYOUTS
 
 EXAMPLES = """examples:
   python tools/prepare_data.py coco --archives ~/downloads

@@ -7,14 +7,14 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from twins_mm.benchmark.report import describe_machine
-from twins_mm.benchmark.shares import measure_shares
+from twins_mm.bench.results import describe_machine
+from twins_mm.bench.shares import measure_shares
 from twins_mm.cli import make_parser, tool
 from twins_mm.config import fit_to_cpu
-from twins_mm.reporting.paper import TABLES
-from twins_mm.reporting.plan import Training, list_tests, list_trainings
-from twins_mm.reporting.runs import find_runs
-from twins_mm.reporting.tables import Results, collect, to_markdown
+from twins_mm.paper.figures import TABLES
+from twins_mm.runs.filled_tables import Results, collect, to_markdown
+from twins_mm.runs.plan import Training, list_tests, list_trainings
+from twins_mm.runs.work_dir import find_runs
 from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:

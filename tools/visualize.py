@@ -8,10 +8,10 @@ from mmengine.device import get_device
 
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
-from twins_mm.prediction.frames import read_image
-from twins_mm.visualization.attention import see
-from twins_mm.visualization.backbone import build_backbone, prepare_image
-from twins_mm.visualization.figure import draw
+from twins_mm.inference.attention_figure import draw
+from twins_mm.inference.attention_maps import see
+from twins_mm.inference.backbone_input import build_backbone, prepare_image
+from twins_mm.inference.frames import read_image
 from twins_mm.writing import replacing
 
 EXAMPLES = """examples:

@@ -3,13 +3,16 @@
 `TwinsPCPVT` and `TwinsSVT` build in every OpenMMLab scope, checkpoints may be named as
 `hf://ORG/NAME`, and the checkpoints that mmengine writes load under torch's `weights_only`.
 """
-import sys
-
-# `python -m twins_mm.doctor` imports this package first, and must run where the rest can't.
-if 'twins_mm.doctor' not in sys.orig_argv:
-    from . import checkpoints, hooks, inheritance, models, seeding
-    from .models import TwinsPCPVT, TwinsSVT
+import warnings
 
 __version__ = '0.1.0'
-__all__ = [
-    'TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'hooks', 'inheritance', 'models', 'seeding']
+
+try:
+    from . import checkpoints, inheritance, models, training
+    from .models import TwinsPCPVT, TwinsSVT
+except Exception as error:  # a broken torch or mmengine fails in any way
+    # `python -m twins_mm.doctor` imports this package first, and must run all the same.
+    warnings.warn(f'twins_mm registered nothing, because torch or mmengine does not load: {error}\n'
+                  'What to do:  python -m twins_mm.doctor', stacklevel=2)
+
+__all__ = ['TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'inheritance', 'models', 'training']

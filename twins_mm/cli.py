@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from .config import fit_to_cpu, move_data
 from .errors import UserError
-from .toy import use_toy_data
+from .toy.toy_config import use_toy_data
 
 
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
+from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspection import describe
 from twins_mm.config import drop_pretrained

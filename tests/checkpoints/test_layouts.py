@@ -4,7 +4,7 @@ import torch
 from checkpoints.classifiers import with_classifier
 
 from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
+from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
 from twins_mm.errors import UserError
 

@@ -9,7 +9,7 @@ from mmengine.runner import load_checkpoint, load_state_dict
 from torch import nn
 
 from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
+from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.errors import UserError
 

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 
 from twins_mm.data.archives import unpack
-from twins_mm.data.layouts import LAYOUTS
+from twins_mm.data.data_sets import LAYOUTS
 from twins_mm.errors import UserError
 
 TOOL = Path(__file__).parents[2] / 'tools/prepare_data.py'

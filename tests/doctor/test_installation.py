@@ -9,7 +9,7 @@ import pytest
 
 from twins_mm.doctor import installation
 from twins_mm.doctor.__main__ import CHECKS
-from twins_mm.doctor.mends import _ONEDL, _OPENMMLAB, uses_forks
+from twins_mm.doctor.fixes import _ONEDL, _OPENMMLAB, uses_forks
 
 REPOSITORY = Path(__file__).parents[2]
 CPU_OPERATOR = """

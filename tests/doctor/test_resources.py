@@ -5,7 +5,7 @@ from collections import namedtuple
 import huggingface_hub
 import pytest
 
-from twins_mm.data.layouts import LAYOUTS
+from twins_mm.data.data_sets import LAYOUTS
 from twins_mm.doctor import resources
 from twins_mm.doctor.__main__ import CHECKS
 

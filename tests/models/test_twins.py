@@ -7,7 +7,7 @@ from mmengine.registry import MODELS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
-from twins_mm.benchmark.plain_twins import TINY, TINY_ARCHS, plain_twins
+from twins_mm.bench.plain_twins import TINY, TINY_ARCHS, plain_twins
 from twins_mm.models.layers import DropPath
 from twins_mm.models.twins import PCPVT, SVT
 

@@ -19,7 +19,7 @@ from rich.progress import (
 
 from ..errors import UserError
 from ..writing import replacing
-from .layouts import Archive, Layout
+from .data_sets import Archive, Layout
 
 
 class _Member(NamedTuple):

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from ..config import walk
 from ..errors import UserError
-from .layouts import LAYOUTS
+from .data_sets import LAYOUTS
 
 
 def check_data(cfg: Config, *splits: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from .fixes import build_mmcv, find_mend
 from .installation import (
     check_cuda,
     check_module,
@@ -15,7 +16,6 @@ from .installation import (
     check_torchvision,
     check_undeclared,
 )
-from .mends import build_mmcv, find_mend
 from .probe import Broken, Finding
 from .resources import check_data, check_disk, check_weights
 

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 
-from .mends import PIP, build_mmcv, find_mend, install
+from .fixes import PIP, build_mmcv, find_mend, install
 from .probe import Broken, Finding, probe
 
 _TRY_CUDA = """

@@ -3,9 +3,9 @@ import re
 import shutil
 from pathlib import Path
 
-from ..data.layouts import LAYOUTS
+from ..data.data_sets import LAYOUTS
 from ..shipped import CONFIGS
-from .mends import find_mend, install
+from .fixes import find_mend, install
 from .probe import Broken, Finding, probe
 
 _WEIGHTS_FILE = 'model.safetensors'

@@ -1,0 +1,64 @@
+import pytest
+from torch.utils.flop_counter import FlopCounterMode
+from twins_mm.bench import measure as bench
+
+from twins_mm.bench.measure import Case, matmul_rate, measure
+from twins_mm.bench.peers import PEERS, VARIANTS
+
+
+def case(peer, training=False, size=(1, 64, 64), precision='float32'):
+    return Case(peer, 'svt_s', training, precision, size, 'cpu')
+
+
+@pytest.mark.parametrize(('training', 'precision'), [
+    (False, 'float32'), (True, 'float32'), (False, 'bfloat16')])
+def test_each_has_its_rounds(training, precision):
+    said = []
+    cases = [case(name, training, precision=precision) for name in ('matmul', 'twins_mm', 'plain')]
+    results = measure(cases, 2, said.append)
+    for result in results:
+        assert result.error == ''
+        assert len(result.seconds) == 2 and min(result.seconds) > 0
+    parameters = 4 * 23_548_672
+    for result in results[1:]:
+        # Training adds gradients and AdamW's two averages.
+        assert parameters * (4 if training else 1) < result.memory < parameters * 12
+    assert said[-1] == 'round 2 of 2'
+
+
+@pytest.mark.parametrize(('seconds', 'size'), [(0.01, 1024), (10., 512)])
+def test_products_are_smaller_where_they_take_long(seconds, size, monkeypatch):
+    """What `_serve` sends, the time over the share, is that of the products of full size."""
+    monkeypatch.setattr(bench, 'MATMUL_SIZE', dict(cpu=1024))
+    monkeypatch.setattr(bench, '_time', lambda *_: seconds)
+    step, share = bench._matmul(case('matmul'))
+    with FlopCounterMode(display=False) as counter:
+        step()
+    assert counter.get_total_flops() == bench.MATMULS * 2 * size**3
+    assert counter.get_total_flops() / share == matmul_rate(case('matmul'), 1.)
+
+
+def test_what_cannot_run_is_told_and_the_others_run():
+    small, large, tiny = measure(
+        [case('plain'), case('plain', size=(1, 60_000, 60_000)),
+         case('twins_mm', size=(1, 4, 4))], 1)
+    assert len(small.seconds) == 1
+    assert (large.seconds, large.error) == ([], 'out of memory')
+    assert tiny.error.startswith('images of 4 x 4 pixels are too small')
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('peer', ['twins_mm', 'plain', 'mmseg', 'Swin', 'PVT'])
+def test_peers_are_what_their_names_say(peer, variant):
+    if not PEERS[peer].is_installed:
+        pytest.skip(f'{peer} is not installed')
+    model = PEERS[peer].build(variant)
+    millions = sum(p.numel() for p in model.parameters()) / 1e6
+    # The paper's Table 1, less its classifier; stage norms and position embeddings aside.
+    expected = dict(
+        twins_mm=dict(pcpvt=(23.6, 43.3, 60.5), svt=(23.5, 55.3, 98.2)),
+        Swin=dict.fromkeys(('pcpvt', 'svt'), (28, 49, 87)),
+        PVT=dict.fromkeys(('pcpvt', 'svt'), (24, 43.7, 60.9)))
+    family, size = variant.split('_')
+    assert millions == pytest.approx(
+        expected.get(peer, expected['twins_mm'])[family]['sbl'.index(size)], rel=0.03)

@@ -1,0 +1,112 @@
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from torch.nn import functional as F
+
+pytest.importorskip('twins_mm.export', exc_type=ImportError)
+
+from twins_mm.errors import UserError
+from twins_mm.export.comparison import LIMITS, compare, read_images, stack
+from twins_mm.export.deployable import _means, load_model, make_deployable
+
+
+@pytest.mark.parametrize(('name', 'options'), [
+    ('retinanet_twins_pcpvt_s_1x', {}),
+    ('retinanet_twins_svt_s_1x', {'model.test_cfg.min_bbox_size': 20}),
+    ('mask_rcnn_twins_svt_s_1x', {'model.data_preprocessor.pad_value': 3}),
+    ('semantic_fpn_twins_pcpvt_s_80k', {}),
+    ('upernet_twins_svt_s_160k', {'model.data_preprocessor.bgr_to_rgb': False}),
+    ('semantic_fpn_twins_svt_s_80k',
+     {'model.data_preprocessor.test_cfg': dict(size_divisor=32)})])
+def test_answers_are_openmmlabs(name, options, tiny_model):
+    cfg, model = tiny_model(name, **options)
+    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    images = stack(read_images(), (203, 251))
+    with torch.no_grad():
+        expected, actual = deployable.expected(model, images), deployable(images)
+    actual = actual if isinstance(actual, tuple) else (actual,)
+    figures = compare(list(deployable.outputs), expected, actual)
+    assert figures['differing'] < 1e-5
+    if name.startswith('retinanet'):
+        boxes, scores, labels = actual
+        assert figures['detections'] > 100
+        assert boxes.min() == 0 and boxes[..., 0::2].max() == 251 and boxes[..., 1::2].max() == 203
+        assert len(labels.unique()) > 5
+        assert scores.diff().max() <= 0
+    elif not name.startswith('mask_rcnn'):
+        assert actual[0].shape == (2, 203, 251)
+        assert figures['classes'] > 5
+
+
+@pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k'])
+def test_half_computes_boxes_in_single_precision(name, tiny_model):
+    cfg, model = tiny_model(name)
+    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable.model.half()
+    images = stack(read_images(), (203, 251))
+    with torch.no_grad():
+        expected, actual = deployable.expected(model, images), deployable(images)
+    actual = actual if isinstance(actual, tuple) else (actual,)
+    figures = compare(list(deployable.outputs), expected, actual)
+    assert 0 < figures['differing'] < LIMITS['float16']
+    assert [value.dtype for value in actual] == [value.dtype for value in expected]
+
+
+def test_little_is_found(tiny_model):
+    """Fewer boxes than there is room for, in maps with fewer anchors than `nms_pre`."""
+    cfg, model = tiny_model('retinanet_twins_svt_s_1x', **{'model.bbox_head.num_classes': 1})
+    model.bbox_head.retina_cls.bias.data -= 1
+    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    images = stack(read_images(), (64, 96))
+    with torch.no_grad():
+        expected, actual = deployable.expected(model, images), deployable(images)
+    assert compare(list(deployable.outputs), expected, actual)['differing'] == 0
+    boxes, scores, labels = actual
+    missing = labels < 0
+    assert 0 < missing.sum() < missing.numel()
+    assert not scores[missing].any() and not boxes[missing].any()
+
+
+@pytest.mark.parametrize('bins', [1, 2, 3, 6])
+def test_pooling_by_products_is_adaptive_pooling(bins):
+    for height, width in zip(range(1, 20), range(20, 1, -1)):
+        x = torch.rand(2, 3, height, width, dtype=torch.double)
+        pooled = _means(height, bins).double() @ x @ _means(width, bins).double().T
+        torch.testing.assert_close(pooled, F.adaptive_avg_pool2d(x, bins), rtol=1e-6, atol=0)
+
+
+def test_weights_are_the_checkpoints(tiny_model, tmp_path):
+    cfg, model = tiny_model('upernet_twins_svt_s_160k')
+    weights = model.state_dict()
+    torch.save(dict(state_dict={f'module.{name}': value for name, value in weights.items()}),
+               tmp_path / 'model.pth')
+    loaded = load_model(cfg, str(tmp_path / 'model.pth')).state_dict()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
+
+
+@pytest.mark.parametrize(('part', 'message'), [
+    ('retina_cls', 'not one of this config: 2 missing'),
+    ('blocks.1.0.mlp.fc1', '2 missing, such as blocks.1.0.mlp.fc1.bias')])
+def test_weights_that_do_not_fit_are_refused(part, message, tiny_model, tmp_path):
+    cfg, model = tiny_model('retinanet_twins_svt_s_1x')
+    torch.save({name: value for name, value in model.state_dict().items() if part not in name},
+               tmp_path / 'model.pth')
+    with pytest.raises(UserError, match=message):
+        load_model(cfg, str(tmp_path / 'model.pth'))
+
+
+@pytest.mark.parametrize(('name', 'options', 'message'), [
+    ('retinanet_twins_svt_s_1x', {'model.test_cfg.nms': dict(type='soft_nms')}, "type='nms'"),
+    ('semantic_fpn_twins_svt_s_80k', {'model.test_cfg.mode': 'slide'}, "mode='whole'"),
+    ('semantic_fpn_twins_svt_s_80k', {'model.data_preprocessor.test_cfg': dict(size=(64, 64))},
+     r'without model\.data_preprocessor\.test_cfg\.size')])
+def test_what_an_export_would_get_wrong_is_refused(name, options, message, tiny_model):
+    cfg, model = tiny_model(name, **options)
+    with pytest.raises(UserError, match=message):
+        make_deployable(model, cfg.model.data_preprocessor)
+
+
+def test_other_models_are_refused_by_name():
+    with pytest.raises(UserError, match='Identity is not supported. Exported are: segmentors'):
+        make_deployable(torch.nn.Identity(), ConfigDict())

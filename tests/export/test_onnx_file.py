@@ -1,0 +1,125 @@
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+
+pytest.importorskip('twins_mm.export', exc_type=ImportError)
+
+import onnx
+
+from twins_mm.errors import UserError
+from twins_mm.export.comparison import (
+    LIMITS,
+    SIZES,
+    OnnxModel,
+    answer,
+    check,
+    compare_detections,
+    read_images,
+)
+from twins_mm.export.deployable import _PoolByProducts, make_deployable
+from twins_mm.export.metadata import describe
+from twins_mm.export.onnx_file import export
+from twins_mm.inference.predictor import find_dataset_meta
+
+DOCS = (REPOSITORY / 'docs/deploy.md').read_text()
+
+
+def test_detector_of_any_size(tiny_model, tmp_path, monkeypatch):
+    """Windows whose mask comes and goes with the size, anchors, decoding, suppression.
+
+    And what a file says of itself, and the example of docs/deploy.md, because exporting it takes
+    most of a minute.
+    """
+    cfg, model = tiny_model('retinanet_twins_svt_s_1x', **{
+        'model.backbone.window_padding': 'mask_legacy',
+        'model.backbone.arch.depths': (1, 2, 1, 1),
+        'model.bbox_head.stacked_convs': 1,
+        'test_dataloader.dataset.pipeline.1.scale': (500, 300)})
+    model.dataset_meta = find_dataset_meta({}, cfg)
+    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    path = tmp_path / 'retinanet.onnx'
+    outputs = list(deployable.outputs)
+    export(deployable, outputs, path, metadata=describe(cfg, model))
+    assert not path.with_name('model.onnx.partial').exists()
+
+    rows = check(answer(model, deployable, read_images(), SIZES), outputs, OnnxModel(path))
+    assert [(row['images'], row['height x width']) for row in rows[3:]] == [
+        (2, '224 x 320'), (1, '333 x 251'), (2, '333 x 251')]
+    assert max(row['differing'] for row in rows) < LIMITS['float32']
+    assert min(row['detections'] for row in rows) > 50
+
+    written = onnx.load(path)
+    assert [entry.domain for entry in written.opset_import] == ['']
+    assert {'MatMul', 'NonMaxSuppression'} < {node.op_type for node in written.graph.node}
+    shapes = {value.name: [dim.dim_param or dim.dim_value
+                           for dim in value.type.tensor_type.shape.dim]
+              for value in (*written.graph.input, *written.graph.output)}
+    assert shapes == dict(image=['batch', 3, 'height', 'width'], boxes=['batch', 100, 4],
+                          scores=['batch', 100], labels=['batch', 100])
+    check_metadata(written)
+    monkeypatch.chdir(tmp_path)
+    model.cfg = cfg
+    check_documented_example(model)
+
+
+def check_metadata(written):
+    about = {entry.key: entry.value for entry in written.metadata_props}
+    assert set(about) == set(re.findall(r'^\| `(\w+)` \| (?!`)', DOCS, re.MULTILINE))
+    classes = json.loads(about.pop('classes'))
+    assert (len(classes), classes[0], classes[79]) == (80, 'person', 'toothbrush')
+    assert about == dict(
+        config='tiny', input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
+        resize='{"scale": [500, 300], "keep_ratio": true}', score_threshold='0.05')
+    # Random bytes may look like anything.
+    for tensor in written.graph.initializer:
+        tensor.ClearField('raw_data')
+    assert not re.findall(r'(?:/[\w.-]+){2,}|[A-Z]:\\\\|site-packages|\.py\b', str(written))
+
+
+def check_documented_example(model):
+    """Its boxes are those of mmdet's own pipeline, in pixels of the photo."""
+    from mmdet.apis import inference_detector
+    code = re.search(r'```python\n(.*?)```', DOCS, re.DOTALL)
+    cv2.imwrite('street.jpg', cv2.resize(read_images()[0], (451, 617)))
+    found = {}
+    exec(code[1], found)
+    sample = inference_detector(model, 'street.jpg').pred_instances
+    expected = dict(boxes=sample.bboxes, scores=sample.scores, labels=sample.labels)
+    actual = {name: torch.from_numpy(np.array(found[name])) for name in expected}
+    figures = compare_detections([expected], [actual])
+    assert figures['detections'] > 100
+    assert figures['differing'] < LIMITS['float32']
+    assert expected['boxes'][:, 2].max() > 0.8 * 451
+    assert found['classes'][found['label']] in model.dataset_meta['classes']
+
+
+class Pools(torch.nn.Module):
+    def forward(self, images):
+        return tuple(_PoolByProducts(bins)(images) for bins in (1, 2, 3, 6))
+
+
+def test_pooling_of_any_size(tmp_path):
+    export(Pools(), ['a', 'b', 'c', 'd'], tmp_path / 'pools.onnx', torch.float)
+    pools = OnnxModel(tmp_path / 'pools.onnx')
+    for size in (1, 7), (6, 5), (13, 16):
+        x = torch.rand(2, 3, *size)
+        for bins, pooled in zip((1, 2, 3, 6), pools(x)):
+            torch.testing.assert_close(
+                pooled, torch.nn.functional.adaptive_avg_pool2d(x, bins))
+
+
+class Custom(torch.nn.Module):
+    def forward(self, images):
+        return torch.onnx.ops.symbolic('elsewhere::Strange', [images], {}, dtype=torch.float,
+                                       shape=images.shape)
+
+
+def test_operators_that_are_not_in_the_standard_are_refused(tmp_path):
+    with pytest.raises(UserError, match='elsewhere::Strange'):
+        export(Custom(), ['result'], tmp_path / 'model.onnx')
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,49 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from twins_mm import TwinsPCPVT, TwinsSVT
+from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm.inference.attention_figure import draw, principal_components
+from twins_mm.inference.attention_maps import see
+
+
+def test_components_are_those_of_a_singular_value_decomposition():
+    torch.manual_seed(0)
+    level = torch.randn(6, 5, 7) * torch.tensor([9., 1, 5, 1, 3, 1])[:, None, None]
+    tokens = level.flatten(1).T.numpy()
+    tokens = tokens - tokens.mean(0)
+    left, values, _ = np.linalg.svd(tokens, full_matrices=False)
+    colors, share = principal_components(level)
+    assert share == pytest.approx((values[:3] ** 2).sum() / (values ** 2).sum())
+    assert colors.shape == (5, 7, 3)
+    assert colors.min() == 0 and colors.max() == 1
+    for channel, expected in zip(colors.reshape(-1, 3).T, left.T):
+        # Linear but for the percentiles, so that the order of the tokens is the same.
+        inside = (channel > 0) & (channel < 1)
+        assert abs(np.corrcoef(channel[inside], expected[inside])[0, 1]) == pytest.approx(1)
+
+
+def test_map_without_variance_has_a_colour():
+    colors, share = principal_components(torch.ones(4, 2, 3))
+    assert np.isfinite(colors).all() and share == 0
+
+
+@pytest.mark.parametrize(('family', 'rows'), [(TwinsPCPVT, 3), (TwinsSVT, 5)])
+def test_each_point_has_its_rows(family, rows):
+    arch = TINY_ARCHS[family.__name__]
+    # One block alone in the last stage: with it, Twins-SVT has no GSA there.
+    backbone = family(dict(arch, depths=(2, 2, 2, 1))).eval()
+    stages = see(backbone, torch.rand(1, 3, 96, 64))
+    image = np.zeros((90, 60, 3), np.uint8)
+    figure = draw(image, stages, [(0, 0), (0.9, 0.5)])
+    pictures = [ax for ax in figure.axes if ax.get_title()]
+    assert len({ax.get_subplotspec().rowspan.start for ax in pictures}) == rows
+    assert all(ax.get_xlim() == (0, 60) and ax.get_ylim() == (90, 0)
+               for ax in pictures if 'LSA' not in ax.get_title())
+    assert {tuple(line.get_xydata()[0]) for line in pictures[0].lines} == {(0, 0), (54, 45)}
+    assert {tuple(line.get_xydata()[0]) for line in pictures[-1].lines} == {(54, 45)}
+    assert 'stage 1: 1/4, 8 channels' in {ax.get_title() for ax in pictures}
+    figure.savefig(io.BytesIO(), dpi=50)

@@ -1,0 +1,118 @@
+from functools import partial
+
+import pytest
+import torch
+
+from twins_mm import TwinsPCPVT, TwinsSVT
+from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm.inference.attention_maps import Attention, _Recorder, see
+from twins_mm.models.attention import (
+    WINDOW_PADDINGS,
+    GlobalSubsampledAttention,
+    LocallyGroupedAttention,
+    window_partition,
+    window_unpartition,
+)
+
+DIM, SIDE, STRIDE = 8, 4, 8
+LAYERS = {
+    **{padding: partial(LocallyGroupedAttention, DIM, window_size=SIDE, padding=padding)
+       for padding in WINDOW_PADDINGS},
+    **{f'GSA {ratio}': partial(GlobalSubsampledAttention, DIM, sr_ratio=ratio)
+       for ratio in (1, 2)}}
+# Both sides, one side, and no side needs padding; 2 divides none of 9 and 11.
+SIZES = (9, 11), (8, 10), (8, 12)
+
+
+def record(name, size, heads=2):
+    """A layer with sharp attention, a map, its output, and what was recorded."""
+    torch.manual_seed(0)
+    layer, x = LAYERS[name](heads), torch.randn(1, *size, DIM, requires_grad=True)
+    for key, parameter in layer.named_parameters():
+        if key.startswith(('qkv', 'q.', 'kv')):
+            parameter.data.normal_()
+    with _Recorder() as recorder:
+        output = layer(x)
+    return layer, x, output, Attention(layer, *recorder.calls[0], size, STRIDE)
+
+
+def make_values(layer, x):
+    """The values on the map of the keys, `(B, H, W, C)`."""
+    if isinstance(layer, LocallyGroupedAttention):
+        return layer.qkv(x)[..., 2 * DIM:]
+    if layer.sr_ratio > 1:
+        x = layer.norm(layer.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+    return layer.kv(x)[..., DIM:]
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('name', LAYERS)
+def test_weights_times_values_are_what_the_layer_returns(name, size):
+    layer, x, output, attention = record(name, size)
+    groups, _, tokens, _ = attention.query.shape
+    weights = torch.stack([torch.stack(
+        [attention.weigh(group, token) for token in range(tokens)], 1) for group in range(groups)])
+    values = (layer.qkv(window_partition(x, SIDE))[..., 2 * DIM:] if attention.is_local
+              else make_values(layer, x).flatten(1, 2))
+    values = values.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2)
+    mixed = (weights @ values).transpose(1, 2).flatten(2)
+    mixed = window_unpartition(mixed, SIDE, *size) if attention.is_local else mixed.view(x.shape)
+    torch.testing.assert_close(layer.proj(mixed), output, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('name', LAYERS)
+def test_cells_lie_where_tokens_matter_to_the_point(name, size):
+    """The gradient of the token's output says which tokens it saw."""
+    _, x, output, attention = record(name, size)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            gradient, = torch.autograd.grad(
+                output[0, row, column].sum(), x, retain_graph=True)
+            seen = torch.zeros(size, dtype=torch.bool)
+            weights, box = attention.look_from((column + 0.5) * STRIDE, (row + 0.9) * STRIDE)
+            left, top, right, bottom = (side // STRIDE for side in box)
+            seen[top:bottom, left:right] = True
+            # A token's query is made of it, though it may lie in the remainder that no key has.
+            seen[row, column] = True
+            assert torch.equal(gradient[0].abs().sum(-1) > 0, seen)
+            assert box[2] - box[0] == weights.shape[1] * STRIDE * (
+                1 if attention.is_local else attention.module.sr_ratio)
+
+
+@pytest.mark.parametrize('name', LAYERS)
+def test_each_cell_has_the_weight_of_what_lies_there(name):
+    """With one head, a token's output is the sum of the values on the map, weighted by cells."""
+    # Without padding where it takes part: its values lie nowhere on the map.
+    size = (8, 12) if name == 'zero' else (9, 11)
+    layer, x, output, attention = record(name, size, heads=1)
+    values, cell = make_values(layer, x)[0], STRIDE * getattr(layer, 'sr_ratio', 1)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            weights, box = attention.look_from((column + 0.5) * STRIDE, (row + 0.9) * STRIDE)
+            left, top, right, bottom = (side // cell for side in box)
+            mixed = (weights[..., None] * values[top:bottom, left:right]).sum((0, 1))
+            torch.testing.assert_close(layer.proj(mixed), output[0, row, column],
+                                       atol=1e-5, rtol=0)
+
+
+def test_only_padding_takes_from_the_sum():
+    sums = {name: record(name, (9, 11))[3].look_from(87, 71).weights.sum().item()
+            for name in LAYERS}
+    assert sums.pop('zero') < 0.9999
+    assert list(sums.values()) == pytest.approx([1] * len(sums), abs=1e-5)
+
+
+@pytest.mark.parametrize('family', [TwinsPCPVT, TwinsSVT])
+def test_stages_have_their_own_attentions(family):
+    backbone = family(TINY_ARCHS[family.__name__]).eval()
+    stages = see(backbone, torch.rand(1, 3, 70, 100))
+    assert [stage.stride for stage in stages] == [4, 8, 16, 32]
+    for stage, blocks in zip(stages, backbone.blocks):
+        assert [attention.module for attention in stage.attentions] == [
+            block.attn for block in blocks]
+        assert stage.level.shape[1:] == stage.attentions[0].size
+        assert stage.last(False) is [a for a in stage.attentions if not a.is_local][-1]
+        # The remainder of the image that no token covers counts to the last one.
+        assert stage.last(False).look_from(99, 69).weights.sum().item() == pytest.approx(1)
+    assert (stages[0].last(True) is None) == (family is TwinsPCPVT)

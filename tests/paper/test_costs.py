@@ -1,0 +1,141 @@
+"""What the model zoo counts is what others counted, and what the paper prints."""
+import re
+from pathlib import Path
+
+import mmengine
+import pytest
+from mmengine.config import Config
+
+from twins_mm.models.twins import SVT
+from twins_mm.paper.costs import TABLES, make_rows
+from twins_mm.paper.metafiles import write_metafiles
+
+CONFIGS = Path(__file__).parent.parent / 'configs'
+
+# Counted independently of this package, with the paper's conventions, in millions and billions.
+# The classifiers' parameters are those in the authors' logs. A '*' stands for the schedules.
+COUNTED = {
+    'pcpvt_s': (24.106216, 3.81),
+    'pcpvt_b': (43.828456, 6.65),
+    'pcpvt_l': (60.989672, 9.81),
+    'svt_s': (24.060776, 2.93),
+    'svt_b': (56.070952, 8.56),
+    'svt_l': (99.271400, 15.11),
+    'retinanet_twins_pcpvt_s_*': (34.36, 117.8),
+    'retinanet_twins_pcpvt_b_*': (54.08, 150.2),
+    'retinanet_twins_pcpvt_l_*': (71.24, None),
+    'retinanet_twins_svt_s_*': (34.30, 103.6),
+    'retinanet_twins_svt_b_*': (67.01, 163.0),
+    'retinanet_twins_svt_l_*': (110.92, None),
+    'mask_rcnn_twins_pcpvt_s_*': (44.27, 177.9),
+    'mask_rcnn_twins_pcpvt_b_*': (64.00, 210.3),
+    'mask_rcnn_twins_svt_s_*': (44.21, 163.7),
+    'mask_rcnn_twins_svt_b_*': (76.35, 223.4),
+    'mask_rcnn_twins_pcpvt_l_*': (81.16, 363.9),
+    'mask_rcnn_twins_svt_l_*': (119.67, None),
+    'semantic_fpn_twins_pcpvt_s_*': (28.37, 40.6),
+    'semantic_fpn_twins_pcpvt_b_*': (48.10, 55.1),
+    'semantic_fpn_twins_pcpvt_l_*': (65.26, 71.1),
+    'semantic_fpn_twins_svt_s_*': (28.31, 36.6),
+    'semantic_fpn_twins_svt_b_*': (60.45, 66.5),
+    'semantic_fpn_twins_svt_l_*': (103.77, 101.5),
+    'upernet_twins_pcpvt_s_*': (54.59, 234.5),
+    'upernet_twins_pcpvt_b_*': (74.32, 250.9),
+    'upernet_twins_pcpvt_l_*': (91.48, 269.5),
+    'upernet_twins_svt_s_*': (54.37, 228.4),
+    'upernet_twins_svt_b_*': (88.49, 260.9),
+    'upernet_twins_svt_l_*': (133.81, 298.1),
+}
+
+
+@pytest.fixture(scope='module')
+def rows():
+    """All rows, by names like those of `COUNTED`."""
+    return {re.sub('(_twins_.*_).*', r'\1*', row.name): row
+            for table in TABLES for row in make_rows(table, CONFIGS)}
+
+
+def test_counts_are_the_independent_ones(rows):
+    assert list(rows) == list(COUNTED)
+    for name, (params, flops) in COUNTED.items():
+        digits = 0.006 if '*' in name else 1e-9
+        assert rows[name].counted_params / 1e6 == pytest.approx(params, abs=digits), name
+        assert flops is None or rows[name].counted_macs / 1e9 == pytest.approx(
+            flops, abs=0.06 if '*' in name else 0.006), name
+
+
+def test_notes_are_where_the_paper_is_more_than_a_percent_away(rows):
+    for name, row in rows.items():
+        off = max(abs(row.params_off), abs(row.flops_off or 0)) > 0.01
+        assert off == bool(row.paper.note), name
+    assert sum(row.flops_off is None for row in rows.values()) == 2
+
+
+def test_note_on_the_padding_of_windows(rows):
+    """Without it the paper's figure comes out: tokens of padding go through `qkv` alone."""
+    row = rows['mask_rcnn_twins_svt_l_*']
+    padding = 0
+    for stage, (dim, depth) in enumerate(zip(SVT['large']['embed_dims'], SVT['large']['depths'])):
+        height, width = 1280 // (4 * 2**stage), 800 // (4 * 2**stage)
+        padded_tokens = (height + -height % 7) * (width + -width % 7)
+        padding += depth // 2 * (padded_tokens - height * width) * dim * 3 * dim
+    assert f'{(row.counted_macs - padding) / 1e9:.1f} ' in row.paper.note
+
+
+def test_every_config_is_in_a_row_and_has_its_model(rows):
+    in_rows = []
+    for name, row in rows.items():
+        configs = sorted(CONFIGS.glob(f'{name}.py'))
+        assert all(path.stem.rpartition('_')[2] in row.name for path in configs)
+        models = [Config.fromfile(path).model for path in configs]
+        assert all(model == models[0] for model in models), name
+        in_rows += configs
+    assert sorted(in_rows) == sorted(CONFIGS.glob('*.py'))
+
+
+def test_metafiles_are_what_is_counted_now(rows, tmp_path):
+    write_metafiles(rows.values(), tmp_path)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {
+        path.name: path.read_text() for path in (CONFIGS / 'metafiles').iterdir()}
+    assert mmengine.load(CONFIGS.parent / 'model-index.yml') == dict(
+        Import=[f'configs/metafiles/{name}' for name in sorted(written)])
+
+
+def test_metafiles_have_the_papers_figures_as_the_papers():
+    models = {model['Name']: model for path in CONFIGS.glob('metafiles/*.yml')
+              for model in mmengine.load(path)['Models']}
+    assert sorted(models) == sorted(path.stem for path in CONFIGS.glob('*.py'))
+    assert all((CONFIGS.parent / model['Config']).is_file() for model in models.values())
+    assert not any('Weights' in model for model in models.values())
+    mask_rcnn = models['mask_rcnn_twins_svt_s_3x']
+    assert mask_rcnn['Metadata'] == {  # as in docs/model_zoo.md
+        'Parameters': pytest.approx(43.70e6, abs=5e3), 'FLOPs': pytest.approx(148.32e9, abs=5e6),
+        'Image Size of FLOPs': '800 x 600', 'Parameters in Paper (M)': 44.0,
+        'FLOPs in Paper (G)': 164}
+    assert mask_rcnn['Results'] == [
+        dict(Task='Object Detection', Dataset='COCO', Metrics={'box AP in Paper': 46.8}),
+        dict(Task='Instance Segmentation', Dataset='COCO', Metrics={'mask AP in Paper': 42.6})]
+    assert models['upernet_twins_svt_l_160k']['Results'] == [
+        dict(Task='Semantic Segmentation', Dataset='ADE20K',
+             Metrics={'mIoU in Paper': 48.8, 'mIoU(ms+flip) in Paper': 50.2})]
+    assert models['retinanet_twins_svt_l_3x']['Results'] == []  # the paper has none
+
+
+def test_tool_prints_the_readme_table(rows, call_tool, monkeypatch):
+    monkeypatch.setattr('twins_mm.paper.costs.make_rows', lambda table, configs: [
+        row for row in rows.values()
+        if any(row.paper is paper for paper in table.paper.values())])
+    lines = call_tool('model_zoo', '--markdown').splitlines()
+    cells = [[cell.strip() for cell in line.strip('|').split('|')]
+             for line in lines if line.startswith('|')]
+    rows = {name: figures for name, *figures in cells}
+    assert rows['retinanet_twins_svt_s_{1x,3x}'] == [
+        '33.78', '34.30', '34.3', '-0.0%', '97.81', '5.79', '103.60', '104', '-0.4%', '']
+    assert rows['semantic_fpn_twins_pcpvt_s_80k'] == [
+        '27.86', '28.37', '28.4', '-0.1%', '40.60', '3.89', '40.60', '40', '+1.5%',
+        '40.6 with its decimal cut off']
+    assert sum('_twins_' in name for name in rows) == 24
+    assert any(line.startswith('UperNet, Table 2') and '512 x 512' in line for line in lines)
+    page = (CONFIGS.parent / 'docs/model_zoo.md').read_text()
+    assert [line for line in lines if line.startswith('|') and line not in page] == []

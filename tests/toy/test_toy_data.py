@@ -1,0 +1,236 @@
+"""The toy data sets are made alike every time, whole or not at all, and true to their layouts."""
+import hashlib
+import shutil
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmdet.datasets import CocoDataset
+from mmseg.datasets import ADE20KDataset
+from pycocotools.coco import COCO
+
+from twins_mm.toy import toy_data as toy
+from twins_mm.toy.toy_data import ADE_BACKGROUND, ADE_SHAPES, main, make_toy_data
+
+# The ids on both sides of each gap: between two of them there is none, or there are all.
+COCO_NAMES_AROUND_GAPS = {
+    1: 'person', 11: 'fire hydrant', 13: 'stop sign', 25: 'giraffe', 27: 'backpack',
+    28: 'umbrella', 31: 'handbag', 44: 'bottle', 46: 'wine glass', 65: 'bed', 67: 'dining table',
+    70: 'toilet', 72: 'tv', 82: 'refrigerator', 84: 'book', 90: 'toothbrush',
+}
+SIZES = {(256, 256), (192, 256), (256, 192)}
+CORNERS = {'sports ball': 48, 'book': 4, 'kite': 3}
+# The share that each shape fills of the circle around it.
+FILLED = {'ball': 1, 'flag': 0.53, 'tent': 0.36}
+
+each_split = pytest.mark.parametrize('split', ['train', 'val'])
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory) -> Path:
+    return make_toy_data(tmp_path_factory.mktemp('data') / 'toy')
+
+
+@pytest.fixture
+def few(monkeypatch, tmp_path) -> dict[str, str]:
+    """From now on few images are made, for speed; the digest of what is then to be made."""
+    monkeypatch.setattr(toy, '_IMAGES', {'train': 2, 'val': 1})
+    return digest(make_toy_data(tmp_path / 'few'))
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    """Where toy data could be made, alone in its folder."""
+    return tmp_path / 'own' / 'toy'
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """What is in every file of a folder and the folders therein."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob('*') if file.is_file()}
+
+
+def load_coco(root: Path, split: str) -> COCO:
+    return COCO(root / f'coco/annotations/instances_{split}2017.json')
+
+
+def load_ade(root: Path, kind: str, split: str) -> dict[str, np.ndarray]:
+    """The images or annotations of a split, as they are in their files, by name."""
+    folder = {'train': 'training', 'val': 'validation'}[split]
+    files = (root / 'ADEChallengeData2016' / kind / folder).iterdir()
+    return {file.stem: cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files}
+
+
+def test_same_bytes_every_time(root, path):
+    assert digest(make_toy_data(path)) == digest(root)
+
+
+def test_complete_data_is_not_made_again(few, path, monkeypatch):
+    make_toy_data(path)
+    monkeypatch.setattr(toy, 'draw_scene', None)
+    assert digest(make_toy_data(path)) == few
+
+
+def test_interrupted_making_leaves_nothing_behind(few, path, monkeypatch):
+    def interrupt(folder):
+        assert not path.exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(toy, '_make_ade', interrupt)
+        make_toy_data(path)
+    assert not list(path.parent.iterdir())
+    assert digest(make_toy_data(path)) == few
+
+
+def test_data_of_another_version_is_made_again(few, path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, '_STAMP', 'another')
+        (make_toy_data(path) / 'relic').touch()
+    assert digest(make_toy_data(path)) == few
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_other_files_are_not_touched(few, path):
+    path.mkdir(parents=True)
+    (path / 'precious').write_text('mine')
+    with pytest.raises(OSError):
+        make_toy_data(path)
+    assert [file.name for file in path.rglob('*')] == ['precious']
+
+
+def test_two_processes_may_make_it_at_once(few, path, monkeypatch):
+    make_ade = toy._make_ade
+
+    def be_overtaken(folder):
+        make_ade(folder)
+        shutil.copytree(path.parents[1] / 'few', path)
+
+    monkeypatch.setattr(toy, '_make_ade', be_overtaken)
+    assert digest(make_toy_data(path)) == few
+
+
+@pytest.mark.parametrize(('folder', 'name', 'count'), [
+    ('coco/train2017', '{:012d}.jpg', 200),
+    ('coco/val2017', '{:012d}.jpg', 50),
+    ('ADEChallengeData2016/images/training', 'ADE_train_{:08d}.jpg', 200),
+    ('ADEChallengeData2016/images/validation', 'ADE_val_{:08d}.jpg', 50),
+    ('ADEChallengeData2016/annotations/training', 'ADE_train_{:08d}.png', 200),
+    ('ADEChallengeData2016/annotations/validation', 'ADE_val_{:08d}.png', 50),
+])
+def test_files_are_where_the_layouts_want_them(root, folder, name, count):
+    names = sorted(file.name for file in (root / folder).iterdir())
+    assert names == [name.format(number) for number in range(1, count + 1)]
+
+
+def test_no_image_occurs_twice(root):
+    images = [content for name, content in digest(root).items() if name.endswith('.jpg')]
+    assert len(set(images)) == len(images)
+
+
+@each_split
+def test_coco_categories_are_the_real_ones(root, split):
+    names = {i: category['name'] for i, category in load_coco(root, split).cats.items()}
+    assert tuple(names.values()) == CocoDataset.METAINFO['classes']
+    assert names.items() >= COCO_NAMES_AROUND_GAPS.items()
+
+
+@each_split
+def test_coco_sizes_are_those_of_the_images(root, split):
+    sizes = set()
+    for image in load_coco(root, split).imgs.values():
+        size = cv2.imread(str(root / f'coco/{split}2017' / image['file_name'])).shape[:2]
+        assert (image['height'], image['width']) == size
+        sizes.add(size)
+    assert sizes == SIZES
+
+
+@each_split
+def test_coco_boxes_and_areas_fit_the_masks(root, split):
+    coco = load_coco(root, split)
+    for annotation in coco.anns.values():
+        mask = coco.annToMask(annotation)
+        # Tiny shapes are hardly more than edge, and the tip of a triangle fills no pixel.
+        tolerance = 0.1 if annotation['iscrowd'] else 0.02
+        assert annotation['area'] == pytest.approx(mask.sum(), rel=tolerance)
+        np.testing.assert_allclose(annotation['bbox'], cv2.boundingRect(mask), atol=2.5)
+
+
+@each_split
+def test_coco_shapes_are_what_their_names_say(root, split):
+    coco = load_coco(root, split)
+    corners = defaultdict(set)
+    for annotation in coco.anns.values():
+        if not annotation['iscrowd']:
+            [polygon] = annotation['segmentation']
+            corners[coco.cats[annotation['category_id']]['name']].add(len(polygon) // 2)
+    assert corners == {name: {count} for name, count in CORNERS.items()}
+
+
+@each_split
+def test_coco_shapes_are_mostly_visible(root, split):
+    coco = load_coco(root, split)
+    for annotations in coco.imgToAnns.values():
+        hidden = np.False_
+        for annotation in reversed(annotations):
+            mask = coco.annToMask(annotation).astype(bool)
+            assert (mask & ~hidden).sum() > 0.8 * mask.sum()
+            hidden |= mask
+
+
+@each_split
+def test_coco_has_crowds_and_empty_images(root, split):
+    coco = load_coco(root, split)
+    crowds = coco.loadAnns(coco.getAnnIds(iscrowd=True))
+    assert crowds
+    assert all(crowd['segmentation'].keys() == {'counts', 'size'} for crowd in crowds)
+    assert coco.imgs.keys() > coco.imgToAnns.keys()
+
+
+@each_split
+def test_ade_labels_are_those_of_the_classes(root, split):
+    classes = ADE20KDataset.METAINFO['classes']
+    expected = {classes.index(name) + 1 for name in (ADE_BACKGROUND, *ADE_SHAPES)}
+    maps = load_ade(root, 'annotations', split).values()
+    assert set().union(*(np.unique(labels) for labels in maps)) == {0} | expected
+
+
+@each_split
+def test_ade_labels_fit_the_images(root, split):
+    images = load_ade(root, 'images', split)
+    maps = load_ade(root, 'annotations', split)
+    sizes = {name: labels.shape for name, labels in maps.items()}
+    assert sizes == {name: image.shape[:2] for name, image in images.items()}
+    assert set(sizes.values()) == SIZES
+
+
+@each_split
+def test_ade_has_a_thin_border_without_labels(root, split):
+    for labels in load_ade(root, 'annotations', split).values():
+        unlabelled = np.ones_like(labels)
+        unlabelled[4:-4, 4:-4] = 0
+        np.testing.assert_array_equal(labels == 0, unlabelled)
+
+
+@each_split
+@pytest.mark.parametrize(('name', 'share'), FILLED.items())
+def test_ade_shapes_are_what_their_names_say(root, split, name, share):
+    label = ADE20KDataset.METAINFO['classes'].index(name) + 1
+    filled = []
+    for labels in load_ade(root, 'annotations', split).values():
+        mask = (labels == label).astype(np.uint8)
+        for contour in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
+            _, radius = cv2.minEnclosingCircle(contour)
+            filled.append(cv2.contourArea(contour) / (np.pi * radius**2))
+    assert np.median(filled) == pytest.approx(share, abs=0.08)
+
+
+def test_command_line_says_where_it_is(few, path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['toy', str(path)])
+    main()
+    assert digest(path) == few
+    assert str(path) in capsys.readouterr().out

@@ -1,0 +1,191 @@
+"""Is an exported model the model? How fast is it? By onnxruntime, on a CPU."""
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from mmcv.transforms import TRANSFORMS
+from mmengine.config import Config
+from torch import nn
+
+from ..config import walk
+from ..errors import UserError
+from ..toy.scenes import draw_scene
+from .deployable import Deployable
+
+# All windows of 7 fit their maps; those of one side do; an odd size, which no stride divides.
+SIZES = (224, 224), (224, 320), (333, 251)
+BATCHES = 1, 2
+# How far a box may be from the one that it is, in pixels, and its score.
+SAME_BOX, SAME_SCORE = 0.5, 0.01
+# What may differ by rounding: pixels and detections that are close to a threshold. Of trained
+# models that was nothing in float32, where one of 100 detections is allowed to; up to 0.01% of the
+# pixels and 2.2% of the detections in float16, 0.03% and 0.4% in int8.
+LIMITS = dict(float32=0.01, float16=0.05, int8=0.05)
+PHOTOGRAPH = 640, 480  # width and height of most of COCO's
+ROUNDS = 5
+
+
+class Case(NamedTuple):
+    """Images, `(B, 3, H, W)`, and what OpenMMLab's own model answers."""
+
+    images: torch.Tensor
+    expected: tuple[torch.Tensor, ...]
+
+
+class OnnxModel:
+    """A file in onnxruntime: takes and returns tensors."""
+
+    def __init__(self, path: Path):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session = onnxruntime.InferenceSession(
+            path, options, providers=['CPUExecutionProvider'])
+
+    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(map(torch.from_numpy, self.session.run(None, {'image': images.numpy()})))
+
+
+def read_images(path: str | None = None) -> list[np.ndarray]:
+    """Two images, BGR: one from a file and its mirror image, or scenes of the toy data's kind.
+
+    The scenes are as large as a photograph.
+
+    Raises:
+        UserError: The file can't be read.
+    """
+    if path is None:
+        return [cv2.resize(draw_scene(np.random.default_rng(seed), shapes=4)[0], PHOTOGRAPH)
+                for seed in (1, 2)]
+    image = cv2.imread(path)
+    if image is None:
+        raise UserError(f'{path} is no image that can be read')
+    return [image, image[:, ::-1]]
+
+
+def stack(images: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
+    """Images as a batch of this height and width, `(B, 3, H, W)`, uint8."""
+    return torch.stack([torch.from_numpy(cv2.resize(image, size[::-1])).permute(2, 0, 1)
+                        for image in images]).contiguous()
+
+
+def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray],
+           sizes: Iterable[tuple[int, int]]) -> list[Case]:
+    """What OpenMMLab's own model answers at each size, to one image and to two.
+
+    Raises:
+        UserError: There is nothing to compare with: it computes NaN or infinity, or it detects
+            nothing.
+    """
+    cases = []
+    with torch.no_grad(), _only_finite(model):
+        for size in sizes:
+            for batch in BATCHES:
+                inputs = stack(images[:batch], size)
+                cases.append(Case(inputs, deployable.expected(model, inputs)))
+    if 'boxes' in deployable.outputs:
+        labels = list(deployable.outputs).index('labels')
+        if all((case.expected[labels] < 0).all() for case in cases):
+            raise UserError(
+                'The model detects nothing in the images that its export would be checked with. '
+                'Name one with things that it knows: --image FILE. For a model that is not '
+                'trained, --cfg-options model.test_cfg.score_thr=0')
+    return cases
+
+
+def check(cases: Sequence[Case], outputs: Sequence[str], exported: OnnxModel
+          ) -> list[dict[str, float | int | str]]:
+    """Compares an export with what it should answer.
+
+    Returns a row for each case: 'images', 'height x width', and the figures of `compare`.
+    """
+    return [{'images': len(case.images),
+             'height x width': '{} x {}'.format(*case.images.shape[2:]),
+             **compare(outputs, case.expected, exported(case.images))} for case in cases]
+
+
+def compare(outputs: Sequence[str], expected: Sequence[torch.Tensor],
+            actual: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """How outputs of these names differ; 'differing' is what `LIMITS` are for.
+
+    Of class maps, it is the share of pixels; of detections, the share of those, of either side,
+    that the other lacks; of features, the largest difference relative to the largest value.
+    """
+    for name, one, other in zip(outputs, expected, actual):
+        if one.shape != other.shape:
+            return {'differing': 1., f'shape of {name}': str(tuple(other.shape))}
+    if outputs == ['labels']:
+        return dict(differing=(expected[0] != actual[0]).double().mean().item(),
+                    classes=len(expected[0].unique()))
+    if 'boxes' in outputs:
+        return compare_detections(*(
+            [dict(zip(outputs, image)) for image in zip(*side)] for side in (expected, actual)))
+    differing = torch.stack([(one - other).abs().max() / one.abs().max()
+                             for one, other in zip(expected, actual)])
+    return dict(differing=differing.nan_to_num(nan=torch.inf).max().item())
+
+
+def compare_detections(expected: Sequence[dict], actual: Sequence[dict]
+                       ) -> dict[str, float | int]:
+    """Compares boxes, scores and labels of images, in whatever order they are."""
+    count = lacking = farthest = 0
+    for one, other in zip(expected, actual):
+        one, other = ({name: value[side['labels'] >= 0] for name, value in side.items()}
+                      for side in (one, other))
+        far = (one['boxes'][:, None] - other['boxes']).abs().amax(-1)
+        same = ((one['labels'][:, None] == other['labels']) & (far < SAME_BOX)
+                & ((one['scores'][:, None] - other['scores']).abs() < SAME_SCORE))
+        count += sum(same.shape)
+        lacking += sum((~same.any(side)).sum().item() for side in (0, 1))
+        if same.any():
+            nearest = far.where(same, torch.inf).amin(1)
+            farthest = max(farthest, nearest[nearest.isfinite()].max().item())
+    return {'differing': lacking / max(count, 1), 'detections': count,
+            'farthest box, px': farthest}
+
+
+def find_resize(cfg: Config) -> dict | None:
+    """The step of the config's test pipeline that resizes images."""
+    return next((step for step in walk(cfg.get('test_dataloader'))
+                 if 'Resize' in str(step.get('type'))), None)
+
+
+def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:
+    """Height and width of an image as the config's test pipeline has it."""
+    step = find_resize(cfg)
+    return tuple((TRANSFORMS.build(step)(dict(img=image)) if step else dict(img=image))
+                 ['img'].shape[:2])
+
+
+def time_side_by_side(steps: Sequence[Callable[[], object]]) -> list[float]:
+    """Median seconds of each step; they take turns, after one that warms up."""
+    seconds = [[] for _ in steps]
+    for _ in range(ROUNDS + 1):
+        for step, times in zip(steps, seconds):
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
+    return [median(times[1:]) for times in seconds]
+
+
+@contextmanager
+def _only_finite(model: nn.Module) -> Iterator[None]:
+    """Refuses NaN and infinity, which a class map or a list of boxes would hide."""
+    names = {module: name for name, module in model.named_modules()}
+
+    def look(module: nn.Module, _: tuple, output: object) -> None:
+        if isinstance(output, torch.Tensor) and not output.isfinite().all():
+            raise UserError(f'The model computes NaN or infinity, first in {names[module]}. '
+                            'Did its training diverge? Export an earlier checkpoint')
+    hooks = [module.register_forward_hook(look) for module in names]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

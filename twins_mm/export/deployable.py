@@ -1,0 +1,280 @@
+"""What is deployed: a model from the image, as it is read, to the answer, at any size.
+
+Each class says in `forward` how, in operations that can be exported, and in `expected` what
+OpenMMLab's own model answers, which is what an export is held to.
+
+Shapes: B images of H x W pixels, K boxes.
+"""
+from copy import deepcopy
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader, load_state_dict
+from torch import nn
+from torch.nn import functional as F
+
+from ..checkpoints.files import weights_of
+from ..config import drop_pretrained, fit_to_cpu
+from ..errors import UserError
+from ..inference.predictor import find_dataset_meta
+from ..training.hooks import check_heads
+from .suppression import suppress
+
+
+class Deployable(nn.Module):
+    """Takes images `(B, 3, H, W)`, uint8, of any size from 64 x 64.
+
+    Channels are in the order in which the config's data preprocessor takes them: BGR, as OpenCV
+    reads files, wherever OpenMMLab's `LoadImageFromFile` comes first.
+
+    Args:
+        model: A detector or a segmentor, in evaluation; it is copied.
+        preprocessor: The config's `model.data_preprocessor`.
+        divisor: Height and width are padded to a multiple of it, right and bottom.
+
+    Attributes:
+        model: The detector or the segmentor.
+        outputs: What the results are called and what they are, in the order of `forward`.
+        differing: What it is that differs, where an export and the model do.
+    """
+
+    outputs: dict[str, str]
+    differing: str
+
+    def __init__(self, model: nn.Module, preprocessor: dict, divisor: int):
+        super().__init__()
+        self.model = deepcopy(model).requires_grad_(False)
+        self.divisor = divisor
+        self.fill = preprocessor.get('pad_value', preprocessor.get('pad_val', 0))
+        self.is_flipped = any(map(preprocessor.get, ('bgr_to_rgb', 'rgb_to_bgr')))
+        for name, default in (('mean', [0.]), ('std', [1.])):
+            values = torch.tensor(preprocessor.get(name) or default)
+            self.register_buffer(name, values.view(-1, 1, 1))
+
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised and padded, in the precision of the model."""
+        x = images.float()
+        if self.is_flipped:
+            x = x[:, [2, 1, 0]]
+        x = (x - self.mean) / self.std
+        if self.divisor > 1:
+            rows, columns = (((side + self.divisor - 1) // self.divisor) * self.divisor - side
+                             for side in x.shape[2:])
+            x = F.pad(x, (0, columns, 0, rows), value=self.fill)
+        return x.to(next(self.model.parameters()).dtype)
+
+    @staticmethod
+    def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What OpenMMLab's own model answers, in the form of `forward`'s results."""
+        raise NotImplementedError
+
+
+class DeployableSegmentor(Deployable):
+    """mmseg's EncoderDecoder, from the image to the class map.
+
+    Raises:
+        UserError: Images are cut into crops, or padded to a fixed size, in testing.
+    """
+
+    outputs = dict(labels='int64, (B, H, W): the class of each pixel, from 0')
+    differing = 'of the pixels'
+
+    def __init__(self, model: nn.Module, preprocessor: dict):
+        from mmseg.models.utils import Upsample
+        test_cfg = preprocessor.get('test_cfg') or {}
+        if model.test_cfg.mode != 'whole' or test_cfg.get('size'):
+            raise UserError("Segmentors are exported with model.test_cfg.mode='whole' and without "
+                            'model.data_preprocessor.test_cfg.size')
+        super().__init__(model, preprocessor, test_cfg.get('size_divisor') or 1)
+        for name, module in list(self.model.named_modules()):
+            if isinstance(module, Upsample) and not module.size:
+                # mmseg's computes the size with `int`, which would stay what it was in the trace.
+                self.model.set_submodule(name, nn.Upsample(
+                    None, module.scale_factor, module.mode, module.align_corners))
+            elif isinstance(module, nn.AdaptiveAvgPool2d):
+                self.model.set_submodule(name, _PoolByProducts(module.output_size))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[2:]
+        x = self.prepare(images)
+        logits = self.model.encode_decode(x, [dict(img_shape=x.shape[2:])])
+        logits = logits[..., :height, :width].float()
+        if logits.shape[1] == 1:
+            return (logits[:, 0].sigmoid() > self.model.decode_head.threshold).long()
+        return logits.argmax(1)
+
+    @staticmethod
+    def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
+        from mmseg.structures import SegDataSample
+        size = tuple(images.shape[2:])
+        samples = [SegDataSample(metainfo=dict(ori_shape=size, img_shape=size)) for _ in images]
+        found = model.test_step(dict(inputs=list(images), data_samples=samples))
+        return torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),
+
+
+class DeployableRetinaNet(Deployable):
+    """mmdet's RetinaNet, from the image to the boxes that are left after suppression.
+
+    Raises:
+        UserError: The scores aren't sigmoids, or `test_cfg.nms` is more than a threshold.
+    """
+
+    outputs = dict(
+        boxes='float32, (B, K, 4): x1, y1, x2, y2 in pixels of the image; K is max_per_img',
+        scores='float32, (B, K), from the highest; 0 where there are fewer boxes',
+        labels='int64, (B, K): classes from 0; -1 where there are fewer boxes')
+    differing = 'of the detections'
+
+    def __init__(self, model: nn.Module, preprocessor: dict):
+        super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
+        nms = dict(model.test_cfg.nms)
+        if (not model.bbox_head.use_sigmoid_cls or nms.pop('type', 'nms') != 'nms'
+                or nms.keys() != {'iou_threshold'}):
+            raise UserError('RetinaNet is exported with sigmoid scores and with '
+                            "model.test_cfg.nms=dict(type='nms', iou_threshold=...)")
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        head, cfg = self.model.bbox_head, self.model.test_cfg
+        levels = zip(*head(self.model.extract_feat(self.prepare(images))))
+        logits, labels, deltas, anchors = (
+            torch.cat(parts, 1) for parts in zip(*(
+                self._pick(level, *maps) for level, maps in enumerate(levels))))
+        boxes = head.bbox_coder.decode(
+            anchors.flatten(0, 1), deltas.flatten(0, 1), max_shape=tuple(images.shape[2:]))
+        boxes = boxes.unflatten(0, labels.shape)
+        scores = logits.sigmoid()
+        is_box = (boxes[..., 2:] - boxes[..., :2] > cfg.get('min_bbox_size', -1)).all(-1)
+        scores = scores.where(is_box & (scores > cfg.get('score_thr', 0)), 0.)
+
+        # One suppression for all classes: they are moved so far apart that they never overlap.
+        step = (boxes * (scores > 0)[..., None]).amax((1, 2), keepdim=True) + 1
+        scores = suppress(boxes + labels[..., None] * step, scores, cfg.nms.iou_threshold,
+                          cfg.max_per_img)
+        scores, kept = scores.topk(cfg.max_per_img)
+        is_found = scores > 0
+        boxes = boxes.gather(1, kept[..., None].expand(-1, -1, 4))
+        return (boxes * is_found[..., None], scores,
+                labels.gather(1, kept).where(is_found, -1))
+
+    def _pick(self, level: int, logits: torch.Tensor, deltas: torch.Tensor
+              ) -> tuple[torch.Tensor, ...]:
+        """The likeliest pairs of an anchor and a class: logits, labels, deltas and anchors."""
+        head, number = self.model.bbox_head, self.model.test_cfg.nms_pre
+        anchors = head.prior_generator.single_level_grid_priors(
+            logits.shape[2:], level, device=logits.device)
+        pairs = logits.float().permute(0, 2, 3, 1).flatten(1)
+        # A small level has fewer pairs; those that are added have the probability 0.
+        pairs, index = F.pad(pairs, (0, number), value=-torch.inf).topk(number)
+        anchor = (index // head.cls_out_channels).clamp(max=anchors.shape[0] - 1)
+        deltas = deltas.float().permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4))
+        return (pairs, index % head.cls_out_channels,
+                deltas.gather(1, anchor[..., None].expand(-1, -1, 4)), anchors[anchor])
+
+    @staticmethod
+    def expected(model: nn.Module, images: torch.Tensor
+                 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        samples = _detection_samples(images)
+        found = [sample.pred_instances for sample in model.test_step(
+            dict(inputs=list(images), data_samples=samples))]
+        number = model.test_cfg.max_per_img
+        boxes = images.new_zeros(len(images), number, 4, dtype=torch.float)
+        scores = images.new_zeros(len(images), number, dtype=torch.float)
+        labels = images.new_full((len(images), number), -1, dtype=torch.long)
+        for image, instances in enumerate(found):
+            boxes[image, :len(instances)] = instances.bboxes
+            scores[image, :len(instances)] = instances.scores
+            labels[image, :len(instances)] = instances.labels
+        return boxes, scores, labels
+
+
+class DeployablePyramid(Deployable):
+    """Backbone and neck of mmdet's two-stage detectors, Mask R-CNN among them."""
+
+    differing = 'of the largest feature'
+
+    def __init__(self, model: nn.Module, preprocessor: dict):
+        super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
+        self.outputs = {
+            f'stride_{stride}': f'float32, (B, {model.neck.out_channels}, H / {stride}, '
+                                f'W / {stride}), of the padded image'
+            for stride, _ in model.rpn_head.prior_generator.strides}
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(level.float() for level in self.model.extract_feat(self.prepare(images)))
+
+    @staticmethod
+    def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        prepared = model.data_preprocessor(
+            dict(inputs=list(images), data_samples=_detection_samples(images)))
+        return model.extract_feat(prepared['inputs'])
+
+
+class _PoolByProducts(nn.Module):
+    """`nn.AdaptiveAvgPool2d`, which ONNX lacks for sizes that it doesn't know: two products."""
+
+    def __init__(self, size: int | tuple[int, int]):
+        super().__init__()
+        self.size = size if isinstance(size, tuple) else (size, size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, columns = (_means(*sizes).to(x) for sizes in zip(x.shape[2:], self.size))
+        return rows @ x @ columns.T
+
+
+def _means(length: int, bins: int) -> torch.Tensor:
+    """The matrix `(bins, length)` that averages over bins, which overlap where they must."""
+    bounds, places = torch.arange(bins + 1)[:, None] * length, torch.arange(length)
+    inside = (places >= bounds[:-1] // bins) & (places * bins < bounds[1:])
+    return inside / inside.sum(1, keepdim=True)
+
+
+def load_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """A config's model with the weights of a checkpoint, on the CPU, in evaluation.
+
+    Its `dataset_meta` has the names of the classes, as in models of OpenMMLab's `init_detector`.
+
+    Raises:
+        UserError: The config has no model, the checkpoint is not one of it, or nothing names its
+            classes.
+    """
+    if not cfg.get('model'):
+        raise UserError(f'{cfg.filename} has no model')
+    drop_pretrained(cfg)
+    fit_to_cpu(cfg)
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
+    model = MODELS.build(cfg.model).eval()
+    loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', 'silent')
+    check_heads(loaded, model)
+    load_state_dict(model, {name.removeprefix('module.'): value
+                            for name, value in weights_of(loaded).items()}, logger='silent')
+    model.dataset_meta = find_dataset_meta(loaded, cfg)
+    return model
+
+
+def make_deployable(model: nn.Module, preprocessor: dict) -> Deployable:
+    """What of a model can be deployed.
+
+    Raises:
+        UserError: Nothing of a model of this kind.
+    """
+    from mmdet.models import RetinaHead, SingleStageDetector, TwoStageDetector
+    from mmseg.models import EncoderDecoder
+    if isinstance(model, EncoderDecoder):
+        kind = DeployableSegmentor
+    elif isinstance(model, SingleStageDetector) and isinstance(model.bbox_head, RetinaHead):
+        kind = DeployableRetinaNet
+    elif isinstance(model, TwoStageDetector) and model.with_rpn and model.with_neck:
+        kind = DeployablePyramid
+    else:
+        raise UserError(f'{type(model).__name__} is not supported. Exported are: segmentors '
+                        '(EncoderDecoder), RetinaNet, and backbone and FPN of two-stage '
+                        'detectors such as Mask R-CNN')
+    return kind(model, preprocessor).eval()
+
+
+def _detection_samples(images: torch.Tensor) -> list:
+    from mmdet.structures import DetDataSample
+    size = tuple(images.shape[2:])
+    return [DetDataSample(metainfo=dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.)))
+            for _ in images]

@@ -1,0 +1,164 @@
+"""Draws what a backbone sees: its pyramid, and where points of the image attend in each stage."""
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from .attention_maps import Attention, AttentionMap, Box, Point, Stage
+
+# Inches: a picture with its colour bar; the bar; a picture's two lines of text.
+_COLUMN, _BAR, _TEXT = 1.9, 0.3, 0.4
+_LARGE, _SMALL = 7, 5.5  # points
+_STAGE_COLORS = ('#00a6d6', '#1a9850', '#fdae00', '#d7301f')
+_COLOR_MAP = 'magma'
+
+
+def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
+    """The three directions in which a map `(C, H, W)` varies most, as colours `(H, W, 3)`.
+
+    Each fills its channel, 0 to 1, from the 2nd percentile to the 98th. Also returns the share of
+    the variance that they have.
+    """
+    tokens = level.detach().cpu().double().flatten(1).T
+    tokens = tokens - tokens.mean(0)
+    variances, directions = torch.linalg.eigh(tokens.T @ tokens)
+    directions = directions[:, -3:].flip(1)
+    # An eigenvector's sign is free; chosen by its largest entry, the picture is always the same.
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    values = (tokens @ (directions * largest.sign())).numpy()
+    low, high = np.percentile(values, (2, 98), axis=0)
+    colors = ((values - low) / np.maximum(high - low, 1e-12)).clip(0, 1)
+    share = variances[-3:].sum() / variances.sum().clamp(min=1e-12)
+    return colors.reshape(*level.shape[1:], 3), share.item()
+
+
+def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) -> Figure:
+    """The image and its pyramid, then for each point the last LSA and the last GSA of each stage.
+
+    Args:
+        image: What the backbone saw, `(H, W, 3)`, RGB, uint8.
+        stages: What it made of it.
+        points: (x, y) as shares of width and height, so that the image may have been resized.
+    """
+    height, width = image.shape[:2]
+    points = [(x * width, y * height) for x, y in points]
+    kinds = [is_local for is_local in (True, False)
+             if any(stage.last(is_local) for stage in stages)]
+    row_height = (_COLUMN - _BAR) * height / width + _TEXT
+    shape = 1 + len(points) * len(kinds), 1 + len(stages)
+    figure = Figure((_COLUMN * shape[1], row_height * shape[0]), dpi=200, layout='constrained')
+    figure.supxlabel('attention in percent, of the last LSA and GSA in each stage, mean of heads; '
+                     'around its window, LSA is enlarged', fontsize=_SMALL)
+    axes = figure.subplots(*shape, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))
+    _draw_pyramid(axes[0], image, stages, points)
+    rows = iter(axes[1:])
+    for point in points:
+        for is_local in kinds:
+            attentions: list = [stage.last(is_local) for stage in stages]
+            (_draw_local if is_local else _draw_global)(next(rows), image, attentions, point)
+    return figure
+
+
+def _draw_pyramid(row: Sequence[Axes], image: np.ndarray, stages: Sequence[Stage],
+                  points: Sequence[Point]) -> None:
+    _show(row[0], image, f'image, {image.shape[1]} × {image.shape[0]}')
+    for point in points:
+        _mark(row[0], point)
+    for number, (ax, stage) in enumerate(zip(row[1:], stages), 1):
+        colors, share = principal_components(stage.level)
+        channels, height, width = stage.level.shape
+        _show(ax, image, f'stage {number}: 1/{stage.stride}, {channels} channels',
+              f'3 principal components, {share:.0%} of variance')
+        ax.imshow(colors, extent=(0, width * stage.stride, height * stage.stride, 0),
+                  interpolation='nearest')
+        _zoom(ax, image)
+
+
+def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention],
+                point: Point) -> None:
+    _show(row[0], image, 'LSA: windows of the point')
+    _mark(row[0], point)
+    for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
+        seen = attention.look_from(*point)
+        side = attention.module.window_size
+        _show(ax, image, f'stage {number}: LSA, {side} × {side} tokens',
+              f'{side * attention.stride} × {side * attention.stride} pixels',
+              faded=True)
+        _overlay(ax, seen)
+        left, top, right, bottom = seen.box
+        for target in (row[0], ax):
+            target.add_patch(Rectangle(
+                (left, top), right - left, bottom - top, fill=False, linewidth=1.5, zorder=3,
+                color=_STAGE_COLORS[(number - 1) % len(_STAGE_COLORS)]))
+        _zoom(ax, image, seen.box)
+        _mark(ax, point)
+
+
+def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention],
+                 point: Point) -> None:
+    _show(row[0], image, 'GSA: cells of the keys')
+    for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
+        if attention is None:
+            ax.axis('off')
+            continue
+        seen = attention.look_from(*point)
+        rows, columns = seen.weights.shape
+        left, top, right, bottom = seen.box
+        if number == 1:
+            line = dict(colors='white', linewidth=0.4)
+            row[0].vlines(np.linspace(left, right, columns + 1), top, bottom, **line)
+            row[0].hlines(np.linspace(top, bottom, rows + 1), left, right, **line)
+        _show(ax, image, f'stage {number}: GSA, {columns} × {rows} keys',
+              f'sub-sampled by {attention.module.sr_ratio}', faded=True)
+        _overlay(ax, seen)
+        _zoom(ax, image)
+        _mark(ax, point)
+    _zoom(row[0], image)
+    _mark(row[0], point)
+
+
+def _show(ax: Axes, image: np.ndarray, title: str, note: str = '', faded: bool = False) -> None:
+    extent = (0, image.shape[1], image.shape[0], 0)
+    if faded:
+        ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cmap='gray', vmin=-255, vmax=255,
+                  extent=extent)
+    else:
+        ax.imshow(image, extent=extent)
+    ax.set_title(title, fontsize=_LARGE, pad=3)
+    ax.set_xlabel(note, fontsize=_SMALL, labelpad=2)
+
+
+def _overlay(ax: Axes, seen: AttentionMap) -> None:
+    left, top, right, bottom = seen.box
+    heat = ax.imshow(100 * seen.weights.cpu().numpy(), cmap=_COLOR_MAP, vmin=0, alpha=0.75,
+                     extent=(left, right, bottom, top), interpolation='nearest')
+    bar = ax.figure.colorbar(heat, cax=ax.inset_axes((1.03, 0, 0.04, 1)), format='%g%%',
+                             ticks=MaxNLocator(3))
+    bar.ax.tick_params(labelsize=_SMALL, length=1.5, pad=1)
+    bar.outline.set_linewidth(0.4)
+
+
+def _zoom(ax: Axes, image: np.ndarray, box: Box | None = None) -> None:
+    """Shows the image alone, whatever was drawn; or what is around a box, in the same shape.
+
+    Without it, a window of stage 1 would be a dot.
+    """
+    height, width = image.shape[:2]
+    left, top, right, bottom = box or (0, 0, width, height)
+    share = min(1, 1.6 * max(right - left, bottom - top) / min(height, width))
+    x = np.clip((left + right - share * width) / 2, 0, (1 - share) * width)
+    y = np.clip((top + bottom - share * height) / 2, 0, (1 - share) * height)
+    ax.set_xlim(x, x + share * width)
+    ax.set_ylim(y + share * height, y)
+
+
+def _mark(ax: Axes, point: Point) -> None:
+    ax.plot(*point, marker='o', markersize=5, markerfacecolor='none', markeredgecolor='black',
+            markeredgewidth=2, zorder=4)
+    ax.plot(*point, marker='o', markersize=5, markerfacecolor='none', markeredgecolor='#00ff66',
+            markeredgewidth=1, zorder=5)

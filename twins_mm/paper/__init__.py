@@ -1,0 +1,1 @@
+"""What the paper prints, and what this repository's configs cost."""

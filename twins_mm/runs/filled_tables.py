@@ -1,0 +1,119 @@
+"""The paper's tables, filled with what a user's runs gave."""
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from prettytable import PrettyTable, TableStyle
+
+from ..paper.figures import Column, Table, config_of, figures_of, is_accuracy, variant_of
+from .recipes import find_recipe
+from .work_dir import Run
+
+
+class Key(NamedTuple):
+    """What a cell is of."""
+
+    config: str
+    metric: str
+    tta: bool
+
+
+@dataclass
+class Results:
+    """What runs gave.
+
+    Attributes:
+        figures: In percent.
+        sources: Of a config's figures, without and with multi-scale testing: which run they are
+            from, and whether it followed the recipe.
+        left_out: A line for each run that has none: why.
+        runs: The newest training run of each config, ended or not.
+    """
+
+    figures: dict[Key, float] = field(default_factory=dict)
+    sources: dict[tuple[str, bool], str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    runs: dict[str, Run] = field(default_factory=dict)
+
+
+def collect(runs: Iterable[Run], configs: Path) -> Results:
+    """Takes figures from the runs that are named as the tables' configs; of several, the newest's.
+
+    They are those of a finished training run's last validation, and those of `tools/test.py`:
+    with `--tta` multi-scale testing's; without, the config's where nothing was trained.
+    """
+    results = Results()
+    for run in sorted(runs, key=lambda run: run.logged):
+        if run.is_toy:
+            results.left_out.append(f'{run.folder}: a toy run')
+            continue
+        if not figures_of(run.name):
+            results.left_out.append(f'{run.folder}: {run.name} is in none of the tables')
+            continue
+        if run.training:
+            results.runs[run.name] = run
+        found = list(_take(run))
+        for tta, metrics, origin in found:
+            for metric, value in metrics.items():
+                results.figures[Key(run.name, metric, tta)] = value
+            results.sources[run.name, tta] = (
+                f'{run.name}: {origin} in {run.folder}{_doubt(run, configs)}')
+        if not found:
+            results.left_out.append(
+                f'{run.folder}: not finished, at iteration {run.iteration:,} of '
+                f'{format(run.iterations, ",") if run.iterations else "?"}')
+    return results
+
+
+def to_markdown(table: Table, figures: dict[Key, float]) -> str:
+    """The table; each of our backbones has three lines: the paper's, yours and the difference."""
+    text = PrettyTable(['backbone', *(column.head for column in table.columns)], align='r')
+    text.set_style(TableStyle.MARKDOWN)
+    text.align['backbone'] = 'l'
+    for backbone, paper in table.rows.items():
+        text.add_row([backbone, *map(_show, table.columns, paper)])
+        if variant_of(backbone):
+            keys = [key_of(column, backbone) for column in table.columns]
+            yours = [key and figures.get(key) for key in keys]
+            text.add_row(['- yours', *map(_show, table.columns, yours)])
+            text.add_row(['- difference', *(
+                '' if ours is None or theirs is None else f'{ours - theirs:+.1f}'
+                for ours, theirs in zip(yours, paper))])
+    return f'**{table.title}**\n\n{text.get_string()}'
+
+
+def key_of(column: Column, backbone: str) -> Key | None:
+    """What a cell is of; None where no config of ours gives it."""
+    config = config_of(column, backbone)
+    return Key(config, column.figure, column.tta) if config and is_accuracy(column) else None
+
+
+def _take(run: Run) -> Iterator[tuple[bool, dict[str, float], str]]:
+    """With multi-scale testing or not, metrics, and where they are from; the newest last."""
+    for test in run.evaluations:
+        if test.tta or not run.training:
+            yield (test.tta, test.metrics, f'test of {Path(test.checkpoint).name}'
+                   + ' with --tta' * test.tta)
+    if run.is_finished and run.validation:
+        yield False, run.validation[-1], 'last validation'
+
+
+def _doubt(run: Run, configs: Path) -> str:
+    """Why figures may not be those of the paper's recipe; empty where they are."""
+    recipe = find_recipe(run.name, run.cfg, configs)
+    if recipe is None:
+        return '. NOT THE RECIPE: another kind of model'
+    text = '' if recipe.path.parent == configs else f', by {recipe.path.relative_to(configs)}'
+    if run.training and run.batch != recipe.batch:
+        text += f'. Batch {run.batch}, not {recipe.batch}'
+    if recipe.differences and run.training:
+        key, ours, theirs = recipe.differences[0]
+        text += (f'. NOT THE RECIPE: {key} is {ours} instead of {theirs}; values that differ: '
+                 f'{len(recipe.differences)} (tools/report.py shows them)')
+    return text
+
+
+def _show(column: Column, value: float | None) -> str:
+    return '' if value is None else f'{value:.1f}' if is_accuracy(column) else f'{value:g}'
+

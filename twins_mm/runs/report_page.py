@@ -1,0 +1,143 @@
+"""The report on training runs: one HTML file, and the same in Markdown."""
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from .page import Block, Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
+from .pictures import HOW_SCORED, describe, draw_extremes
+from .plots import plot_run
+from .recipes import Recipe, find_recipe
+from .verdict import Check, Verdict, judge, metrics_of
+from .work_dir import Run
+
+TITLE = 'Training report'
+_LOOKS = {'on track': 'good', 'behind': 'warn', 'suspect': 'warn', 'broken': 'bad'}
+_FEW_DIFFERENCES = 12
+
+
+def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> list[Verdict]:
+    """Writes report.html, report.md and their pictures into `out`; returns the verdicts.
+
+    Args:
+        runs: What is reported on, in this order.
+        configs: The folder of the recipes.
+        images: How many validation images a run's last checkpoint is to predict; 0 for none.
+        out: Where to; made if it is not there.
+    """
+    recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
+    verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
+    out.mkdir(parents=True, exist_ok=True)
+    blocks: list[Block] = [Heading(1, TITLE)]
+    if len(runs) > 1:
+        blocks.append(_summarise(runs, verdicts))
+    for number, (run, recipe, verdict) in enumerate(zip(runs, recipes, verdicts)):
+        # Folders of the same name may lie in different places.
+        pictures = out / f'{number}_{run.folder.resolve().name}'
+        pictures.mkdir(exist_ok=True)
+        blocks += _report(run, recipe, verdict, images, pictures)
+    (out / 'report.md').write_text(to_markdown(blocks, out))
+    (out / 'report.html').write_text(to_html(TITLE, blocks))
+    return verdicts
+
+
+def describe_progress(run: Run) -> str:
+    """How far a run is, and how long it will still take."""
+    if not run.training:
+        return 'Nothing has been logged of training.'
+    if run.is_finished:
+        return f'Finished: {run.iterations:,} iterations. Last logged {run.logged:%Y-%m-%d %H:%M}.'
+    text = f'Iteration {run.iteration:,}'
+    if run.iterations:
+        text += f' of {run.iterations:,} ({run.iteration / run.iterations:.0%})'
+        if run.seconds:
+            hours = (run.iterations - run.iteration) * run.seconds / 3600
+            text += f', {hours:.1f} hours to go at {run.seconds:.2f} s each, validation aside'
+    return f'{text}. Last logged {run.logged:%Y-%m-%d %H:%M}.'
+
+
+def _summarise(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Table:
+    return Table(['run', 'config', 'verdict', 'iteration', 'accuracy'], [
+        [run.folder, run.name, verdict.state, f'{run.iteration:,}',
+         ', '.join(f'{name} {run.validation[-1][key]:.1f}'
+                   for key, name in metrics_of(run).items())]
+        for run, verdict in zip(runs, verdicts)])
+
+
+def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path) -> list:
+    title = 'Is this run on track?'
+    blocks = [Heading(2, f'{run.name} ({run.folder})'),
+              Box(_LOOKS.get(verdict.state, 'plain'), title, verdict.sentence),
+              Text(describe_progress(run))]
+    if verdict.checks:
+        blocks.append(Table(['', 'checked'], [[_mark(check), check.text]
+                                              for check in verdict.checks]))
+    plots = {}
+    for name, (figure, caption) in plot_run(run, recipe).items():
+        path = folder / f'{name}.png'
+        figure.savefig(path)
+        plots[path] = caption
+    if plots:
+        blocks += [Heading(3, 'Curves'), Pictures(plots)]
+    if verdict.comparisons:
+        blocks += [Heading(3, "Compared with the authors' log"), Table(
+            ['', 'iteration', 'this run', 'the authors', 'difference'],
+            [[what, f'{iteration:,}', *((f'{ours:.3f}', f'{theirs:.3f}', f'{difference:+.0%}')
+                                        if what == 'loss' else
+                                        (f'{ours:.2f}', f'{theirs:.2f}', f'{difference:+.2f}'))]
+             for what, iteration, ours, theirs, difference in verdict.comparisons]),
+            Text('The loss of this run is averaged over the last fifth of the iterations up to '
+                 'the one named.')]
+    return [*blocks, *_show_pictures(run, images, folder), *_show_config(run, recipe),
+            *_show_environment(run)]
+
+
+def _mark(check: Check) -> str:
+    return {True: '✓', False: '✗', None: '·'}[check.good]
+
+
+def _show_pictures(run: Run, images: int, folder: Path) -> list:
+    heading = Heading(3, 'Best and worst predictions')
+    if not images:
+        return []
+    try:
+        best, worst, failures = draw_extremes(run, images, folder / 'predictions')
+    except Exception as error:  # the rest of the report doesn't depend on them
+        return [heading, Text(f'There are none: {describe(error)}')]
+    assert run.checkpoint
+    text = (f'Of {images} validation images at most, evenly spaced, predicted by '
+            f'{run.checkpoint.name}. {HOW_SCORED[run.cfg.default_scope]}')
+    if failures:
+        text += f' Left out, because they failed: {len(failures)}. {failures[0]}'
+    rows = zip_longest([('best', picture) for picture in best],
+                       [('worst', picture) for picture in worst])
+    return [heading, Text(text), Pictures({
+        picture.path: f'{kind}: {picture.score:.2f}, {picture.source.name}'
+        for row in rows for kind, picture in filter(None, row)})]
+
+
+def _show_config(run: Run, recipe: Recipe | None) -> list:
+    heading = Heading(3, "The config, as a difference from the paper's recipe")
+    if recipe is None:
+        return [heading, Text('No recipe of this repository trains this kind of model.')]
+    near = '' if recipe.name == run.name else ', the nearest of the recipes'
+    if not recipe.differences:
+        return [heading, Text(f'None: it trains as {recipe.path.name}{near} says.')]
+    table = Table(['key', 'this run', recipe.path.name],
+                  [[key, _shorten(ours), _shorten(theirs)]
+                   for key, ours, theirs in recipe.differences])
+    toy = ' It is a toy run: data, schedule and evaluators are toys.' if run.is_toy else ''
+    count = f'Values that differ from {recipe.path.name}{near}: {len(recipe.differences)}.{toy}'
+    if len(recipe.differences) > _FEW_DIFFERENCES:
+        return [heading, Text(count), Details('Show them', [table])]
+    return [heading, Text(count), table]
+
+
+def _shorten(value) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f'{text[:77]}...'
+
+
+def _show_environment(run: Run) -> list:
+    return [Heading(3, 'Environment'),
+            Table(['', ''], list(run.environment.items())) if run.environment else
+            Text('There is no log that says.')]

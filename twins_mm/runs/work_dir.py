@@ -1,0 +1,214 @@
+"""Reads what mmengine leaves of a run in its working directory."""
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+
+from mmengine.config import Config
+
+from ..config import accumulative_counts, batch_size, walk
+from ..errors import UserError
+from ..toy.toy_data import TOY_ROOT
+
+
+@dataclass
+class Evaluation:
+    """A run of tools/test.py: accuracies in percent, and what they are of."""
+
+    log: Path
+    metrics: dict[str, float]
+    checkpoint: str
+    tta: bool
+
+
+@dataclass
+class Run:
+    """A working directory: one training run, however often resumed, and its evaluations.
+
+    Attributes:
+        name: Of the config, without `.py`.
+        cfg: As it ran last.
+        logged: When it last said anything.
+        training: What was logged of training, by iteration ('step'); where a resumed run repeats
+            iterations, only what it logged.
+        validation: Accuracies in percent; 'step' counts epochs where the run does.
+        environment: Versions, devices and seed, as mmengine logged them.
+        epoch_length: Iterations in an epoch; None where the run has no epochs.
+    """
+
+    folder: Path
+    name: str
+    cfg: Config
+    logged: datetime
+    training: list[dict] = field(default_factory=list)
+    validation: list[dict] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    epoch_length: int | None = None
+
+    @property
+    def is_toy(self) -> bool:
+        """Whether it trained on the data of `--toy`."""
+        return any(Path(str(node['data_root'])).is_relative_to(TOY_ROOT)
+                   for node in walk(self.cfg.get('train_dataloader')) if node.get('data_root'))
+
+    @property
+    def by_epoch(self) -> bool:
+        return 'max_epochs' in self.cfg.train_cfg
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether the steps of validations are epochs."""
+        logger = self.cfg.get('default_hooks', {}).get('logger', {})
+        return logger.get('log_metric_by_epoch', True)
+
+    @property
+    def iteration(self) -> int:
+        """The last one that was logged; 0 before."""
+        return self.training[-1]['step'] if self.training else 0
+
+    @property
+    def iterations(self) -> int | None:
+        """How many are planned; None if that can't be told yet."""
+        if not self.by_epoch:
+            return self.cfg.train_cfg.max_iters
+        return self.epoch_length and self.cfg.train_cfg.max_epochs * self.epoch_length
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last iteration was trained; those after the last logged one don't show."""
+        interval = self.cfg.get('default_hooks', {}).get('logger', {}).get('interval', 10)
+        return bool(self.iterations and self.iterations - self.iteration < interval)
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """Of an iteration, the median of the last ones."""
+        times = [line['time'] for line in self.training[-20:] if 'time' in line]
+        return median(times) if times else None
+
+    @property
+    def processes(self) -> int:
+        return int(self.environment.get('GPU number', 1))
+
+    @property
+    def accumulation(self) -> int:
+        """How many iterations an update of the weights gathers gradients from."""
+        return accumulative_counts(self.cfg)
+
+    @property
+    def batch(self) -> int:
+        """Images in an update of the weights, of all processes."""
+        return batch_size(self.cfg, self.processes)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The last one, wherever the folder has been moved to."""
+        pointer = self.folder / 'last_checkpoint'
+        path = pointer.is_file() and self.folder / Path(pointer.read_text().strip()).name
+        return path if path and path.is_file() else None
+
+
+def find_runs(root: Path) -> Iterator[Run]:
+    """Every run below a folder, by name.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise UserError(f'There is no folder {root}')
+    for folder in sorted({path.parents[2] for path in root.rglob('*/vis_data/config.py')}):
+        yield read_run(folder)
+
+
+def read_run(folder: Path) -> Run:
+    """The run whose working directory is `folder`.
+
+    Raises:
+        UserError: It is not one.
+    """
+    starts = sorted(path.parents[1] for path in folder.glob('*/vis_data/config.py'))
+    if not starts:
+        raise UserError(f'{folder} is no working directory of a run (it has no '
+                        '*/vis_data/config.py)')
+    trained = [start for start in starts if _read_scalars(start)]
+    last = (trained or starts)[-1]
+    # mmengine writes the config there under its own name, each time that it starts.
+    name = max(folder.glob('*.py'), key=lambda path: path.stat().st_mtime, default=last).stem
+    newest = _scalars(last) if trained else _config(last)
+    logged = datetime.fromtimestamp(newest.stat().st_mtime)
+    run = Run(folder, name, _read_config(last), logged)
+    records = []
+    for start in trained:
+        new = _read_scalars(start)
+        first = next((line['step'] for line in new if _is_training(line)), float('inf'))
+        # Drop the records of the broken run that the resumed one repeats.
+        again = next((number for number, line in enumerate(records)
+                      if _is_training(line) and line['step'] >= first), None)
+        records = [*records[:again], *new]
+    run.training = [line for line in records if _is_training(line)]
+    run.validation = [_to_percent(line) for line in records if not _is_training(line)]
+    run.evaluations = [evaluation for start in starts for evaluation in _read_evaluations(start)]
+    log = ''.join(path.read_text(errors='replace') for path in last.glob('*.log'))
+    run.environment = _read_environment(log)
+    if found := re.search(r'Epoch\(train\) +\[\d+\]\[ *\d+/(\d+)\]', log):
+        run.epoch_length = int(found[1])
+    return run
+
+
+def _scalars(start: Path) -> Path:
+    return start / 'vis_data/scalars.json'
+
+
+def _read_scalars(start: Path) -> list[dict]:
+    """The lines that are whole: the last one of a run that goes on may not be."""
+    lines = []
+    for text in _scalars(start).read_text().splitlines() if _scalars(start).exists() else ():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def _is_training(line: dict) -> bool:
+    return 'lr' in line
+
+
+def _config(start: Path) -> Path:
+    return start / 'vis_data/config.py'
+
+
+def _read_config(start: Path) -> Config:
+    return Config.fromfile(_config(start), import_custom_modules=False, lazy_import=False)
+
+
+def _to_percent(metrics: dict) -> dict:
+    """COCO's metrics are fractions, and -1 where there is nothing to find; mmseg's are percent."""
+    return {key: 100 * value if key.startswith('coco/') else value
+            for key, value in metrics.items() if value >= 0}
+
+
+def _read_evaluations(start: Path) -> Iterator[Evaluation]:
+    """What tools/test.py left: `START/START.json`, which a training run doesn't write."""
+    path = start / f'{start.name}.json'
+    if path.is_file():
+        cfg = _read_config(start)
+        metrics = {key: value for key, value in json.loads(path.read_text()).items()
+                   if isinstance(value, (int, float))}
+        # --tta wraps the model in one that merges its predictions.
+        yield Evaluation(path, _to_percent(metrics), cfg.get('load_from') or '',
+                         'module' in cfg.model)
+
+
+def _read_environment(log: str) -> dict[str, str]:
+    block = re.search(r'System environment:\n(.*?)\n-{60}', log, re.DOTALL)
+    if not block:
+        return {}
+    entries = dict(re.findall(r'^ {4}(\w[^:\n]*): (.+)$', block[1], re.MULTILINE))
+    # A page of compiler flags, of which this is the first line.
+    entries.pop('PyTorch compiling details', None)
+    return entries

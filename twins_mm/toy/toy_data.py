@@ -1,0 +1,173 @@
+"""Makes small data sets of drawn shapes, in the layouts of COCO 2017 and ADE20K."""
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+from .scenes import Instance, cover, draw_scene
+
+# What the data sets call the shapes, in their order.
+COCO_SHAPES = ('sports ball', 'book', 'kite')
+ADE_SHAPES = ('ball', 'flag', 'tent')
+ADE_BACKGROUND = 'sky'
+
+TOY_ROOT = 'data/toy'
+_IMAGES = dict(train=200, val=50)
+# To be raised with every change to what is drawn or written, for old data to be made again.
+_VERSION = 2
+_STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES))
+
+_MOST_SHAPES = 4
+# Of so many images one is empty and one has a crowd.
+_RARITY = 10
+_COCO_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+# A border without labels, in pixels; shapes keep farther away from the edge.
+_ADE_BORDER = 4
+
+
+def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
+    """Makes the folders `coco` and `ADEChallengeData2016` in `root`, unless they are complete.
+
+    Raises:
+        OSError: `root` holds something else, or cannot be written.
+    """
+    root = Path(root)
+    if _is_complete(root):
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    # All is made beside `root` and then renamed, so that `root` never holds half of it.
+    with TemporaryDirectory(prefix=f'{root.name}-', dir=root.parent) as beside:
+        made = Path(beside, 'made')
+        _make_coco(made / 'coco')
+        _make_ade(made / 'ADEChallengeData2016')
+        _stamp(made).write_text(_STAMP)
+        if _stamp(root).exists() and not _is_complete(root):
+            root.rename(Path(beside, 'outdated'))
+        try:
+            made.rename(root)
+        except OSError:
+            # Another process may have been faster, as when each GPU has its own.
+            if not _is_complete(root):
+                raise
+    return root
+
+
+def _stamp(root: Path) -> Path:
+    """The file that tells, when all others are there, of which version they are."""
+    return root / 'stamp.json'
+
+
+def _is_complete(root: Path) -> bool:
+    return _stamp(root).exists() and _stamp(root).read_text() == _STAMP
+
+
+def _make_coco(root: Path) -> None:
+    categories = list_coco_categories()
+    ids = {category['name']: category['id'] for category in categories}
+    for split in _IMAGES:
+        images, annotations = [], []
+        for number, image, instances in _draw_scenes('coco', split):
+            name = f'{number:012d}.jpg'
+            _save(root / f'{split}2017' / name, image)
+            height, width, _ = image.shape
+            images.append(dict(id=number, file_name=name, height=height, width=width))
+            for instance in instances:
+                annotations.append(dict(
+                    id=len(annotations) + 1, image_id=number,
+                    category_id=ids[COCO_SHAPES[instance.label]],
+                    **_describe(instance, height, width)))
+        path = root / f'annotations/instances_{split}2017.json'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(dict(
+            info=dict(description='Toy data'), images=images, annotations=annotations,
+            categories=categories)))
+
+
+def _make_ade(root: Path) -> None:
+    from mmseg.datasets import ADE20KDataset
+    classes = ADE20KDataset.METAINFO['classes']
+    # One more than the index, because 0 is for pixels without a label.
+    background, *shapes = (classes.index(name) + 1 for name in (ADE_BACKGROUND, *ADE_SHAPES))
+    for split, folder in zip(_IMAGES, ('training', 'validation'), strict=True):
+        for number, image, instances in _draw_scenes('ade', split):
+            name = f'ADE_{split}_{number:08d}'
+            height, width = image.shape[:2]
+            labels = _draw_labels(instances, height, width, background, shapes)
+            _save(root / 'images' / folder / f'{name}.jpg', image)
+            _save(root / 'annotations' / folder / f'{name}.png', labels)
+
+
+def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, list[Instance]]]:
+    """The number, from 1, the image and the instances of each scene, the same every time."""
+    for number in range(1, _IMAGES[split] + 1):
+        rng = np.random.default_rng(list(f'{layout} {split} {number}'.encode()))
+        shapes = 0 if number % _RARITY == 0 else int(rng.integers(1, _MOST_SHAPES + 1))
+        crowds = int(number % _RARITY == _RARITY // 2)
+        yield number, *draw_scene(rng, shapes, crowds)
+
+
+def list_coco_categories() -> list[dict]:
+    """COCO's 80 categories, `id` and `name`, in mmdet's order: the numbers have gaps."""
+    from mmdet.datasets import CocoDataset
+    ids = sorted(set(range(1, 91)) - _COCO_UNUSED_IDS)
+    names = CocoDataset.METAINFO['classes']
+    return [dict(id=i, name=name) for i, name in zip(ids, names, strict=True)]
+
+
+def _describe(instance: Instance, height: int, width: int) -> dict:
+    """Where an instance is, as a COCO annotation tells it: by a polygon, or RLE for a crowd."""
+    corners = np.concatenate(instance.outlines)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if instance.is_crowd:
+        runs = _count_runs(cover(instance, height, width) > 0.5)
+        segmentation: dict | list = dict(counts=runs, size=[height, width])
+    else:
+        segmentation = [outline.ravel().tolist() for outline in instance.outlines]
+    return dict(
+        bbox=[*low.tolist(), *(high - low).tolist()],
+        area=sum(cv2.contourArea(outline) for outline in instance.outlines),
+        iscrowd=int(instance.is_crowd), segmentation=segmentation)
+
+
+def _count_runs(mask: np.ndarray) -> list[int]:
+    """The lengths of the runs of equal pixels, column by column, the first one outside."""
+    changes = np.flatnonzero(np.diff(mask.ravel(order='F'), prepend=False))
+    return np.diff([0, *changes, mask.size]).tolist()
+
+
+def _draw_labels(
+        instances: Sequence[Instance], height: int, width: int, background: int,
+        shapes: Sequence[int]
+) -> np.ndarray:
+    """The label of what each pixel shows, 0 along the border: `(H, W)`, uint8."""
+    labels = np.zeros((height, width), np.uint8)
+    inside = slice(_ADE_BORDER, -_ADE_BORDER)
+    labels[inside, inside] = background
+    for instance in instances:
+        labels[cover(instance, height, width) > 0.5] = shapes[instance.label]
+    return labels
+
+
+def _save(path: Path, image: np.ndarray) -> None:
+    """Writes a JPEG or PNG, by its name, into a folder that need not be there yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not by `cv2.imwrite`, which raises nothing when the disk is full.
+    path.write_bytes(cv2.imencode(path.suffix, image)[1])
+
+
+def main() -> None:
+    """Makes them from the command line: `python -m twins_mm.toy.toy_data [ROOT]`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('root', nargs='?', default=TOY_ROOT, help='where to (%(default)s)')
+    root = make_toy_data(parser.parse_args().root)
+    print(f'{root / "coco"}: {", ".join(COCO_SHAPES)}')
+    print(f'{root / "ADEChallengeData2016"}: {", ".join(ADE_SHAPES)}; {ADE_BACKGROUND} behind')
+    print('in each:', ', '.join(f'{count} {split} images' for split, count in _IMAGES.items()))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,1 +1,0 @@
-"""What a backbone sees, as a figure."""
