@@ -1,7 +1,7 @@
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
-from twins_mm.bench import measure as bench
 
+from twins_mm.bench import measure as bench
 from twins_mm.bench.measure import Case, matmul_rate, measure
 from twins_mm.bench.peers import PEERS, VARIANTS
 

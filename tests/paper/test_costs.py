@@ -10,7 +10,7 @@ from twins_mm.models.twins import SVT
 from twins_mm.paper.costs import TABLES, make_rows
 from twins_mm.paper.metafiles import write_metafiles
 
-CONFIGS = Path(__file__).parent.parent / 'configs'
+CONFIGS = Path(__file__).parent.parent.parent / 'configs'
 
 # Counted independently of this package, with the paper's conventions, in millions and billions.
 # The classifiers' parameters are those in the authors' logs. A '*' stands for the schedules.

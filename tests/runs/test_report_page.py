@@ -6,6 +6,7 @@ import pytest
 import torch
 from runs.work_dirs import train_line, write_start
 
+from twins_mm.runs import report_page
 from twins_mm.runs.report_page import describe_progress, write_report
 from twins_mm.runs.work_dir import read_run
 

@@ -8,7 +8,7 @@ from twins_mm.errors import UserError
 from twins_mm.toy import toy_config as toy
 from twins_mm.toy.toy_data import ADE_BACKGROUND, ADE_SHAPES, COCO_SHAPES
 
-CONFIGS = Path(__file__).parent.parent / 'configs'
+CONFIGS = Path(__file__).parent.parent.parent / 'configs'
 REPLACED = {
     'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator',
     'train_cfg', 'val_cfg', 'test_cfg', 'param_scheduler', 'optim_wrapper', 'auto_scale_lr',
