@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from twins_mm.cli import load_config, read_config
+from twins_mm.cli import load_config, prepare_run
 from twins_mm.errors import UserError
 
 CONFIG = str(Path(__file__).parent.parent / 'configs/retinanet_twins_svt_s_1x.py')
@@ -28,6 +28,6 @@ def test_data_root_that_is_empty_is_not_ignored():
 def test_tool_needs_its_data_loader():
     args = Namespace(config=CONFIG, cfg_options=dict(test_dataloader=None), toy=False,
                      data_root=None, local_rank=0, launcher='none', work_dir=None)
-    assert read_config(args, 'train').train_dataloader
+    assert prepare_run(args, 'train').train_dataloader
     with pytest.raises(UserError, match='has no test_dataloader'):
-        read_config(args, 'test')
+        prepare_run(args, 'test')

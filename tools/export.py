@@ -78,6 +78,7 @@ def show_rows(rows: list[dict], limit: float) -> None:
 def main() -> None:
     args = parse_args()
     check_requirements(args.out)
+    from twins_mm.checkpoints.trained import load_model
     from twins_mm.export.comparison import (
         LIMITS,
         SIZES,
@@ -89,21 +90,21 @@ def main() -> None:
         stack,
         time_side_by_side,
     )
-    from twins_mm.export.deployable import load_model, make_deployable
-    from twins_mm.export.metadata import describe
+    from twins_mm.export.deployable import make_deployable
+    from twins_mm.export.metadata import describe_export
     from twins_mm.export.onnx_file import export, quantize
 
     cfg = load_config(args.config, args.cfg_options, args.toy)
     images = read_images(args.image)
     model = load_model(cfg, args.checkpoint)
-    deployable = make_deployable(model, cfg.model.get('data_preprocessor', {}))
+    deployable = make_deployable(model)
     size = find_test_size(cfg, images[0])
     cases = answer(model, deployable, images, [*SIZES, size])
     if args.precision == 'float16':
         deployable.model.half()
     outputs = list(deployable.outputs)
     with Console(stderr=True).status('Exporting: a minute or a few'):
-        export(deployable, outputs, args.out, metadata=describe(cfg, model))
+        export(deployable, outputs, args.out, metadata=describe_export(model))
         if args.precision == 'int8':
             quantize(args.out)
     print(f'\n{args.out}: {args.out.stat().st_size / 2**20:.0f} MiB, {args.precision}'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.runner import CheckpointLoader
 
-from twins_mm.checkpoints.inspection import describe
+from twins_mm.checkpoints.inspection import describe_checkpoint
 from twins_mm.cli import make_parser, tool
 from twins_mm.shipped import CONFIGS
 
@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
 @tool
 def main() -> None:
     checkpoint = CheckpointLoader.load_checkpoint(parse_args().checkpoint, 'cpu', 'silent')
-    for topic, text in describe(checkpoint, Path(os.path.relpath(CONFIGS))).items():
+    for topic, text in describe_checkpoint(checkpoint, Path(os.path.relpath(CONFIGS))).items():
         print(f'{topic:9} {text}')
 
 

@@ -3,15 +3,17 @@ import argparse
 import time
 import warnings
 from pathlib import Path
+from pkgutil import resolve_name
 
 from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
+from twins_mm.config import task_of
 from twins_mm.errors import UserError
 from twins_mm.inference.frames import Video, open_frames
-from twins_mm.inference.outputs import write_coco, write_labels, write_pictures, write_video
-from twins_mm.inference.predictor import build_inferencer, draw, predict
+from twins_mm.inference.outputs import write_pictures, write_video
+from twins_mm.inference.predictor import build_inferencer, draw_prediction, predict
 
 EXAMPLES = """examples:
   python tools/predict.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT photos/ --out found
@@ -54,12 +56,9 @@ def main() -> None:
         pictures = write_video(pictures_path, frames.fps)
     else:
         pictures = write_pictures(pictures_path)
-    if cfg.default_scope == 'mmseg':
-        predictions_path = args.out / 'labels'
-        predictions = write_labels(predictions_path, inferencer.model.dataset_meta)
-    else:
-        predictions_path = args.out / 'predictions.json'
-        predictions = write_coco(predictions_path, inferencer)
+    task = task_of(cfg)
+    predictions_path = args.out / task.output
+    predictions = resolve_name(task.write)(predictions_path, inferencer)
 
     unreadable, done, start = [], 0, time.perf_counter()
     progress = track(frames, 'Predicting', len(frames), console=Console(stderr=True))
@@ -68,7 +67,7 @@ def main() -> None:
             if sample is None:
                 unreadable.append(frame.name)
                 continue
-            add_picture(frame, draw(inferencer, frame, sample, args.score_thr))
+            add_picture(frame, draw_prediction(inferencer, frame, sample, args.score_thr))
             add_prediction(frame, sample)
             done += 1
     rate = done / (time.perf_counter() - start)

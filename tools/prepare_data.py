@@ -3,20 +3,18 @@ import argparse
 from pathlib import Path
 
 from twins_mm.cli import make_parser, tool
-from twins_mm.data.archives import unpack
-from twins_mm.data.data_sets import LAYOUTS
+from twins_mm.data.archives import unpack_archives
+from twins_mm.data.data_sets import DATA_SETS
 
 EXAMPLES = """examples:
   python tools/prepare_data.py coco --archives ~/downloads
   python tools/prepare_data.py ade20k --archives ~/downloads --out /big/disk
 """
-CONFIGS = dict(coco='configs/retinanet_twins_svt_s_1x.py',
-               ade20k='configs/upernet_twins_svt_s_160k.py')
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('dataset', choices=LAYOUTS, help='which of them')
+    parser.add_argument('dataset', choices=DATA_SETS, help='which of them')
     parser.add_argument('--archives', metavar='DIR', type=Path, required=True,
                         help='the folder with the official archives, under their own names')
     parser.add_argument('--out', metavar='DIR', type=Path, default=Path('data'),
@@ -27,13 +25,13 @@ def parse_args() -> argparse.Namespace:
 @tool
 def main() -> None:
     args = parse_args()
-    layout = LAYOUTS[args.dataset]
-    root = args.out / layout.folder.relative_to('data')
-    count = unpack(layout, args.archives, root)
-    print(f'{layout.name} is complete in {root}: {count:,} files were unpacked.\nNext:')
-    if root.resolve() != layout.folder.resolve():
-        print(f'  mkdir -p {layout.folder.parent} && ln -s {root.absolute()} {layout.folder}')
-    print(f'  python tools/train.py {CONFIGS[args.dataset]} --auto-scale-lr')
+    data = DATA_SETS[args.dataset]
+    root = args.out / data.folder.relative_to('data')
+    count = unpack_archives(data, args.archives, root)
+    print(f'{data.title} is complete in {root}: {count:,} files were unpacked.\nNext:')
+    if root.resolve() != data.folder.resolve():
+        print(f'  mkdir -p {data.folder.parent} && ln -s {root.absolute()} {data.folder}')
+    print(f'  python tools/train.py configs/{data.example}.py --auto-scale-lr')
 
 
 if __name__ == '__main__':

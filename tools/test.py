@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
+from twins_mm.cli import add_config_arguments, build_runner, make_parser, prepare_run, tool
 from twins_mm.config import add_hook, data_sets, walk
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
@@ -68,7 +68,7 @@ def find_label_writer(cfg: Config) -> dict:
 @tool
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args, 'test')
+    cfg = prepare_run(args, 'test')
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise UserError(f'There is no checkpoint {args.checkpoint}')
     apply_flags(cfg, args)

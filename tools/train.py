@@ -8,7 +8,7 @@ try:
     from mmengine.device import get_device
     from mmengine.runner import Runner, find_latest_checkpoint
 
-    from twins_mm.cli import add_config_arguments, build_runner, make_parser, read_config, tool
+    from twins_mm.cli import add_config_arguments, build_runner, make_parser, prepare_run, tool
     from twins_mm.config import accumulative_counts, add_hook, batch_size, describe_batch
     from twins_mm.data.checks import check_data
     from twins_mm.errors import UserError
@@ -68,7 +68,7 @@ def fit_learning_rate(cfg: Config, runner: Runner) -> None:
 @tool
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args, 'train')
+    cfg = prepare_run(args, 'train')
     apply_flags(cfg, args)
     check_data(cfg, 'train', 'val')
     runner = build_runner(cfg)

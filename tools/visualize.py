@@ -10,7 +10,7 @@ from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
 from twins_mm.inference.attention_figure import draw
 from twins_mm.inference.attention_maps import see
-from twins_mm.inference.backbone_input import build_backbone, prepare_image
+from twins_mm.inference.backbone_input import load_backbone, prepare_image
 from twins_mm.inference.frames import read_image
 from twins_mm.writing import replacing
 
@@ -59,7 +59,7 @@ def main() -> None:
                             f'{height} pixels')
     cfg = load_config(args.config, args.cfg_options, args.toy)
     device = get_device()
-    backbone = build_backbone(cfg, args.checkpoint).to(device)
+    backbone = load_backbone(cfg, args.checkpoint, device)
     inputs, resized = prepare_image(cfg, image)
     stages = see(backbone, inputs.to(device))
     figure = draw(mmcv.bgr2rgb(resized), stages, [(x / width, y / height) for x, y in points])

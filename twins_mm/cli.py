@@ -82,7 +82,7 @@ def load_config(path: str, options: dict | None = None, toy: bool = False,
     return cfg
 
 
-def read_config(args: argparse.Namespace, split: str) -> Config:
+def prepare_run(args: argparse.Namespace, split: str) -> Config:
     """The config that the flags of `add_config_arguments` ask for, to run `split`, e.g. 'train'.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .errors import UserError
+from .tasks import TASKS, Task
 
 
 def walk(node: Any) -> Iterator[dict]:
@@ -30,6 +31,22 @@ def data_sets(node: Any) -> Iterator[dict]:
     else:
         for child in inner:
             yield from data_sets(child)
+
+
+def task_of(cfg: Config) -> Task:
+    """The task that a config is of.
+
+    Raises:
+        UserError: It is of none that is known here.
+    """
+    scope = cfg.get('default_scope')
+    with_mask = any(step.get('with_mask') for step in walk(cfg.get('train_dataloader')))
+    found = [task for task in TASKS.values() if task.scope == scope]
+    if not found:
+        known = {f'{task.models} (default_scope = "{task.scope}")': None for task in TASKS.values()}
+        raise UserError(f'twins_mm knows {" and ".join(known)}; this config has default_scope = '
+                        f'{scope!r}')
+    return next((task for task in found if task.with_mask == with_mask), found[0])
 
 
 def move_data(cfg: Config, root: str) -> None:

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
-from twins_mm.checkpoints.inspection import describe
+from twins_mm.checkpoints.inspection import describe_checkpoint
 from twins_mm.config import drop_pretrained
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -39,7 +39,7 @@ def classifier(backbone):
 @pytest.mark.parametrize('layout', ['twins_mm', 'mmseg'])
 def test_model_of_a_config(name, variant, head, layout):
     weights = convert(build(name), layout)
-    topics = describe(dict(state_dict=weights), CONFIGS)
+    topics = describe_checkpoint(dict(state_dict=weights), CONFIGS)
     assert topics['backbone'] == variant
     assert topics['head'] == head
     assert str(CONFIGS / f'{name}.py') in topics['config']
@@ -55,7 +55,7 @@ def test_model_of_a_config(name, variant, head, layout):
                                   'model.roi_head.mask_head.num_classes': 3}, 3),
     ('upernet_twins_svt_s_160k', {'model.decode_head.num_classes': 19}, 19)])
 def test_number_of_classes(name, options, count):
-    topics = describe(build(name, **options), CONFIGS)
+    topics = describe_checkpoint(build(name, **options), CONFIGS)
     assert topics['head'].endswith(f', {count} classes')
     assert topics['config'].endswith(f', with num_classes={count}')
 
@@ -76,7 +76,7 @@ def test_relative_of_a_known_model_is_not_taken_for_it(library, name, options, p
         cfg.model.neck.in_channels = [64, 128, 256, 512]
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
-        topics = describe(MODELS.build(cfg.model).state_dict(), CONFIGS)
+        topics = describe_checkpoint(MODELS.build(cfg.model).state_dict(), CONFIGS)
     assert topics['backbone'] == 'Twins-SVT-S'
     assert topics['head'] == f'none of our configs: {parts}'
     assert topics['config'] == 'none'
@@ -89,7 +89,7 @@ def test_backbone_of_neither_family():
         {name: value for name, value in weights.items() if 'pos_block' not in name},
         {name.replace('.attn.q.', '.attn.qkv.'): value for name, value in weights.items()}]
     for weights in others:
-        topics = describe(weights, CONFIGS)
+        topics = describe_checkpoint(weights, CONFIGS)
         assert topics['backbone'] == (
             'unknown Twins of 2, 2, 3, 2 blocks with 8, 16, 24, 32 channels')
         assert topics['config'] == 'none'
@@ -100,14 +100,14 @@ def test_model_of_the_authors():
         unused = {f'backbone.{name}': value for name, value in classifier(
             TwinsSVT('small')).items() if name.startswith(('norm.', 'head.'))}
     for name in ('upernet_twins_svt_s_160k', 'retinanet_twins_svt_s_3x'):
-        topics = describe(build(name) | unused, CONFIGS)
+        topics = describe_checkpoint(build(name) | unused, CONFIGS)
         assert topics['config'] == str(CONFIGS / f'released/{name}.py')
 
 
 @pytest.mark.parametrize('layout', ['timm', 'mmseg', 'mmpretrain'])
 def test_classifier(layout):
     weights = convert(classifier(TwinsPCPVT('small')), layout)
-    topics = describe(dict(weights), CONFIGS)
+    topics = describe_checkpoint(dict(weights), CONFIGS)
     assert topics['head'] == 'ImageNet classifier, 1000 classes'
     assert topics['size'] == '24.11 M values, 92.0 MiB'
     assert f'{CONFIGS}/_base_/backbones/pcpvt_s.py' in topics['config']
@@ -119,7 +119,7 @@ def test_classifier(layout):
     (dict(epoch=0, iter=160000, dataset_meta=dict(classes=list('abcdefghij'))),
      'a, b, c, d, e, f, g, h, ...', 'epoch 0, iter 160000')])
 def test_what_the_run_wrote(meta, classes, trained):
-    topics = describe(
+    topics = describe_checkpoint(
         dict(meta=meta, state_dict=TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict()), CONFIGS)
     assert (topics['classes'], topics['trained']) == (classes, trained)
     assert topics['head'] == topics['config'] == 'none'
@@ -130,6 +130,6 @@ def test_what_the_run_wrote(meta, classes, trained):
 def test_head_of_another_model():
     weights = {f'backbone.{name}': value for name, value in TwinsSVT(
         TINY_ARCHS['TwinsSVT']).state_dict().items()} | {'mask_head.x': torch.rand(1)}
-    topics = describe(weights, CONFIGS)
+    topics = describe_checkpoint(weights, CONFIGS)
     assert topics['head'] == 'none of our configs: mask_head'
     assert topics['config'] == 'none'

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from twins_mm.data.archives import unpack
-from twins_mm.data.data_sets import LAYOUTS
+from twins_mm.data.archives import unpack_archives
+from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.errors import UserError
 
 TOOL = Path(__file__).parents[2] / 'tools/prepare_data.py'
@@ -20,12 +20,12 @@ OTHERS = {'annotations_trainval2017.zip': ['annotations/captions_val2017.json'],
           'ADEChallengeData2016.zip': ['ADEChallengeData2016/objectInfo150.txt']}
 
 
-def shrink(layout):
-    """The layout of a data set that has 3 files where the real one has thousands."""
-    return layout._replace(archives=tuple(
+def shrink(data_set):
+    """The data_set of a data set that has 3 files where the real one has thousands."""
+    return data_set._replace(archives=tuple(
         archive._replace(contents={
             pattern: min(count, 3) for pattern, count in archive.contents.items()})
-        for archive in layout.archives))
+        for archive in data_set.archives))
 
 
 def make_archive(path, names):
@@ -37,23 +37,23 @@ def make_archive(path, names):
             archive.writestr(name, name * 100)
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(params=DATA_SETS)
 def name(request):
     return request.param
 
 
 @pytest.fixture
-def layout(name):
-    return shrink(LAYOUTS[name])
+def data_set(name):
+    return shrink(DATA_SETS[name])
 
 
 @pytest.fixture
-def names(name, layout):
+def names(name, data_set):
     """The members of the archives: {archive: [member, ...]}."""
     return {archive.name: OTHERS.get(archive.name, []) + [
         FOLDERS[name] + pattern.replace('*', str(number))
         for pattern, count in archive.contents.items() for number in range(count)]
-        for archive in layout.archives}
+        for archive in data_set.archives}
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def folder(names, tmp_path):
 
 
 @pytest.fixture
-def root(layout, tmp_path):
-    return tmp_path / layout.folder
+def root(data_set, tmp_path):
+    return tmp_path / data_set.folder
 
 
 def read(root):
@@ -79,19 +79,19 @@ def expect(name, names):
             for members in names.values() for member in members}
 
 
-def test_everything_is_put_where_the_configs_look(name, layout, names, folder, root):
-    assert unpack(layout, folder, root) == sum(map(len, names.values()))
+def test_everything_is_put_where_the_configs_look(name, data_set, names, folder, root):
+    assert unpack_archives(data_set, folder, root) == sum(map(len, names.values()))
     assert read(root) == expect(name, names)
 
 
-def test_what_is_there_is_not_written_again(layout, folder, root):
-    unpack(layout, folder, root)
+def test_what_is_there_is_not_written_again(data_set, folder, root):
+    unpack_archives(data_set, folder, root)
     times = {path: path.stat().st_mtime_ns for path in root.rglob('*')}
-    assert unpack(layout, folder, root) == 0
+    assert unpack_archives(data_set, folder, root) == 0
     assert times == {path: path.stat().st_mtime_ns for path in root.rglob('*')}
 
 
-def test_stopped_run_goes_on_where_it_was(name, layout, names, folder, root, monkeypatch):
+def test_stopped_run_goes_on_where_it_was(name, data_set, names, folder, root, monkeypatch):
     total, copied = sum(map(len, names.values())), []
 
     def copy_until_stopped(source, target, copy=shutil.copyfileobj):
@@ -103,30 +103,30 @@ def test_stopped_run_goes_on_where_it_was(name, layout, names, folder, root, mon
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match='goes on from here'):
         patch.setattr(shutil, 'copyfileobj', copy_until_stopped)
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
     times = {path: path.stat().st_mtime_ns for path in root.rglob('*') if path.is_file()}
     assert len(times) == total // 2
-    assert unpack(layout, folder, root) == total - total // 2
+    assert unpack_archives(data_set, folder, root) == total - total // 2
     assert times == {path: path.stat().st_mtime_ns for path in times}
     assert read(root) == expect(name, names)
 
 
-def test_half_a_file_is_replaced(name, layout, names, folder, root):
-    unpack(layout, folder, root)
+def test_half_a_file_is_replaced(name, data_set, names, folder, root):
+    unpack_archives(data_set, folder, root)
     path = max(root.rglob('*.*'))
     path.write_text(path.read_text()[:-1])
-    assert unpack(layout, folder, root) == 1
+    assert unpack_archives(data_set, folder, root) == 1
     assert read(root) == expect(name, names)
 
 
-def test_damaged_member_is_told_with_its_archive(layout, folder, root):
-    archive = layout.archives[0]
+def test_damaged_member_is_told_with_its_archive(data_set, folder, root):
+    archive = data_set.archives[0]
     path = folder / archive.name
     content = path.read_bytes()
     last = zipfile.ZipFile(path).namelist()[-1]
     path.write_bytes(content.replace(last.encode() * 100, b'x' * len(last) * 100))
     with pytest.raises(UserError) as caught:
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
     assert f'{path} is damaged' in str(caught.value)
     assert last in str(caught.value)
     assert f'download it again from {archive.url}' in str(caught.value)
@@ -134,109 +134,109 @@ def test_damaged_member_is_told_with_its_archive(layout, folder, root):
     assert left and all('partial_' not in name and not last.endswith(name) for name in left)
 
 
-def test_half_a_download_is_told(layout, folder, root):
-    path = folder / layout.archives[-1].name
+def test_half_a_download_is_told(data_set, folder, root):
+    path = folder / data_set.archives[-1].name
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=f'{path} is damaged'):
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
     assert not root.exists()
 
 
-def test_other_archive_of_that_name_is_refused(name, layout, names, folder, root):
-    archive = layout.archives[0]
+def test_other_archive_of_that_name_is_refused(name, data_set, names, folder, root):
+    archive = data_set.archives[0]
     pattern = next(iter(archive.contents))
     make_archive(folder / archive.name, [
         member for member in names[archive.name] if not member.endswith('/2.jpg')])
     with pytest.raises(UserError) as caught:
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
     assert f'{folder / archive.name} has 2 files {pattern} instead of 3' in str(caught.value)
     assert not root.exists()
 
 
 @pytest.mark.parametrize('evil', ['../evil', 'annotations/../../evil', '/tmp/evil'])
-def test_archive_that_writes_elsewhere_is_refused(evil, layout, folder, root):
-    with zipfile.ZipFile(folder / layout.archives[0].name, 'a') as archive:
+def test_archive_that_writes_elsewhere_is_refused(evil, data_set, folder, root):
+    with zipfile.ZipFile(folder / data_set.archives[0].name, 'a') as archive:
         archive.writestr(evil, 'x')
     with pytest.raises(UserError, match=f'would write outside of {root}, to {evil}'):
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
     assert not root.exists()
 
 
-def test_space_is_checked_for_what_is_still_to_be_done(layout, names, folder, root, monkeypatch):
+def test_space_is_checked_for_what_is_still_to_be_done(data_set, names, folder, root, monkeypatch):
     size = sum(100 * len(member) for members in names.values() for member in members)
     free = size - 1
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: namedtuple('Usage', 'free')(free))
     with pytest.raises(UserError, match='GB are free there'):
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
     assert not root.exists()
     free = size
-    unpack(layout, folder, root)
+    unpack_archives(data_set, folder, root)
     free = 0
-    assert unpack(layout, folder, root) == 0
+    assert unpack_archives(data_set, folder, root) == 0
 
 
-def test_missing_archives_are_named_with_their_addresses(layout, folder, root):
+def test_missing_archives_are_named_with_their_addresses(data_set, folder, root):
     for path in folder.iterdir():
         path.unlink()
     with pytest.raises(UserError) as caught:
-        unpack(layout, folder, root)
-    for archive in layout.archives:
+        unpack_archives(data_set, folder, root)
+    for archive in data_set.archives:
         assert re.search(f'{archive.name} +{archive.url}', str(caught.value))
 
 
-def test_archive_is_not_missed_once_it_is_unpacked(layout, folder, root):
-    unpack(layout, folder, root)
+def test_archive_is_not_missed_once_it_is_unpacked(data_set, folder, root):
+    unpack_archives(data_set, folder, root)
     for path in folder.iterdir():
         path.unlink()
-    assert unpack(layout, folder, root) == 0
+    assert unpack_archives(data_set, folder, root) == 0
     file = next(path for path in root.rglob('*') if fnmatch(path.name, '*0.jpg'))
     file.unlink()
-    with pytest.raises(UserError, match=layout.archives[0].name):
-        unpack(layout, folder, root)
+    with pytest.raises(UserError, match=data_set.archives[0].name):
+        unpack_archives(data_set, folder, root)
 
 
-def test_files_of_something_else_are_told(layout, folder, root):
-    pattern = next(iter(layout.archives[0].contents))
+def test_files_of_something_else_are_told(data_set, folder, root):
+    pattern = next(iter(data_set.archives[0].contents))
     stray = root / pattern.replace('*', 'stray')
     stray.parent.mkdir(parents=True)
     stray.touch()
     with pytest.raises(UserError) as caught:
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
     assert f'{pattern}: 4 of 3 files' in str(caught.value)
     assert stray.exists()
 
 
-def test_disk_that_refuses_is_told(layout, folder, root):
+def test_disk_that_refuses_is_told(data_set, folder, root):
     root.parent.mkdir(parents=True)
     root.symlink_to(root.parent / 'nowhere')
     with pytest.raises(UserError, match='could not be written'):
-        unpack(layout, folder, root)
+        unpack_archives(data_set, folder, root)
 
 
 @pytest.mark.parametrize('out', ['data', 'elsewhere'])
 def test_tool_says_where_it_is_and_what_is_next(
-        out, name, layout, folder, tmp_path, monkeypatch, capsys):
+        out, name, data_set, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(LAYOUTS, name, layout)
+    monkeypatch.setitem(DATA_SETS, name, data_set)
     monkeypatch.setattr('sys.argv', [
         str(TOOL), name, '--archives', str(folder), '--out', out])
     runpy.run_path(str(TOOL), run_name='__main__')
     output = capsys.readouterr().out
-    root = out / layout.folder.relative_to('data')
-    assert f'{layout.name} is complete in {root}' in output
+    root = out / data_set.folder.relative_to('data')
+    assert f'{data_set.title} is complete in {root}' in output
     link = re.search('ln -s (.*) (.*)', output)
     if out == 'data':
         assert link is None
     else:
-        assert (tmp_path / link[1]).is_dir() and link[2] == str(layout.folder)
+        assert (tmp_path / link[1]).is_dir() and link[2] == str(data_set.folder)
     config = re.search(r'tools/train.py (\S+)', output)[1]
     cfg = Config.fromfile(TOOL.parents[1] / config)
-    assert cfg.train_dataloader.dataset.type == layout.dataset
+    assert cfg.train_dataloader.dataset.type == data_set.dataset
 
 
 def test_tool_wants_the_official_archives(name, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('sys.argv', [str(TOOL), name, '--archives', str(folder)])
-    pattern, count = next(iter(LAYOUTS[name].archives[0].contents.items()))
+    pattern, count = next(iter(DATA_SETS[name].archives[0].contents.items()))
     with pytest.raises(SystemExit, match=f'has 3 files {re.escape(pattern)} instead of {count:,}'):
         runpy.run_path(str(TOOL), run_name='__main__')

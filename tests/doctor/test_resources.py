@@ -5,7 +5,7 @@ from collections import namedtuple
 import huggingface_hub
 import pytest
 
-from twins_mm.data.data_sets import LAYOUTS
+from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.doctor import resources
 from twins_mm.doctor.__main__ import CHECKS
 
@@ -25,8 +25,8 @@ def check(request):
 def data(check, tmp_path, toy_data, monkeypatch):
     """Toy data that passes for the full data set, where the configs look for it."""
     monkeypatch.chdir(tmp_path)
-    layout = LAYOUTS[NAMES[check]]
-    monkeypatch.setitem(LAYOUTS, NAMES[check], layout._replace(archives=tuple(
+    layout = DATA_SETS[NAMES[check]]
+    monkeypatch.setitem(DATA_SETS, NAMES[check], layout._replace(archives=tuple(
         archive._replace(contents={pattern: TOY[pattern] for pattern in archive.contents})
         for archive in layout.archives)))
     shutil.copytree(toy_data / layout.folder.name, layout.folder)
@@ -53,7 +53,7 @@ def test_absent_data_is_a_warning_with_the_way_to_it(check, data):
 
 @pytest.mark.parametrize('part', [0, 1, -1])
 def test_incomplete_data_is_wrong(part, check, data):
-    contents = [item for archive in LAYOUTS[NAMES[check]].archives
+    contents = [item for archive in DATA_SETS[NAMES[check]].archives
                 for item in archive.contents.items()]
     pattern, count = contents[part]
     next(data.glob(pattern)).unlink()
@@ -76,7 +76,7 @@ def test_image_that_does_not_decode_is_wrong(content, check, data):
 
 def test_the_real_data_sets_have_these_sizes():
     """From the papers and the official pages; mmdet's and mmseg's own docs give the same."""
-    counts = {pattern: count for layout in LAYOUTS.values() for archive in layout.archives
+    counts = {pattern: count for layout in DATA_SETS.values() for archive in layout.archives
               for pattern, count in archive.contents.items()}
     assert counts == {**dict.fromkeys(TOY, 1), **{
         'train2017/*.jpg': 118287, 'val2017/*.jpg': 5000, 'images/training/*.jpg': 20210,

@@ -1,9 +1,8 @@
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 
-from twins_mm.config import drop_pretrained, fit_to_cpu
+from twins_mm.checkpoints.trained import load_model
 
 
 @pytest.fixture
@@ -12,11 +11,8 @@ def tiny_model(tiny_config):
     def make(name, **options):
         cfg = Config.fromfile(tiny_config(name))
         cfg.merge_from_dict(options)
-        drop_pretrained(cfg)
-        fit_to_cpu(cfg)
-        init_default_scope(cfg.default_scope)
         torch.manual_seed(0)
-        model = MODELS.build(cfg.model).eval()
+        model = load_model(cfg, None)
         if hasattr(model, 'decode_head'):
             torch.nn.init.normal_(model.decode_head.conv_seg.weight)
         elif name.startswith('retinanet'):

@@ -1,13 +1,13 @@
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config
 from torch.nn import functional as F
 
 pytest.importorskip('twins_mm.export', exc_type=ImportError)
 
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import LIMITS, compare, read_images, stack
-from twins_mm.export.deployable import _means, load_model, make_deployable
+from twins_mm.export.deployable import _means, make_deployable
 
 
 @pytest.mark.parametrize(('name', 'options'), [
@@ -20,7 +20,7 @@ from twins_mm.export.deployable import _means, load_model, make_deployable
      {'model.data_preprocessor.test_cfg': dict(size_divisor=32)})])
 def test_answers_are_openmmlabs(name, options, tiny_model):
     cfg, model = tiny_model(name, **options)
-    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable = make_deployable(model)
     images = stack(read_images(), (203, 251))
     with torch.no_grad():
         expected, actual = deployable.expected(model, images), deployable(images)
@@ -41,7 +41,7 @@ def test_answers_are_openmmlabs(name, options, tiny_model):
 @pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k'])
 def test_half_computes_boxes_in_single_precision(name, tiny_model):
     cfg, model = tiny_model(name)
-    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable = make_deployable(model)
     deployable.model.half()
     images = stack(read_images(), (203, 251))
     with torch.no_grad():
@@ -56,7 +56,7 @@ def test_little_is_found(tiny_model):
     """Fewer boxes than there is room for, in maps with fewer anchors than `nms_pre`."""
     cfg, model = tiny_model('retinanet_twins_svt_s_1x', **{'model.bbox_head.num_classes': 1})
     model.bbox_head.retina_cls.bias.data -= 1
-    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable = make_deployable(model)
     images = stack(read_images(), (64, 96))
     with torch.no_grad():
         expected, actual = deployable.expected(model, images), deployable(images)
@@ -75,27 +75,6 @@ def test_pooling_by_products_is_adaptive_pooling(bins):
         torch.testing.assert_close(pooled, F.adaptive_avg_pool2d(x, bins), rtol=1e-6, atol=0)
 
 
-def test_weights_are_the_checkpoints(tiny_model, tmp_path):
-    cfg, model = tiny_model('upernet_twins_svt_s_160k')
-    weights = model.state_dict()
-    torch.save(dict(state_dict={f'module.{name}': value for name, value in weights.items()}),
-               tmp_path / 'model.pth')
-    loaded = load_model(cfg, str(tmp_path / 'model.pth')).state_dict()
-    assert loaded.keys() == weights.keys()
-    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
-
-
-@pytest.mark.parametrize(('part', 'message'), [
-    ('retina_cls', 'not one of this config: 2 missing'),
-    ('blocks.1.0.mlp.fc1', '2 missing, such as blocks.1.0.mlp.fc1.bias')])
-def test_weights_that_do_not_fit_are_refused(part, message, tiny_model, tmp_path):
-    cfg, model = tiny_model('retinanet_twins_svt_s_1x')
-    torch.save({name: value for name, value in model.state_dict().items() if part not in name},
-               tmp_path / 'model.pth')
-    with pytest.raises(UserError, match=message):
-        load_model(cfg, str(tmp_path / 'model.pth'))
-
-
 @pytest.mark.parametrize(('name', 'options', 'message'), [
     ('retinanet_twins_svt_s_1x', {'model.test_cfg.nms': dict(type='soft_nms')}, "type='nms'"),
     ('semantic_fpn_twins_svt_s_80k', {'model.test_cfg.mode': 'slide'}, "mode='whole'"),
@@ -104,9 +83,11 @@ def test_weights_that_do_not_fit_are_refused(part, message, tiny_model, tmp_path
 def test_what_an_export_would_get_wrong_is_refused(name, options, message, tiny_model):
     cfg, model = tiny_model(name, **options)
     with pytest.raises(UserError, match=message):
-        make_deployable(model, cfg.model.data_preprocessor)
+        make_deployable(model)
 
 
 def test_other_models_are_refused_by_name():
     with pytest.raises(UserError, match='Identity is not supported. Exported are: segmentors'):
-        make_deployable(torch.nn.Identity(), ConfigDict())
+        model = torch.nn.Identity()
+        model.cfg = Config(dict(default_scope='mmdet'))
+        make_deployable(model)

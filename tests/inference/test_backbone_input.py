@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from twins_mm.errors import UserError
-from twins_mm.inference.backbone_input import build_backbone, prepare_image
+from twins_mm.inference.backbone_input import load_backbone, prepare_image
 
 
 @pytest.mark.parametrize('content', ['model', 'backbone'])
@@ -15,7 +15,7 @@ def test_weights_of_a_model_or_of_its_backbone(content, tiny_config, tmp_path):
     model = MODELS.build(cfg.model)
     path = str(tmp_path / 'weights.pth')
     torch.save((model if content == 'model' else model.backbone).state_dict(), path)
-    backbone = build_backbone(cfg, path)
+    backbone = load_backbone(cfg, path)
     assert not backbone.training
     x = torch.rand(1, 3, 64, 96)
     pyramid = backbone(x)
@@ -25,8 +25,8 @@ def test_weights_of_a_model_or_of_its_backbone(content, tiny_config, tmp_path):
 
 
 def test_other_backbones_are_refused():
-    with pytest.raises(UserError, match='There is no Twins backbone in this config'):
-        build_backbone(Config(dict(model=dict(backbone=dict(type='ResNet')))), 'none.pth')
+    with pytest.raises(UserError, match='There is no TwinsPCPVT or TwinsSVT backbone'):
+        load_backbone(Config(dict(model=dict(backbone=dict(type='ResNet')))), 'none.pth')
 
 
 @pytest.mark.parametrize(('name', 'size', 'padded'), [

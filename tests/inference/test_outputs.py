@@ -32,8 +32,9 @@ def test_names_that_differ_in_folder_or_suffix_stay_apart(tmp_path):
     (None, 300, [0, 299], np.uint16)])
 def test_labels_are_those_of_the_data_set(reduce_zero_label, classes, expected, dtype, tmp_path):
     meta = dict(classes=range(classes), reduce_zero_label=reduce_zero_label)
+    inferencer = SimpleNamespace(model=SimpleNamespace(dataset_meta=meta))
     sample = SimpleNamespace(pred_sem_seg=SimpleNamespace(data=torch.tensor([[[0, classes - 1]]])))
-    with write_labels(tmp_path, meta) as add:
+    with write_labels(tmp_path, inferencer) as add:
         add(make_frame(), sample)
     labels = cv2.imread(str(tmp_path / 'x.png'), cv2.IMREAD_UNCHANGED)
     assert labels.tolist() == [expected] and labels.dtype == dtype

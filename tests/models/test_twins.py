@@ -8,10 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
 from twins_mm.bench.plain_twins import TINY, TINY_ARCHS, plain_twins
+from twins_mm.families import FAMILIES
 from twins_mm.models.layers import DropPath
-from twins_mm.models.twins import PCPVT, SVT
 
-FAMILIES = ('TwinsPCPVT', 'TwinsSVT')
 VARIANTS = [(name, arch) for name in FAMILIES for arch in ('small', 'base', 'large')]
 both_families = pytest.mark.parametrize('name', FAMILIES)
 
@@ -346,7 +345,7 @@ def test_stride_alone_decides_where_nothing_is_sub_sampled():
         model(torch.randn(1, 3, 31, 64))
 
 
-@pytest.mark.parametrize('archs', [PCPVT, SVT], ids=['PCPVT', 'SVT'])
+@pytest.mark.parametrize('archs', [family.archs for family in FAMILIES.values()], ids=FAMILIES)
 def test_variants_have_four_stages_and_heads_of_like_width(archs):
     for arch in archs.values():
         assert {len(values) for values in arch.values()} == {4}

@@ -6,7 +6,7 @@ import mmengine
 import pytest
 from mmengine.config import Config
 
-from twins_mm.models.twins import SVT
+from twins_mm.families import FAMILIES
 from twins_mm.paper.costs import TABLES, make_rows
 from twins_mm.paper.metafiles import write_metafiles
 
@@ -75,7 +75,8 @@ def test_note_on_the_padding_of_windows(rows):
     """Without it the paper's figure comes out: tokens of padding go through `qkv` alone."""
     row = rows['mask_rcnn_twins_svt_l_*']
     padding = 0
-    for stage, (dim, depth) in enumerate(zip(SVT['large']['embed_dims'], SVT['large']['depths'])):
+    arch = FAMILIES['TwinsSVT'].archs['large']
+    for stage, (dim, depth) in enumerate(zip(arch['embed_dims'], arch['depths'])):
         height, width = 1280 // (4 * 2**stage), 800 // (4 * 2**stage)
         padded_tokens = (height + -height % 7) * (width + -width % 7)
         padding += depth // 2 * (padded_tokens - height * width) * dim * 3 * dim

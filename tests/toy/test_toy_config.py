@@ -4,9 +4,9 @@ import pytest
 from mmengine.config import Config
 
 from twins_mm.config import batch_size
+from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.errors import UserError
 from twins_mm.toy import toy_config as toy
-from twins_mm.toy.toy_data import ADE_BACKGROUND, ADE_SHAPES, COCO_SHAPES
 
 CONFIGS = Path(__file__).parent.parent.parent / 'configs'
 REPLACED = {
@@ -45,9 +45,10 @@ def test_model_and_what_is_not_named_stay(name):
 
 
 @pytest.mark.parametrize(('name', 'key', 'drawn', 'all_classes'), [
-    ('retinanet_twins_svt_s_1x', 'model.bbox_head.num_classes', COCO_SHAPES, 80),
+    ('retinanet_twins_svt_s_1x', 'model.bbox_head.num_classes',
+     DATA_SETS['coco'].toy_classes, 80),
     ('semantic_fpn_twins_svt_s_80k', 'model.decode_head.num_classes',
-     (ADE_BACKGROUND, *ADE_SHAPES), 150)])
+     DATA_SETS['ade20k'].toy_classes, 150)])
 def test_classes_are_as_many_as_the_model_has(name, key, drawn, all_classes):
     for count in (1, 2, 20, all_classes):
         cfg = read(name, **{key: count})

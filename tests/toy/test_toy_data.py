@@ -1,7 +1,6 @@
 """The toy data sets are made alike every time, whole or not at all, and true to their layouts."""
 import hashlib
 import shutil
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from mmdet.datasets import CocoDataset
 from mmseg.datasets import ADE20KDataset
 from pycocotools.coco import COCO
 
+from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.toy import toy_data as toy
-from twins_mm.toy.toy_data import ADE_BACKGROUND, ADE_SHAPES, main, make_toy_data
+from twins_mm.toy.toy_data import make_toy_data
 
 # The ids on both sides of each gap: between two of them there is none, or there are all.
 COCO_NAMES_AROUND_GAPS = {
@@ -194,7 +194,7 @@ def test_coco_has_crowds_and_empty_images(root, split):
 @each_split
 def test_ade_labels_are_those_of_the_classes(root, split):
     classes = ADE20KDataset.METAINFO['classes']
-    expected = {classes.index(name) + 1 for name in (ADE_BACKGROUND, *ADE_SHAPES)}
+    expected = {classes.index(name) + 1 for name in DATA_SETS['ade20k'].toy_classes}
     maps = load_ade(root, 'annotations', split).values()
     assert set().union(*(np.unique(labels) for labels in maps)) == {0} | expected
 
@@ -227,10 +227,3 @@ def test_ade_shapes_are_what_their_names_say(root, split, name, share):
             _, radius = cv2.minEnclosingCircle(contour)
             filled.append(cv2.contourArea(contour) / (np.pi * radius**2))
     assert np.median(filled) == pytest.approx(share, abs=0.08)
-
-
-def test_command_line_says_where_it_is(few, path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['toy', str(path)])
-    main()
-    assert digest(path) == few
-    assert str(path) in capsys.readouterr().out

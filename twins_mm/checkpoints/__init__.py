@@ -5,15 +5,12 @@ and `http(s)://` safely, and `hf://` from the Hugging Face hub; a Twins backbone
 """
 from mmengine.runner import CheckpointLoader
 
-from ..models.twins import Twins
 from .files import load_from_file
 from .layouts import convert
-from .loading import read_state_dict
 from .remote import load_from_hub, load_from_url
 
 __all__ = ['convert', 'load_from_file', 'load_from_hub', 'load_from_url']
 
-Twins.read_state_dict = read_state_dict
 CheckpointLoader.register_scheme('hf://', load_from_hub)
 CheckpointLoader.register_scheme('', load_from_file, force=True)
 CheckpointLoader.register_scheme(('http://', 'https://'), load_from_url, force=True)

@@ -2,7 +2,6 @@
 import re
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from ..errors import UserError
@@ -30,6 +29,7 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
         raise UserError(f'There is no checkpoint {filename}')
     try:
         if path.suffix == '.safetensors':
+            import safetensors.torch
             return safetensors.torch.load_file(path, device=str(map_location or 'cpu'))
         checkpoint = load_pickle(path, map_location)
     except Exception as error:  # of any class, from files that are damaged or crafted

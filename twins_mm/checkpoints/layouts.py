@@ -1,9 +1,6 @@
-"""The layouts of names that Twins weights are published in, and the way from each to any other.
+"""From any layout in which a backbone's weights are published to ours, and from ours to any.
 
-Our names are the released ones, and timm's. A layout is a map from the beginnings of these names
-to the beginnings of its own: `#` is a number, the first row that fits is taken, and what no row
-fits keeps its name. On our side of a map, GSA's `attn` is called `gsa`: mmseg names its projection
-otherwise than LSA's.
+Our names are the released ones, and timm's.
 """
 import re
 from collections.abc import Iterable, Mapping
@@ -12,48 +9,13 @@ from typing import NamedTuple
 import torch
 
 from ..errors import UserError
+from ..families import FAMILIES, Layout
 
 Weights = Mapping[str, torch.Tensor]
 
-
-class Layout(NamedTuple):
-    """One way to name the weights of a backbone.
-
-    Attributes:
-        mark: A name that only this layout has.
-        names: The map from our names.
-        fused_gsa: Queries, keys and values of GSA are one tensor, called `gsa.qkv` in the map.
-    """
-
-    name: str
-    mark: str
-    names: Mapping[str, str]
-    fused_gsa: bool = False
-
-
-def _openmmlab(blocks: str) -> dict[str, str]:
-    """What the names of mmseg and mmpretrain have in common."""
-    return {
-        'patch_embeds.#.proj.': 'patch_embeds.#.projection.',
-        'pos_block.#.proj.0.': 'position_encodings.#.proj.',
-        'blocks.#.#.mlp.fc1.': f'{blocks}.#.#.ffn.layers.0.0.',
-        'blocks.#.#.mlp.fc2.': f'{blocks}.#.#.ffn.layers.1.',
-        'blocks.#.#.': f'{blocks}.#.#.',
-    }
-
-
-RELEASED = Layout('released', 'blocks.0.0.norm1.weight', {})
-MMSEG = Layout('mmseg', 'layers.0.0.norm1.weight', {
-    'blocks.#.#.gsa.qkv.': 'layers.#.#.attn.attn.in_proj_',
-    'blocks.#.#.gsa.proj.': 'layers.#.#.attn.attn.out_proj.',
-    **_openmmlab('layers')}, fused_gsa=True)
-# mmpretrain has one name for the norm after the last stage and for a classifier's final norm.
-MMPRETRAIN_PYRAMID = Layout('mmpretrain', 'norm_after_stage0.weight', {
-    'norm_list.#.': 'norm_after_stage#.', **_openmmlab('stages')})
-MMPRETRAIN = Layout('mmpretrain', 'stages.0.0.norm1.weight', {
-    'norm.': 'norm_after_stage3.', **_openmmlab('stages')})
-LAYOUTS = (RELEASED, MMSEG, MMPRETRAIN_PYRAMID, MMPRETRAIN)
-
+# Families may share them.
+_LAYOUTS = {layout.marks: layout
+            for family in FAMILIES.values() for layout in family.layouts}.values()
 TARGETS = ('twins_mm', 'timm', 'mmseg', 'mmpretrain')
 
 
@@ -75,7 +37,7 @@ class Contents(NamedTuple):
 
 
 def unpack(weights: Weights) -> Contents:
-    """Finds the Twins backbone in a state dict of any layout.
+    """Finds the backbone in a state dict of any layout.
 
     Raises:
         UserError: There is none.
@@ -98,8 +60,8 @@ def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
     """Gives a Twins backbone, classifier, detector or segmentor the names of another layout.
 
     A detector's and a segmentor's heads stay as they are, but for timm, which has no place for
-    them. What has no such heads has no prefix either, but for mmpretrain, whose own has. There
-    and back gives the same again.
+    them. What has no such heads has no prefix either, but for mmpretrain, whose own has. Round
+    trips are lossless.
 
     Args:
         weights: A state dict in any layout.
@@ -117,20 +79,20 @@ def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
         return backbone
     if not others:
         prefix = 'backbone.' if to == 'mmpretrain' else ''
-    if to == 'mmseg':
-        backbone = _from_released(backbone, MMSEG)
-    elif to == 'mmpretrain':
+    if to == 'mmpretrain':
         others |= _rename(_pop(backbone, 'head.'), {'head.': 'head.fc.'})
-        backbone = _from_released(backbone, MMPRETRAIN_PYRAMID if pyramid else MMPRETRAIN)
+    if layouts := [layout for layout in _LAYOUTS if layout.name == to]:
+        # mmpretrain has two: the first is that of a pyramid.
+        backbone = _from_released(backbone, layouts[0 if pyramid else -1])
     return {**{prefix + name: value for name, value in backbone.items()}, **others}
 
 
 def _find_backbone(names: Iterable[str]) -> tuple[str, Layout]:
     names = set(names)
     for name in sorted(names):
-        prefix, found, _ = name.rpartition('patch_embeds.0.norm.weight')
-        for layout in LAYOUTS if found else ():
-            if prefix + layout.mark in names:
+        for layout in _LAYOUTS:
+            prefix = name.removesuffix(layout.marks[0])
+            if prefix != name and all(prefix + mark in names for mark in layout.marks):
                 return prefix, layout
     beginnings = sorted({name.partition('.')[0] for name in names})
     raise UserError('There is no Twins backbone in it, but '

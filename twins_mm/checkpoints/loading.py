@@ -1,10 +1,9 @@
-"""What a Twins backbone does when weights are loaded into it, by whatever function.
+"""What a backbone does when weights are loaded into it, by whatever function.
 
 It takes every published layout, says in a line what was left out, and refuses what doesn't fit:
 mmengine would log the names and train on, from random weights.
 """
 import math
-import re
 import sys
 from types import FrameType
 
@@ -13,12 +12,12 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import UserError
-from ..models.twins import Twins
-from .layouts import MMSEG, RELEASED, Weights, unpack
+from ..families import FAMILIES
+from .layouts import Weights, unpack
 from .variants import identify
 
 
-def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
+def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
     """Gives what stands under `prefix` in `state_dict` the names and the extent of `model`.
 
     For torch's `load_state_dict(strict=False)` it translates names, and fits the first convolution;
@@ -41,7 +40,7 @@ def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
         if part:
             return  # too little of it to tell the layout
         raise
-    notes = [f"{layout.name}'s layout"] if layout is not RELEASED else []
+    notes = [f"{layout.name}'s layout"] if layout.names else []
     if not prefix:
         weights = _fit_channels(weights, model, notes)
     if part:
@@ -51,7 +50,7 @@ def read_state_dict(model: Twins, state_dict: dict, prefix: str) -> None:
             notes.append('heads left out')
         weights = _fit_extent(weights, model, not prefix, notes)
         _check_fit(weights, model.state_dict())
-    if layout is MMSEG and (prefix or inner_prefix) and model.numerics != 'mmseg':
+    if layout.name == 'mmseg' and (prefix or inner_prefix) and model.numerics != 'mmseg':
         notes.append("mmseg's own numbers need numerics='mmseg'")
 
     for name in given:
@@ -74,14 +73,14 @@ def _loads_part() -> bool:
     return frame is not None and not frame.f_locals['strict']
 
 
-def _fit_channels(weights: dict, model: Twins, notes: list[str]) -> dict:
+def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
     """Fits the first convolution of RGB weights to images of other channels, as timm does.
 
     One channel gets the sum over red, green and blue. More get them in turn, times 3 / channels,
     so that outputs keep their size.
     """
-    name = 'patch_embeds.0.proj.weight'
-    channels = model.patch_embeds[0].proj.in_channels
+    name = next(family.stem for family in FAMILIES.values() if family.stem in model.state_dict())
+    channels = model.state_dict()[name].shape[1]
     if channels == 3 or name not in weights or weights[name].shape[1:2] != (3,):
         return weights
     rgb = weights[name]
@@ -93,7 +92,7 @@ def _fit_channels(weights: dict, model: Twins, notes: list[str]) -> dict:
     return {**weights, name: fitted}
 
 
-def _fit_extent(weights: Weights, model: Twins, alone: bool, notes: list[str]) -> dict:
+def _fit_extent(weights: Weights, model: nn.Module, alone: bool, notes: list[str]) -> dict:
     """Leaves out what the model doesn't build, and adds the stage norms that classifiers lack.
 
     Args:
@@ -102,18 +101,17 @@ def _fit_extent(weights: Weights, model: Twins, alone: bool, notes: list[str]) -
         alone: The backbone is loaded by itself, so that it may start from a part of its weights.
         notes: What was done is added here.
     """
-    num_stages = len(model.blocks)
     kept = {name: value for name, value in weights.items()
             if not name.startswith(('norm.', 'head.'))}
     is_classifier = len(kept) < len(weights)
     if is_classifier:
         notes.append('classifier left out')
     fitted = {name: value for name, value in kept.items()
-              if not _is_of_later_stage(name, num_stages)}
+              if not _is_of_later_stage(name, model)}
     if len(fitted) < len(kept):
-        notes.append(f'stages after stage {num_stages} left out')
-    stage_norms = {f'norm_list.{name}': value
-                   for name, value in model.norm_list.state_dict().items()}
+        notes.append(f'stages after stage {max(model.out_indices) + 1} left out')
+    stage_norms = {name: value for name, value in model.state_dict().items()
+                   if name.startswith('norm_list.')}
     if stage_norms and 'norm_list.0.weight' not in fitted and (is_classifier or alone):
         fitted |= {name: torch.full_like(value, float(name.endswith('weight')))
                    for name, value in stage_norms.items()}
@@ -121,9 +119,9 @@ def _fit_extent(weights: Weights, model: Twins, alone: bool, notes: list[str]) -
     return fitted
 
 
-def _is_of_later_stage(name: str, num_stages: int) -> bool:
-    stage = re.match(r'(patch_embeds|blocks|pos_block|norm_list)\.(\d+)\.', name)
-    return stage is not None and int(stage[2]) >= num_stages
+def _is_of_later_stage(name: str, model: nn.Module) -> bool:
+    stages = getattr(model, name.partition('.')[0], None)
+    return isinstance(stages, nn.ModuleList) and int(name.split('.')[1]) >= len(stages)
 
 
 def _check_fit(weights: Weights, expected: Weights) -> None:

@@ -1,58 +1,55 @@
-"""Which Twins it is, told from its weights."""
+"""Which backbone it is, told from its weights."""
+from itertools import cycle
 from typing import NamedTuple
 
-from ..models.twins import PCPVT, SVT
+from ..families import FAMILIES, VARIANTS, Family, Variant
 from .layouts import Weights
 
 
-class Variant(NamedTuple):
-    """What names and shapes tell of a backbone; `str` gives its name, such as Twins-SVT-S.
+class Identity(NamedTuple):
+    """What names and shapes tell of a backbone; `str` says it, such as Twins-SVT-S.
 
     Attributes:
-        family: 'PCPVT' or 'SVT'; None if it is neither.
+        family: None if it is none of ours.
     """
 
-    family: str | None
+    family: Family | None
     embed_dims: tuple[int, ...]
     depths: tuple[int, ...]
 
     @property
-    def size(self) -> str | None:
-        """'small', 'base' or 'large'; None if it is another."""
+    def variant(self) -> Variant | None:
+        """None if the family has none of these depths and widths."""
         stages = len(self.depths)
-        for size, arch in dict(PCPVT=PCPVT, SVT=SVT).get(self.family or '', {}).items():
-            if (arch['embed_dims'][:stages], arch['depths'][:stages]) == self[1:]:
-                return size
+        for variant in VARIANTS.values():
+            arch = variant.family.archs[variant.size]
+            if variant.family == self.family and (
+                    arch['embed_dims'][:stages], arch['depths'][:stages]) == self[1:]:
+                return variant
         return None
 
     def __str__(self) -> str:
-        if self.size:
-            return f'Twins-{self.family}-{self.size[0].upper()}'
-        name = f'Twins-{self.family}' if self.family else 'unknown Twins'
-        return (f'{name} of {", ".join(map(str, self.depths))} blocks with '
-                f'{", ".join(map(str, self.embed_dims))} channels')
+        return str(self.variant or (
+            f'{self.family.title if self.family else "unknown Twins"} of '
+            f'{", ".join(map(str, self.depths))} blocks with '
+            f'{", ".join(map(str, self.embed_dims))} channels'))
 
 
-def identify(backbone: Weights) -> Variant:
+def identify(backbone: Weights) -> Identity:
     """The variant of a backbone's weights under our names, as far as its stages go."""
     embed_dims, depths = [], []
     while (patches := f'patch_embeds.{len(depths)}.proj.weight') in backbone:
         blocks = f'blocks.{len(depths)}.'
         depths.append(len({name.split('.')[2] for name in backbone if name.startswith(blocks)}))
         embed_dims.append(len(backbone[patches]))
-    return Variant(_find_family(backbone, depths), tuple(embed_dims), tuple(depths))
+    family = next((family for family in FAMILIES.values()
+                   if _has_attention_of(family, backbone, depths)), None)
+    return Identity(family, tuple(embed_dims), tuple(depths))
 
 
-def _find_family(backbone: Weights, depths: list[int]) -> str | None:
-    if 'pos_block.0.proj.0.weight' not in backbone:
-        return None
-    blocks = [(stage, block) for stage, depth in enumerate(depths) for block in range(depth)]
-    local, subsampled = (
-        [f'blocks.{stage}.{block}.attn.{part}.weight' in backbone for stage, block in blocks]
-        for part in ('qkv', 'q'))
-    if all(subsampled) and not any(local):
-        return 'PCPVT'
-    alternating = [block % 2 == 0 for _, block in blocks]
-    if local == alternating and subsampled == [not is_local for is_local in alternating]:
-        return 'SVT'
-    return None
+def _has_attention_of(family: Family, backbone: Weights, depths: list[int]) -> bool:
+    kinds = {kind for row in FAMILIES.values() for kind in row.attention}
+    return 'pos_block.0.proj.0.weight' in backbone and all(
+        (f'blocks.{stage}.{block}.attn.{kind}.weight' in backbone) == (kind == expected)
+        for stage, depth in enumerate(depths)
+        for block, expected in zip(range(depth), cycle(family.attention)) for kind in kinds)

@@ -19,7 +19,7 @@ from rich.progress import (
 
 from ..errors import UserError
 from ..writing import replacing
-from .data_sets import Archive, Layout
+from .data_sets import Archive, DataSet
 
 
 class _Member(NamedTuple):
@@ -34,7 +34,7 @@ class _Member(NamedTuple):
         return self.path.is_file() and self.path.stat().st_size == self.info.file_size
 
 
-def unpack(layout: Layout, folder: Path, root: Path) -> int:
+def unpack_archives(data: DataSet, folder: Path, root: Path) -> int:
     """Unpacks into `root` what is not there yet; returns the number of files written.
 
     A file of the right size is not written again, so a run that was stopped goes on where it was.
@@ -44,22 +44,22 @@ def unpack(layout: Layout, folder: Path, root: Path) -> int:
         UserError: An archive is missing, damaged or not the official one, the disk is too small,
             `root` is not as expected in the end, or Ctrl-C. What was unpacked until then stays.
     """
-    absent = [archive for archive in layout.archives if not (folder / archive.name).is_file()]
+    absent = [archive for archive in data.archives if not (folder / archive.name).is_file()]
     needed = [archive for archive in absent if archive.find_faults(root)]
     if needed:
         raise UserError('\n'.join([
             f'Not in {folder}:', *(f'  {archive.name:28} {archive.url}' for archive in needed),
             f'Download what is missing into {folder}; wget -c goes on with a broken download.']))
     with ExitStack() as stack:
-        members = [member for archive in layout.archives if archive not in absent
+        members = [member for archive in data.archives if archive not in absent
                    for member in _list_members(archive, folder, root, stack)
                    if not member.is_there]
         _check_space(members, root)
-        _extract_all(members, layout.name)
-    faults = layout.find_faults(root)
+        _extract_all(members, data.title)
+    faults = data.find_faults(root)
     if faults:
         raise UserError('\n'.join([
-            f'{root} holds files that are not of {layout.name}:',
+            f'{root} holds files that are not of {data.title}:',
             *(f'  {fault}' for fault in faults), 'Move them away; the rest is in place.']))
     return len(members)
 

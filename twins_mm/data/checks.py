@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from ..config import walk
 from ..errors import UserError
-from .data_sets import LAYOUTS
+from .data_sets import DATA_SETS
 
 
 def check_data(cfg: Config, *splits: str) -> None:
@@ -30,13 +30,13 @@ def check_data(cfg: Config, *splits: str) -> None:
     ways_out = ['- say where it is:  --data-root DIR',
                 '- try the config on toy data first: add --toy',
                 '- see what else is missing:  python -m twins_mm.doctor']
-    for name, layout in LAYOUTS.items():
-        if layout.dataset not in missing.values():
+    for name, data in DATA_SETS.items():
+        if data.type not in missing.values():
             continue
-        folder = layout.folder
-        lines += [f'{layout.name} is expected in {folder} below the current folder, or in '
+        folder = data.folder
+        lines += [f'{data.title} is expected in {folder} below the current folder, or in '
                   '--data-root:']
-        lines += _indent(layout.describe())
+        lines += _indent(data.list_contents())
         ways_out[:0] = [
             f'- unpack the official archives:  '
             f'python tools/prepare_data.py {name} --archives DIR',

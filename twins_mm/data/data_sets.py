@@ -1,6 +1,10 @@
-"""What the full data sets consist of: archives, folders, and how many files are in each."""
+"""The data sets, a row each: where they lie, what they consist of, what stands in for them."""
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import NamedTuple
+
+TOY_ROOT = Path('data/toy')
+_COCO_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
 
 class Archive(NamedTuple):
@@ -19,36 +23,84 @@ class Archive(NamedTuple):
                 for pattern, expected in self.contents.items() if counts[pattern] != expected]
 
 
-class Layout(NamedTuple):
-    """A data set as the configs expect it: in `folder`, below the current folder."""
-    name: str
+class DataSet(NamedTuple):
+    """A data set as the configs expect it: in `folder`, below the current folder.
+
+    Attributes:
+        dataset: The class of OpenMMLab, 'module:name'; it knows the names of the classes.
+        splits: Where images and annotations of training and validation are in the folder, as the
+            class takes it.
+        filter_cfg: Which images training leaves out.
+        epoch: Training images, without those.
+        num_classes: How many classes it has.
+        toy_classes: What is drawn in the toy data that stand in for it: classes of its own.
+        make_toy: Makes these, in the same folders.
+        example: A config that trains on it.
+    """
+    title: str
     dataset: str
     folder: Path
     archives: tuple[Archive, ...]
+    splits: dict[str, dict]
+    filter_cfg: dict
+    epoch: int
+    num_classes: int
+    toy_classes: tuple[str, ...]
+    make_toy: str
+    example: str
+
+    @property
+    def type(self) -> str:
+        return self.dataset.partition(':')[2]
+
+    @property
+    def toy_folder(self) -> Path:
+        return TOY_ROOT / self.folder.name
 
     def find_faults(self, root: Path) -> list[str]:
         """What is not in `root`, or not in the right number: a line for each."""
         return [fault for archive in self.archives for fault in archive.find_faults(root)]
 
-    def describe(self) -> list[str]:
+    def list_contents(self) -> list[str]:
         """A line for each kind of file: where it is, and how many there are."""
         return [f'{pattern:40} {count:>8,}'
                 for archive in self.archives for pattern, count in archive.contents.items()]
 
 
-LAYOUTS = dict(
-    coco=Layout('COCO 2017', 'CocoDataset', Path('data/coco'), (
-        Archive('http://images.cocodataset.org/zips/train2017.zip',
-                {'train2017/*.jpg': 118_287}),
-        Archive('http://images.cocodataset.org/zips/val2017.zip',
-                {'val2017/*.jpg': 5_000}),
-        Archive('http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
-                {'annotations/instances_train2017.json': 1,
-                 'annotations/instances_val2017.json': 1}))),
-    ade20k=Layout('ADE20K (scene parsing 2016)', 'ADE20KDataset',
-                  Path('data/ade/ADEChallengeData2016'), (
-        Archive('http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
-                {'images/training/*.jpg': 20_210,
-                 'images/validation/*.jpg': 2_000,
-                 'annotations/training/*.png': 20_210,
-                 'annotations/validation/*.png': 2_000}),)))
+DATA_SETS = dict(
+    coco=DataSet(
+        'COCO 2017', 'mmdet.datasets:CocoDataset', Path('data/coco'), (
+            Archive('http://images.cocodataset.org/zips/train2017.zip',
+                    {'train2017/*.jpg': 118_287}),
+            Archive('http://images.cocodataset.org/zips/val2017.zip',
+                    {'val2017/*.jpg': 5_000}),
+            Archive('http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
+                    {'annotations/instances_train2017.json': 1,
+                     'annotations/instances_val2017.json': 1})),
+        splits={split: dict(ann_file=f'annotations/instances_{split}2017.json',
+                            data_prefix=dict(img=f'{split}2017/')) for split in ('train', 'val')},
+        filter_cfg=dict(filter_empty_gt=True), epoch=117_266, num_classes=80,
+        toy_classes=('sports ball', 'book', 'kite'),
+        make_toy='twins_mm.toy.toy_data:make_coco', example='retinanet_twins_svt_s_1x'),
+    ade20k=DataSet(
+        'ADE20K (scene parsing 2016)', 'mmseg.datasets:ADE20KDataset',
+        Path('data/ade/ADEChallengeData2016'), (
+            Archive('http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
+                    {'images/training/*.jpg': 20_210,
+                     'images/validation/*.jpg': 2_000,
+                     'annotations/training/*.png': 20_210,
+                     'annotations/validation/*.png': 2_000}),),
+        splits={split: dict(data_prefix=dict(img_path=f'images/{folder}',
+                                             seg_map_path=f'annotations/{folder}'))
+                for split, folder in (('train', 'training'), ('val', 'validation'))},
+        filter_cfg={}, epoch=20_210, num_classes=150,
+        toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first behind the others
+        make_toy='twins_mm.toy.toy_data:make_ade20k', example='upernet_twins_svt_s_160k'),
+)
+
+
+def list_coco_categories() -> list[dict]:
+    """COCO's 80 categories, `id` and `name`, in mmdet's order: the numbers have gaps."""
+    ids = sorted(set(range(1, 91)) - _COCO_UNUSED_IDS)
+    names = resolve_name(DATA_SETS['coco'].dataset).METAINFO['classes']
+    return [dict(id=i, name=name) for i, name in zip(ids, names, strict=True)]

@@ -3,7 +3,7 @@ import re
 import shutil
 from pathlib import Path
 
-from ..data.data_sets import LAYOUTS
+from ..data.data_sets import DATA_SETS
 from ..shipped import CONFIGS
 from .fixes import find_mend, install
 from .probe import Broken, Finding, probe
@@ -21,16 +21,16 @@ print(broken[0] if broken else '')
 
 
 def check_data(name: str) -> Finding:
-    """Whether a data set of `LAYOUTS` is where the configs look, complete and readable."""
-    layout = LAYOUTS[name]
-    root = layout.folder
+    """Whether a data set of `DATA_SETS` is where the configs look, complete and readable."""
+    data = DATA_SETS[name]
+    root = data.folder
     prepare = f'python -m twins_mm prepare_data {name} --archives DIR'
     if not root.is_dir():
         return Finding('warning', f'there is no {root.absolute()}', prepare)
-    faults = layout.find_faults(root)
+    faults = data.find_faults(root)
     if faults:
         return Finding('wrong', f'{root.resolve()}: {"; ".join(faults)}', prepare)
-    samples = [str(next(root.glob(pattern))) for archive in layout.archives
+    samples = [str(next(root.glob(pattern))) for archive in data.archives
                for pattern in archive.contents if not pattern.endswith('.json')]
     try:
         broken = probe(_DECODE, *samples)

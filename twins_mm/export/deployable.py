@@ -6,19 +6,14 @@ OpenMMLab's own model answers, which is what an export is held to.
 Shapes: B images of H x W pixels, K boxes.
 """
 from copy import deepcopy
+from pkgutil import resolve_name
 
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, load_state_dict
 from torch import nn
 from torch.nn import functional as F
 
-from ..checkpoints.files import weights_of
-from ..config import drop_pretrained, fit_to_cpu
+from ..config import task_of
 from ..errors import UserError
-from ..inference.predictor import find_dataset_meta
-from ..training.hooks import check_heads
 from .suppression import suppress
 
 
@@ -65,6 +60,11 @@ class Deployable(nn.Module):
         return x.to(next(self.model.parameters()).dtype)
 
     @staticmethod
+    def takes(model: nn.Module) -> bool:
+        """Whether this is what of a model is deployed."""
+        raise NotImplementedError
+
+    @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What OpenMMLab's own model answers, in the form of `forward`'s results."""
         raise NotImplementedError
@@ -94,6 +94,11 @@ class DeployableSegmentor(Deployable):
                     None, module.scale_factor, module.mode, module.align_corners))
             elif isinstance(module, nn.AdaptiveAvgPool2d):
                 self.model.set_submodule(name, _PoolByProducts(module.output_size))
+
+    @staticmethod
+    def takes(model: nn.Module) -> bool:
+        from mmseg.models import EncoderDecoder
+        return isinstance(model, EncoderDecoder)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[2:]
@@ -133,6 +138,11 @@ class DeployableRetinaNet(Deployable):
                 or nms.keys() != {'iou_threshold'}):
             raise UserError('RetinaNet is exported with sigmoid scores and with '
                             "model.test_cfg.nms=dict(type='nms', iou_threshold=...)")
+
+    @staticmethod
+    def takes(model: nn.Module) -> bool:
+        from mmdet.models import RetinaHead, SingleStageDetector
+        return isinstance(model, SingleStageDetector) and isinstance(model.bbox_head, RetinaHead)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         head, cfg = self.model.bbox_head, self.model.test_cfg
@@ -200,6 +210,11 @@ class DeployablePyramid(Deployable):
                                 f'W / {stride}), of the padded image'
             for stride, _ in model.rpn_head.prior_generator.strides}
 
+    @staticmethod
+    def takes(model: nn.Module) -> bool:
+        from mmdet.models import TwoStageDetector
+        return isinstance(model, TwoStageDetector) and model.with_rpn and model.with_neck
+
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(level.float() for level in self.model.extract_feat(self.prepare(images)))
 
@@ -229,48 +244,19 @@ def _means(length: int, bins: int) -> torch.Tensor:
     return inside / inside.sum(1, keepdim=True)
 
 
-def load_model(cfg: Config, checkpoint: str) -> nn.Module:
-    """A config's model with the weights of a checkpoint, on the CPU, in evaluation.
-
-    Its `dataset_meta` has the names of the classes, as in models of OpenMMLab's `init_detector`.
-
-    Raises:
-        UserError: The config has no model, the checkpoint is not one of it, or nothing names its
-            classes.
-    """
-    if not cfg.get('model'):
-        raise UserError(f'{cfg.filename} has no model')
-    drop_pretrained(cfg)
-    fit_to_cpu(cfg)
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
-    model = MODELS.build(cfg.model).eval()
-    loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', 'silent')
-    check_heads(loaded, model)
-    load_state_dict(model, {name.removeprefix('module.'): value
-                            for name, value in weights_of(loaded).items()}, logger='silent')
-    model.dataset_meta = find_dataset_meta(loaded, cfg)
-    return model
-
-
-def make_deployable(model: nn.Module, preprocessor: dict) -> Deployable:
-    """What of a model can be deployed.
+def make_deployable(model: nn.Module) -> Deployable:
+    """What of a model of `load_model` can be deployed.
 
     Raises:
         UserError: Nothing of a model of this kind.
     """
-    from mmdet.models import RetinaHead, SingleStageDetector, TwoStageDetector
-    from mmseg.models import EncoderDecoder
-    if isinstance(model, EncoderDecoder):
-        kind = DeployableSegmentor
-    elif isinstance(model, SingleStageDetector) and isinstance(model.bbox_head, RetinaHead):
-        kind = DeployableRetinaNet
-    elif isinstance(model, TwoStageDetector) and model.with_rpn and model.with_neck:
-        kind = DeployablePyramid
-    else:
-        raise UserError(f'{type(model).__name__} is not supported. Exported are: segmentors '
-                        '(EncoderDecoder), RetinaNet, and backbone and FPN of two-stage '
-                        'detectors such as Mask R-CNN')
-    return kind(model, preprocessor).eval()
+    for name in task_of(model.cfg).deployables:
+        kind = resolve_name(name)
+        if kind.takes(model):
+            return kind(model, model.cfg.model.get('data_preprocessor', {})).eval()
+    raise UserError(f'{type(model).__name__} is not supported. Exported are: segmentors '
+                    '(EncoderDecoder), RetinaNet, and backbone and FPN of two-stage detectors such '
+                    'as Mask R-CNN')
 
 
 def _detection_samples(images: torch.Tensor) -> list:

@@ -2,13 +2,12 @@
 import json
 from pathlib import Path
 
-from mmengine.config import Config
 from torch import nn
 
 from .comparison import find_resize
 
 
-def describe(cfg: Config, model: nn.Module) -> dict[str, str]:
+def describe_export(model: nn.Module) -> dict[str, str]:
     """ONNX's metadata of a model: what a program that runs it has to know, all of it text.
 
     Returns:
@@ -16,6 +15,7 @@ def describe(cfg: Config, model: nn.Module) -> dict[str, str]:
         of labels; and where the config has them: 'resize', the JSON of the test pipeline's
         `scale` and `keep_ratio`, and 'score_threshold', below which detections are left out.
     """
+    cfg = model.cfg
     entries = dict(config=Path(cfg.filename).stem,
                    input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
                    classes=json.dumps(model.dataset_meta['classes']))

@@ -4,31 +4,31 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
+from torch import nn
 
+from ..checkpoints.trained import load_model
 from ..config import walk
 from ..errors import UserError
-from ..models.twins import Twins
+from ..families import FAMILIES
 
 
-def build_backbone(cfg: Config, checkpoint: str) -> Twins:
-    """The Twins backbone of a model, which returns all its stages, for evaluation.
+def load_backbone(cfg: Config, checkpoint: str, device: str | torch.device = 'cpu') -> nn.Module:
+    """The backbone of a model, which returns all its stages, for evaluation.
 
     Args:
         cfg: The model's config.
         checkpoint: A file, a URL, or hf://ORG/NAME, of a backbone or of a whole model.
+        device: Where it goes.
 
     Raises:
-        UserError: There is no Twins backbone in the config, or the weights don't fit it.
+        UserError: There is no backbone of ours in the config, or the weights don't fit it.
     """
-    found = next((node for node in walk(cfg.model)
-                  if node.get('type') in ('TwinsPCPVT', 'TwinsSVT')), None)
+    found = next((node for node in walk(cfg.model) if node.get('type') in FAMILIES), None)
     if found is None:
-        raise UserError('There is no Twins backbone in this config to look into')
-    last = max(found.get('out_indices', [3]))
-    backbone = MODELS.build(dict(found, out_indices=tuple(range(last + 1)), init_cfg=None))
-    load_checkpoint(backbone, checkpoint, 'cpu')
-    return backbone.eval()
+        raise UserError(f'There is no {" or ".join(FAMILIES)} backbone in this config')
+    stages = range(max(found.get('out_indices', [3])) + 1)
+    alone = dict(model=dict(found, out_indices=tuple(stages)), default_scope=cfg.default_scope)
+    return load_model(Config(alone), checkpoint, device)
 
 
 def prepare_image(cfg: Config, image: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:

@@ -16,7 +16,7 @@ from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
 
-from ..toy.toy_data import list_coco_categories
+from ..data.data_sets import list_coco_categories
 from ..writing import replacing
 from .frames import Frame
 
@@ -48,11 +48,12 @@ def write_video(path: Path, fps: float) -> Iterator[AddPicture]:
 
 
 @contextmanager
-def write_labels(folder: Path, dataset_meta: dict) -> Iterator[AddPrediction]:
+def write_labels(folder: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction]:
     """Label PNGs with the numbers of the data set, as `tools/test.py --out` writes them.
 
     Where its number 0 is no class, as in ADE20K, the first class is 1.
     """
+    dataset_meta = inferencer.model.dataset_meta
     write = _make_writer(folder, '.png')
     first = int(bool(dataset_meta.get('reduce_zero_label')))
     dtype = np.min_scalar_type(len(dataset_meta['classes']))

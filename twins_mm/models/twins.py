@@ -6,7 +6,6 @@ NeurIPS 2021, arXiv 2104.13840; where the paper is silent, the code its authors 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -14,24 +13,11 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ..checkpoints.loading import read_state_dict
+from ..families import FAMILIES
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
 from .mlp import Mlp
-
-# The six variants, stage by stage: Tables 9 and 10 with the released code's corrections (depth 4
-# in PCPVT's second stage) and its head counts.
-PCPVT = {
-    name: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
-               mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
-    for name, depths in dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3)).items()
-}
-SVT = {
-    name: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
-               num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
-               mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
-    for name, (width, depths) in dict(
-        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()
-}
 
 # Whose numbers: epsilon of block and stage norms; are images and maps padded to whole patches?
 NUMERICS = dict(released=(1e-6, False), mmseg=(1e-5, True))
@@ -114,10 +100,6 @@ class Twins(BaseModule):
         ValueError: An argument can't be; or, in `forward`, an image is too small.
     """
 
-    # Brings a state dict's names to ours before it is loaded. `twins_mm.checkpoints`, of which
-    # the networks know nothing, sets it.
-    read_state_dict: ClassVar[Callable[['Twins', dict, str], None] | None] = None
-
     def __init__(self, variants: Mapping, arch: str | Mapping,
                  local_attention: Callable[..., nn.Module] | None, norm_after_stage: bool,
                  in_channels: int = 3, out_indices: Sequence[int] = (0, 1, 2, 3),
@@ -179,8 +161,7 @@ class Twins(BaseModule):
             module.requires_grad_(False)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        if self.read_state_dict:
-            self.read_state_dict(state_dict, prefix)
+        read_state_dict(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> 'Twins':
@@ -234,7 +215,7 @@ class TwinsPCPVT(Twins):
 
     def __init__(self, arch: str | Mapping = 'small', *, norm_after_stage: bool = False,
                  **kwargs):
-        super().__init__(PCPVT, arch, None, norm_after_stage, **kwargs)
+        super().__init__(FAMILIES['TwinsPCPVT'].archs, arch, None, norm_after_stage, **kwargs)
 
 
 @MODELS.register_module()
@@ -260,5 +241,7 @@ class TwinsSVT(Twins):
                  norm_after_stage: bool = True, numerics: str = 'released', **kwargs):
         if window_padding is None:
             window_padding = 'mask_legacy' if numerics == 'mmseg' else 'mask'
-        super().__init__(SVT, arch, partial(LocallyGroupedAttention, padding=window_padding),
-                         norm_after_stage, numerics=numerics, **kwargs)
+        super().__init__(
+            FAMILIES['TwinsSVT'].archs, arch,
+            partial(LocallyGroupedAttention, padding=window_padding), norm_after_stage,
+            numerics=numerics, **kwargs)

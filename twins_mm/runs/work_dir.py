@@ -11,8 +11,8 @@ from statistics import median
 from mmengine.config import Config
 
 from ..config import accumulative_counts, batch_size, walk
+from ..data.data_sets import TOY_ROOT
 from ..errors import UserError
-from ..toy.toy_data import TOY_ROOT
 
 
 @dataclass

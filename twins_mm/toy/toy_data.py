@@ -1,21 +1,16 @@
-"""Makes small data sets of drawn shapes, in the layouts of COCO 2017 and ADE20K."""
-import argparse
+"""Makes small data sets of drawn shapes, in the folders of COCO 2017 and ADE20K."""
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 
+from ..data.data_sets import DATA_SETS, TOY_ROOT, list_coco_categories
 from .scenes import Instance, cover, draw_scene
 
-# What the data sets call the shapes, in their order.
-COCO_SHAPES = ('sports ball', 'book', 'kite')
-ADE_SHAPES = ('ball', 'flag', 'tent')
-ADE_BACKGROUND = 'sky'
-
-TOY_ROOT = 'data/toy'
 _IMAGES = dict(train=200, val=50)
 # To be raised with every change to what is drawn or written, for old data to be made again.
 _VERSION = 2
@@ -24,13 +19,12 @@ _STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES))
 _MOST_SHAPES = 4
 # Of so many images one is empty and one has a crowd.
 _RARITY = 10
-_COCO_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 # A border without labels, in pixels; shapes keep farther away from the edge.
 _ADE_BORDER = 4
 
 
 def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
-    """Makes the folders `coco` and `ADEChallengeData2016` in `root`, unless they are complete.
+    """Makes a stand-in for each data set in `root`, unless they are complete.
 
     Raises:
         OSError: `root` holds something else, or cannot be written.
@@ -42,8 +36,8 @@ def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
     # All is made beside `root` and then renamed, so that `root` never holds half of it.
     with TemporaryDirectory(prefix=f'{root.name}-', dir=root.parent) as beside:
         made = Path(beside, 'made')
-        _make_coco(made / 'coco')
-        _make_ade(made / 'ADEChallengeData2016')
+        for data in DATA_SETS.values():
+            resolve_name(data.make_toy)(made / data.toy_folder.name)
         _stamp(made).write_text(_STAMP)
         if _stamp(root).exists() and not _is_complete(root):
             root.rename(Path(beside, 'outdated'))
@@ -65,7 +59,8 @@ def _is_complete(root: Path) -> bool:
     return _stamp(root).exists() and _stamp(root).read_text() == _STAMP
 
 
-def _make_coco(root: Path) -> None:
+def make_coco(root: Path) -> None:
+    """Makes the images and the annotations that stand in for COCO."""
     categories = list_coco_categories()
     ids = {category['name']: category['id'] for category in categories}
     for split in _IMAGES:
@@ -78,7 +73,7 @@ def _make_coco(root: Path) -> None:
             for instance in instances:
                 annotations.append(dict(
                     id=len(annotations) + 1, image_id=number,
-                    category_id=ids[COCO_SHAPES[instance.label]],
+                    category_id=ids[DATA_SETS['coco'].toy_classes[instance.label]],
                     **_describe(instance, height, width)))
         path = root / f'annotations/instances_{split}2017.json'
         path.parent.mkdir(exist_ok=True)
@@ -87,11 +82,12 @@ def _make_coco(root: Path) -> None:
             categories=categories)))
 
 
-def _make_ade(root: Path) -> None:
-    from mmseg.datasets import ADE20KDataset
-    classes = ADE20KDataset.METAINFO['classes']
+def make_ade20k(root: Path) -> None:
+    """Makes the images and the label maps that stand in for ADE20K."""
+    data = DATA_SETS['ade20k']
+    classes = resolve_name(data.dataset).METAINFO['classes']
     # One more than the index, because 0 is for pixels without a label.
-    background, *shapes = (classes.index(name) + 1 for name in (ADE_BACKGROUND, *ADE_SHAPES))
+    background, *shapes = (classes.index(name) + 1 for name in data.toy_classes)
     for split, folder in zip(_IMAGES, ('training', 'validation'), strict=True):
         for number, image, instances in _draw_scenes('ade', split):
             name = f'ADE_{split}_{number:08d}'
@@ -108,14 +104,6 @@ def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, lis
         shapes = 0 if number % _RARITY == 0 else int(rng.integers(1, _MOST_SHAPES + 1))
         crowds = int(number % _RARITY == _RARITY // 2)
         yield number, *draw_scene(rng, shapes, crowds)
-
-
-def list_coco_categories() -> list[dict]:
-    """COCO's 80 categories, `id` and `name`, in mmdet's order: the numbers have gaps."""
-    from mmdet.datasets import CocoDataset
-    ids = sorted(set(range(1, 91)) - _COCO_UNUSED_IDS)
-    names = CocoDataset.METAINFO['classes']
-    return [dict(id=i, name=name) for i, name in zip(ids, names, strict=True)]
 
 
 def _describe(instance: Instance, height: int, width: int) -> dict:
@@ -157,17 +145,3 @@ def _save(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not by `cv2.imwrite`, which raises nothing when the disk is full.
     path.write_bytes(cv2.imencode(path.suffix, image)[1])
-
-
-def main() -> None:
-    """Makes them from the command line: `python -m twins_mm.toy.toy_data [ROOT]`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('root', nargs='?', default=TOY_ROOT, help='where to (%(default)s)')
-    root = make_toy_data(parser.parse_args().root)
-    print(f'{root / "coco"}: {", ".join(COCO_SHAPES)}')
-    print(f'{root / "ADEChallengeData2016"}: {", ".join(ADE_SHAPES)}; {ADE_BACKGROUND} behind')
-    print('in each:', ', '.join(f'{count} {split} images' for split, count in _IMAGES.items()))
-
-
-if __name__ == '__main__':
-    main()

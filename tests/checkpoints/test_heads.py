@@ -5,8 +5,8 @@ from torch import nn
 from twins_mm import TwinsPCPVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
+from twins_mm.checkpoints.trained import check_heads
 from twins_mm.errors import UserError
-from twins_mm.training.hooks import check_heads
 
 
 class Detector(nn.Module):

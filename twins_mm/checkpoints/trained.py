@@ -1,0 +1,103 @@
+"""A config and a checkpoint, made a model."""
+from copy import deepcopy
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader, load_state_dict
+from torch import nn
+
+from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu
+from ..errors import UserError
+from ..families import FAMILIES
+from .files import weights_of
+from .loading import list_differences
+
+
+def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device = 'cpu'
+               ) -> nn.Module:
+    """A config's model with the weights of a checkpoint, in evaluation.
+
+    Its `cfg` is the config as it was built, and `dataset_meta` has names and colours of classes,
+    as in models of OpenMMLab's `init_detector`; it is empty for random weights and for a backbone
+    alone.
+
+    Args:
+        cfg: It stays as it is. For a CPU, SyncBN becomes BN in the model.
+        checkpoint: A file, a URL, or hf://ORG/NAME; None leaves the model random weights.
+        device: Where the model goes.
+
+    Raises:
+        UserError: The config has no model, a backbone or a head doesn't fit the checkpoint, or
+            nothing names the classes.
+    """
+    cfg = deepcopy(cfg)
+    if not cfg.get('model'):
+        raise UserError(f'{cfg.filename} has no model')
+    drop_pretrained(cfg)
+    if torch.device(device).type == 'cpu':
+        fit_to_cpu(cfg)
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
+    model = MODELS.build(cfg.model)
+    model.cfg, model.dataset_meta = cfg, {}
+    if checkpoint is not None:
+        loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', 'silent')
+        check_heads(loaded, model)
+        load_state_dict(model, {name.removeprefix('module.'): value
+                                for name, value in weights_of(loaded).items()}, logger='silent')
+        if not is_backbone(model):
+            model.dataset_meta = find_dataset_meta(loaded, cfg)
+    return model.to(device).eval()
+
+
+def is_backbone(module: nn.Module) -> bool:
+    """Whether it is a backbone of ours, which checks by itself what is loaded into it."""
+    return any(kind.__name__ in FAMILIES for kind in type(module).__mro__)
+
+
+def check_heads(checkpoint: dict, model: nn.Module) -> None:
+    """Refuses a checkpoint that lacks anything of the model; a backbone of ours checks itself.
+
+    Raises:
+        UserError: The checkpoint is not one of this model.
+    """
+    backbones = tuple(f'{name}.'.removeprefix('module.').removeprefix('.')
+                      for name, module in model.named_modules() if is_backbone(module))
+
+    def without_backbones(weights: dict) -> dict:
+        plain = {name.removeprefix('module.'): value for name, value in weights.items()}
+        return {name: value for name, value in plain.items()
+                if not name.startswith(backbones) and 'num_batches_tracked' not in name}
+
+    weights, expected = map(without_backbones, (weights_of(checkpoint), model.state_dict()))
+    unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
+                             expected)
+    if unfit:
+        raise UserError('The checkpoint is not one of this config: ' + '; '.join(unfit))
+
+
+def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
+    """Class names, colours and more: the checkpoint's or, where it has none, the config's.
+
+    Raises:
+        UserError: Neither has as many names as the model has classes.
+    """
+    from mmdet.visualization import get_palette
+    meta = checkpoint.get('meta') or {}
+    saved = {key.lower(): value for key, value in meta.get('dataset_meta', meta).items()
+             if value is not None}
+    loader = cfg.get('test_dataloader')
+    configured = DATASETS.build(
+        dict(next(data_sets(loader)), lazy_init=True)).metainfo if loader else {}
+    count = count_classes(cfg)
+    named = [source for source in (saved, configured) if source.get('classes')
+             and count in (None, len(source['classes']))]
+    if not named:
+        raise UserError(
+            f'The model has {count or "some"} classes, but neither the checkpoint nor '
+            'the data set of the config names so many: set test_dataloader.dataset.metainfo')
+    found = {**configured, **named[0]}
+    number = len(found['classes'])
+    if len(found.get('palette') or ()) < number:
+        found['palette'] = get_palette('random', number)
+    return found

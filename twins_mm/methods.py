@@ -1,0 +1,42 @@
+"""The detectors and segmentors of the recipes, a row each."""
+from typing import NamedTuple
+
+
+class Method(NamedTuple):
+    """A kind of model, and how its weights are known.
+
+    Attributes:
+        recipe: What the names of its configs begin with.
+        task: Its row in `tasks.TASKS`.
+        modules: What its heads are made of, by the first two parts of a weight's name; those that
+            only help in training are not among them.
+        classifier: The weight whose rows are for classes.
+        rows: How many rows there are for each class, and how many for the background.
+    """
+
+    title: str
+    recipe: str
+    task: str
+    modules: set[str]
+    classifier: str
+    rows: tuple[int, int] = (1, 0)
+
+
+def _modules(**heads: str) -> set[str]:
+    return {f'{head}.{module}' for head, modules in heads.items() for module in modules.split()}
+
+
+METHODS = (
+    Method('RetinaNet', 'retinanet', 'detection',
+           _modules(bbox_head='cls_convs reg_convs retina_cls retina_reg'),
+           'bbox_head.retina_cls.weight', (9, 0)),
+    # A Cascade R-CNN has the same modules, but its classifiers are numbered.
+    Method('Mask R-CNN', 'mask_rcnn', 'instance_segmentation',
+           _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
+           'roi_head.bbox_head.fc_cls.weight', (1, 1)),
+    Method('Semantic FPN', 'semantic_fpn', 'semantic_segmentation',
+           _modules(decode_head='scale_heads conv_seg'), 'decode_head.conv_seg.weight'),
+    Method('UperNet', 'upernet', 'semantic_segmentation',
+           _modules(decode_head='psp_modules bottleneck lateral_convs fpn_convs fpn_bottleneck '
+                                'conv_seg'), 'decode_head.conv_seg.weight'),
+)

@@ -1,0 +1,109 @@
+"""The tasks, a row each: what depends on whether a model detects or segments.
+
+Classes and functions are named 'module:name', for `pkgutil.resolve_name`: the table imports
+nothing, and a library is imported when a model of its is at work.
+"""
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Task(NamedTuple):
+    """What models are trained for.
+
+    Attributes:
+        scope: The `default_scope` of its configs, and the name of its library.
+        models: What its models are called.
+        data_set: The row in `data_sets.DATA_SETS` whose stand-in is toy data.
+        load: The step of a pipeline that loads ground truth.
+        pack: The last step.
+        toy: Batch size and iterations of toy training.
+        tta_ratios: The scales of test-time augmentation, relative to the one of toy data.
+        evaluator: The metric of toy data.
+        metrics: By their names in logs, what the metrics are called, and what they measure.
+        chance: Points by which final metrics of two runs of a recipe may differ.
+        hook: Draws validation images.
+        visualizer: Settings that the config's visualizer is completed with for predictions.
+        show_dir: The key of a config that says where to pictures of a test are drawn.
+        dump: The metric that keeps a test's predictions in a .pkl file; '' where the metric of the
+            config writes label PNGs.
+        inferencer: OpenMMLab's class.
+        output: The file or folder of predictions, and `write` what writes it.
+        truth: Ground truth and prediction in a data sample.
+        regions: Takes either apart into what is drawn of it.
+        score: Rates a predicted sample from 0 to 1, as `how_scored` explains.
+        deployables: What can be exported, in the order in which it is tried.
+    """
+
+    scope: str
+    models: str
+    data_set: str
+    load: dict
+    pack: str
+    toy: tuple[int, int]
+    tta_ratios: tuple[float, ...]
+    evaluator: dict
+    metrics: Mapping[str, tuple[str, str]]
+    chance: float
+    hook: str
+    visualizer: dict
+    show_dir: str
+    dump: str
+    inferencer: str
+    output: str
+    write: str
+    truth: tuple[str, str]
+    regions: str
+    score: str
+    how_scored: str
+    deployables: tuple[str, ...]
+
+    @property
+    def with_mask(self) -> bool:
+        return self.load.get('with_mask', False)
+
+
+_DETECTION = Task(
+    scope='mmdet', models='detectors', data_set='coco',
+    load=dict(type='LoadAnnotations', with_bbox=True), pack='PackDetInputs',
+    toy=(8, 250), tta_ratios=(1.,),
+    evaluator=dict(type='CocoMetric', metric=['bbox']),
+    metrics={'coco/bbox_mAP': ('box AP', 'Object Detection')},
+    # mmdet's maintainers see up to 0.3 (open-mmlab/mmdetection issues 3496 and 3624), detectron2's
+    # users up to 0.5 with RetinaNet (facebookresearch/detectron2 issue 457).
+    chance=0.5,
+    hook='DetVisualizationHook', visualizer={},
+    show_dir='default_hooks.visualization.test_out_dir', dump='mmdet.evaluation:DumpDetResults',
+    inferencer='mmdet.apis:DetInferencer', output='predictions.json',
+    write='twins_mm.inference.outputs:write_coco',
+    truth=('gt_instances', 'pred_instances'),
+    regions='twins_mm.runs.drawing:list_objects', score='twins_mm.runs.scores:score_boxes',
+    how_scored='Boxes are those of a score of 0.3 or more. The score of an image is F1: twice the '
+               'boxes that hit, at IoU 0.5 and with the right class, over predictions and ground '
+               'truth together. Images without objects are left out.',
+    deployables=('twins_mm.export.deployable:DeployableRetinaNet',
+                 'twins_mm.export.deployable:DeployablePyramid'))
+
+TASKS = dict(
+    detection=_DETECTION,
+    # Few images: the heads of Mask R-CNN work on 512 boxes an image.
+    instance_segmentation=_DETECTION._replace(
+        load=dict(_DETECTION.load, with_mask=True), toy=(2, 150),
+        evaluator=dict(type='CocoMetric', metric=['bbox', 'segm']),
+        metrics={**_DETECTION.metrics, 'coco/segm_mAP': ('mask AP', 'Instance Segmentation')}),
+    semantic_segmentation=Task(
+        scope='mmseg', models='segmentors', data_set='ade20k',
+        load=dict(type='LoadAnnotations', reduce_zero_label=True), pack='PackSegInputs',
+        toy=(4, 300), tta_ratios=(0.5, 0.75, 1., 1.25, 1.5, 1.75),
+        evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
+        metrics={'mIoU': ('mIoU', 'Semantic Segmentation')},
+        chance=1.3,  # `official_logs.miou_tolerance`
+        hook='SegVisualizationHook', visualizer=dict(alpha=0.5),  # else the image is hardly seen
+        show_dir='visualizer.save_dir', dump='',
+        inferencer='mmseg.apis:MMSegInferencer', output='labels',
+        write='twins_mm.inference.outputs:write_labels',
+        truth=('gt_sem_seg', 'pred_sem_seg'),
+        regions='twins_mm.runs.drawing:list_classes', score='twins_mm.runs.scores:score_labels',
+        how_scored="An image's score is its own mIoU, over the classes in its ground truth. Images "
+                   'of one class are left out: any model gets those right.',
+        deployables=('twins_mm.export.deployable:DeployableSegmentor',)),
+)
