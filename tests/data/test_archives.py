@@ -231,7 +231,7 @@ def test_tool_says_where_it_is_and_what_is_next(
         assert (tmp_path / link[1]).is_dir() and link[2] == str(data_set.folder)
     config = re.search(r'tools/train.py (\S+)', output)[1]
     cfg = Config.fromfile(TOOL.parents[1] / config)
-    assert cfg.train_dataloader.dataset.type == data_set.dataset
+    assert cfg.train_dataloader.dataset.type == data_set.type
 
 
 def test_tool_wants_the_official_archives(name, folder, tmp_path, monkeypatch):

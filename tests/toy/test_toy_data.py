@@ -81,7 +81,7 @@ def test_interrupted_making_leaves_nothing_behind(few, path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(toy, '_make_ade', interrupt)
+        patch.setattr(toy, 'make_ade20k', interrupt)
         make_toy_data(path)
     assert not list(path.parent.iterdir())
     assert digest(make_toy_data(path)) == few
@@ -104,13 +104,13 @@ def test_other_files_are_not_touched(few, path):
 
 
 def test_two_processes_may_make_it_at_once(few, path, monkeypatch):
-    make_ade = toy._make_ade
+    make_ade = toy.make_ade20k
 
     def be_overtaken(folder):
         make_ade(folder)
         shutil.copytree(path.parents[1] / 'few', path)
 
-    monkeypatch.setattr(toy, '_make_ade', be_overtaken)
+    monkeypatch.setattr(toy, 'make_ade20k', be_overtaken)
     assert digest(make_toy_data(path)) == few
 
 

@@ -1,0 +1,22 @@
+"""Tables as text."""
+from collections.abc import Collection, Iterable, Sequence
+
+from prettytable import PrettyTable, TableStyle, VRuleStyle
+
+
+def format_table(head: Sequence[str], rows: Iterable[Sequence], markdown: bool = True,
+                 text: Collection[str] = ()) -> str:
+    """A table in Markdown, or as a terminal shows it.
+
+    The first column and those named in `text` hold words and stand left, the others numbers.
+    """
+    table = PrettyTable(head, align='r')
+    table.align[head[0]] = 'l'
+    for name in text:
+        table.align[name] = 'l'
+    if markdown:
+        table.set_style(TableStyle.MARKDOWN)
+    else:
+        table.vrules = VRuleStyle.NONE
+    table.add_rows(rows)
+    return table.get_string()
