@@ -1,7 +1,7 @@
-# What all recipes share; mmengine's Runner has defaults for the rest.
+# Shared by all recipes; mmengine's Runner has defaults for the rest.
 custom_imports = dict(imports='twins_mm', allow_failed_imports=False)
-# 36 epochs of checkpoints would take 51 GB. The best is by the evaluator's first metric: box AP.
-# StepSeedHook is not in `custom_hooks`, which a config of yours that sets it would replace.
+# 36 epochs of checkpoints take up to 51 GB. The best one is by the first metric, box AP.
+# StepSeedHook is not in `custom_hooks`, because your config may replace those.
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     step_seed=dict(type='StepSeedHook'),

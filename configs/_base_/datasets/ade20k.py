@@ -39,7 +39,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-# The paper's six scales, as sizes: a `scale_factor` would be relative to the image as stored.
+# The paper's six scales as sizes, because `scale_factor` is relative to the stored image.
 tta_model = dict(type='SegTTAModel')
 tta_pipeline = [
     load_image,

@@ -1,4 +1,4 @@
-# COCO 2017. A recipe puts its training pipeline together from the steps named here.
+# COCO 2017. Each recipe builds its training pipeline from these steps.
 data_root = 'data/coco/'
 
 load_image = dict(type='LoadImageFromFile')

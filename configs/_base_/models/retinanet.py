@@ -1,4 +1,4 @@
-# Stage 1 is not asked for: the pyramid starts at stride 8.
+# Without stage 1, because the pyramid starts at stride 8.
 model = dict(
     type='RetinaNet',
     data_preprocessor=dict(

@@ -1,4 +1,4 @@
-# What Semantic FPN and UperNet share.
+# Shared by Semantic FPN and UperNet.
 norm_cfg = dict(type='SyncBN')
 model = dict(
     type='EncoderDecoder',

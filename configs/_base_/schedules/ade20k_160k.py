@@ -1,4 +1,4 @@
-# Linear decay from the first iteration on, times a warm-up to iteration 1500.
+# Linear decay from the first iteration, multiplied by a warm-up to iteration 1500.
 _base_ = 'ade20k_80k.py'
 train_cfg = dict(max_iters=160000, val_interval=16000)
 param_scheduler = [

@@ -1,4 +1,4 @@
-# Polynomial from the first iteration on. mmengine counts `end - begin - 1` steps.
+# Polynomial decay from the first iteration. mmengine counts `end - begin - 1` steps.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=8000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
