@@ -1,4 +1,4 @@
-"""Reports on training runs, in one HTML file and in Markdown: is my run on track?"""
+"""Reports on training runs, in one HTML file: is my run on track?"""
 import argparse
 import warnings
 from pathlib import Path
@@ -55,7 +55,7 @@ def main() -> None:
     out = args.out or runs[0].folder / 'report'
     for run, verdict in zip(runs, write_report(runs, CONFIGS, args.images, out)):
         print(f'{run.folder}: {verdict.sentence}')
-    print(f'\nreport: {out / "report.html"}\n        {out / "report.md"}')
+    print(f'\nreport: {out / "report.html"}')
 
 
 if __name__ == '__main__':

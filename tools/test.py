@@ -2,11 +2,12 @@
 import argparse
 import os
 from pathlib import Path
+from pkgutil import resolve_name
 
 from mmengine.config import Config, ConfigDict
 
 from twins_mm.cli import add_config_arguments, build_runner, make_parser, prepare_run, tool
-from twins_mm.config import add_hook, data_sets, walk
+from twins_mm.config import add_hook, data_sets, task_of, walk
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 
@@ -34,20 +35,16 @@ def parse_args() -> argparse.Namespace:
 def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
     add_hook(cfg, type='CheckpointFitHook', heads=True)
-    segments = cfg.get('default_scope') == 'mmseg'
+    task = task_of(cfg) if args.show_dir or args.out else None
     if args.show_dir:
-        show_dir = os.path.abspath(args.show_dir)
         if not (cfg.get('default_hooks') or {}).get('visualization'):
             raise UserError(f'{args.config} has no default_hooks.visualization, which draws')
         cfg.default_hooks.visualization.update(draw=True, interval=1)
-        if segments:
-            cfg.visualizer.save_dir = show_dir
-        else:
-            cfg.default_hooks.visualization.test_out_dir = show_dir
-    if args.out and segments:
+        cfg.merge_from_dict({task.show_dir: os.path.abspath(args.show_dir)})
+    if args.out and not task.dump:
         find_label_writer(cfg).update(output_dir=args.out, keep_results=True)
     elif args.out and not args.out.endswith('.pkl'):
-        raise UserError(f"--out {args.out}: a detector's predictions go into a .pkl file")
+        raise UserError(f'--out {args.out}: predictions of {task.models} go into a .pkl file')
     if args.tta:
         if not cfg.get('tta_model') or not cfg.get('tta_pipeline'):
             raise UserError(f'{args.config} has no tta_model and tta_pipeline')
@@ -74,9 +71,8 @@ def main() -> None:
     apply_flags(cfg, args)
     check_data(cfg, 'test')
     runner = build_runner(cfg)
-    if args.out and cfg.get('default_scope') != 'mmseg':
-        from mmdet.evaluation import DumpDetResults
-        runner.test_evaluator.metrics.append(DumpDetResults(args.out))
+    if args.out and (dump := task_of(cfg).dump):
+        runner.test_evaluator.metrics.append(resolve_name(dump)(args.out))
     runner.test()
     for name, path in (('pictures', args.show_dir), ('predictions', args.out)):
         if path:

@@ -12,7 +12,7 @@ try:
     from .models import TwinsPCPVT, TwinsSVT
 except Exception as error:  # a broken torch or mmengine fails in any way
     # `python -m twins_mm.doctor` imports this package first, and must run all the same.
-    warnings.warn(f'twins_mm registered nothing, because torch or mmengine does not load: {error}\n'
-                  'What to do:  python -m twins_mm.doctor', stacklevel=2)
+    warnings.warn(f'twins_mm registered nothing: {error} (python -m twins_mm.doctor says why)',
+                  stacklevel=2)
 
 __all__ = ['TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'inheritance', 'models', 'training']

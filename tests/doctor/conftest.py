@@ -17,7 +17,10 @@ def run_doctor(tmp_path):
             [sys.executable, '-m', 'twins_mm.doctor', *args], cwd=folder, text=True,
             capture_output=True, env={**os.environ, 'PYTHONPATH': path, 'HF_HUB_OFFLINE': '1'})
         assert done.returncode == status, done.stdout + done.stderr
-        assert not done.stderr
+        # A package that can't register says so once; nothing else may fail.
+        lines = [line for line in done.stderr.splitlines() if 'UserWarning: twins_mm' in line]
+        assert bool(done.stderr) == bool(status) == bool(lines)
+        assert 'Traceback' not in done.stderr
         return done.stdout
     return run
 

@@ -27,7 +27,7 @@ def hide(monkeypatch):
     return make
 
 
-@pytest.mark.parametrize(('check', 'module', 'code', 'message', 'mend'), [
+@pytest.mark.parametrize(('check', 'module', 'code', 'message', 'fix'), [
     ('opencv', 'cv2', "raise ImportError('libGL.so.1: cannot open shared object file: No such')",
      'ImportError: libGL.so.1: cannot open', 'opencv-python-headless  # or: apt-get install'),
     ('opencv', 'cv2', "raise ImportError('numpy.core.multiarray failed to import')",
@@ -58,24 +58,24 @@ def hide(monkeypatch):
      "No module named 'ftfy'", 'pip install ftfy'),
     ('twins_mm', 'huggingface_hub', """raise ModuleNotFoundError("No module named 'httpx.x'")""",
      "No module named 'httpx.x'", 'pip install httpx')])
-def test_what_does_not_load_is_wrong(check, module, code, message, mend, stub):
+def test_what_does_not_load_is_wrong(check, module, code, message, fix, stub):
     if 'incompatible' in message and uses_forks():
         pytest.skip("the forks don't compare mmcv's version")
     stub(module, code)
     finding = CHECKS[check]()
     assert finding.state == 'wrong'
     assert message in finding.message
-    assert mend in finding.mend
+    assert fix in finding.fix
 
 
 def test_what_is_not_installed_is_wrong(hide):
     hide('mmcv', 'mmseg', 'ftfy', 'regex')
     operators = CHECKS['mmcv, its _ext']()
     assert operators[:2] == CHECKS['mmseg']()[:2] == ('wrong', 'not installed')
-    assert 'MMCV_WITH_OPS=1' in operators.mend
-    assert 'mmsegmentation==' in CHECKS['mmseg']().mend
+    assert 'MMCV_WITH_OPS=1' in operators.fix
+    assert 'mmsegmentation==' in CHECKS['mmseg']().fix
     finding = CHECKS['ftfy, regex']()
-    assert finding.state == 'wrong' and finding.mend.endswith('pip install ftfy regex')
+    assert finding.state == 'wrong' and finding.fix.endswith('pip install ftfy regex')
 
 
 def test_torchvision_is_not_needed(hide):
@@ -94,7 +94,7 @@ def test_pkg_resources_is_missed_by_openmmlabs_mmengine(mmengine, state, hide, m
     finding = CHECKS['pkg_resources']()
     assert finding.state == state
     assert 'setuptools 82.0.1' in finding.message
-    assert ('"setuptools<81"' in finding.mend) == (state == 'warning')
+    assert ('"setuptools<81"' in finding.fix) == (state == 'warning')
 
 
 def test_two_packages_in_one_folder_are_told(monkeypatch, stub):
@@ -104,7 +104,7 @@ def test_two_packages_in_one_folder_are_told(monkeypatch, stub):
     finding = installation.check_module('cv2', 'import cv2')
     assert finding.state == 'warning'
     assert 'a 1, b 2' in finding.message
-    assert re.search('pip uninstall -y a b && .*pip install opencv-python$', finding.mend)
+    assert re.search('pip uninstall -y a b && .*pip install opencv-python$', finding.fix)
 
 
 @pytest.mark.parametrize(('installed', 'state'), [(True, 'ok'), (False, 'warning')])
@@ -113,7 +113,7 @@ def test_new_python_is_told_before_mmcv_is_compiled(installed, state, hide, monk
     hide(*[] if installed else ['mmcv'])
     finding = CHECKS['Python']()
     assert finding.state == state
-    assert ('PYTHON=python3.11' in finding.mend) == (not installed)
+    assert ('PYTHON=python3.11' in finding.fix) == (not installed)
 
 
 TORCH = """
@@ -137,7 +137,7 @@ NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on t
 
 
 @pytest.mark.parametrize(
-    ('driver', 'build', 'count', 'kernel', 'visible', 'state', 'told', 'mend'), [
+    ('driver', 'build', 'count', 'kernel', 'visible', 'state', 'told', 'fix'), [
     ('', None, 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('', '12.6', 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('560.1', None, 0, 'pass', None, 'wrong', 'driver 560.1, but this torch is built for CPUs',
@@ -148,7 +148,7 @@ NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on t
      'install a torch that has this architecture'),
     ('560.1', '12.6', 2, 'pass', None, 'ok', '2 x H200, sm_90; built for CUDA 12.6, driver 560.1',
      '')])
-def test_cuda(driver, build, count, kernel, visible, state, told, mend,
+def test_cuda(driver, build, count, kernel, visible, state, told, fix,
               stub, tmp_path, monkeypatch):
     stub('torch', TORCH.format(build=build, count=count, kernel=kernel))
     program = tmp_path / 'nvidia-smi'
@@ -161,7 +161,7 @@ def test_cuda(driver, build, count, kernel, visible, state, told, mend,
     finding = CHECKS['CUDA']()
     assert finding.state == state
     assert told in finding.message
-    assert mend in finding.mend
+    assert fix in finding.fix
 
 
 def test_versions_to_install_are_those_that_were_tested():
@@ -180,6 +180,6 @@ def test_doctor_runs_where_nothing_can_be_imported(stub, run_doctor):
     for check in ('torch', 'CUDA', 'numpy', 'opencv', 'mmengine', 'mmcv, its _ext', 'mmdet',
                   'mmseg', 'twins_mm', 'weights'):
         assert findings[check]['state'] == 'wrong'
-        assert 'pip install' in findings[check]['mend']
+        assert 'pip install' in findings[check]['fix']
     assert findings['torch']['message'].endswith("No module named 'torch'")
     assert findings['disk']['state'] in ('ok', 'warning')

@@ -8,7 +8,7 @@ from twins_mm.doctor.probe import Finding
 
 WELL = Finding('ok', 'torch 2.13.0')
 ABSENT = Finding('warning', 'there is no data', 'make data')
-BROKEN = Finding('wrong', 'it is broken', 'mend it')
+BROKEN = Finding('wrong', 'it is broken', 'fix it')
 
 
 def run(checks, monkeypatch, *args):
@@ -24,30 +24,30 @@ def test_exit_status_tells_whether_something_is_wrong(finding, status, monkeypat
     assert run(dict(a=WELL, b=finding), monkeypatch) == status
 
 
-def test_every_finding_is_a_line_with_its_mend_below(monkeypatch, capsys):
+def test_every_finding_is_a_line_with_its_fix_below(monkeypatch, capsys):
     run(dict(first=WELL, second=ABSENT, third=BROKEN, fourth=BROKEN), monkeypatch)
     assert capsys.readouterr().out == """\
 ok       first   torch 2.13.0
 warning  second  there is no data
                  -> make data
 wrong    third   it is broken
-                 -> mend it
+                 -> fix it
 wrong    fourth  it is broken
                  -> the same as above
 
 2 wrong, 1 warnings.
-Mend from the top, and look again: the first fault may be behind the others.
+Fix the first one, then run this again: it may be the cause of the others.
 """
 
 
 def test_json(monkeypatch, capsys):
     run(dict(first=WELL, second=BROKEN), monkeypatch, '--json')
     assert json.loads(capsys.readouterr().out) == [
-        dict(check='first', state='ok', message='torch 2.13.0', mend=''),
-        dict(check='second', state='wrong', message='it is broken', mend='mend it')]
+        dict(check='first', state='ok', message='torch 2.13.0', fix=''),
+        dict(check='second', state='wrong', message='it is broken', fix='fix it')]
 
 
-def test_check_that_fails_is_told_beside_the_others(monkeypatch, capsys):
+def test_check_that_fails_is_does_not_stop_the_others(monkeypatch, capsys):
     def fail():
         raise ZeroDivisionError('of all things')
 

@@ -48,7 +48,7 @@ def test_absent_data_is_a_warning_with_the_way_to_it(check, data):
     finding = CHECKS[check]()
     assert finding.state == 'warning'
     assert str(data) in finding.message
-    assert finding.mend == f'python -m twins_mm prepare_data {NAMES[check]} --archives DIR'
+    assert finding.fix == f'python -m twins_mm prepare_data {NAMES[check]} --archives DIR'
 
 
 @pytest.mark.parametrize('part', [0, 1, -1])
@@ -60,7 +60,7 @@ def test_incomplete_data_is_wrong(part, check, data):
     finding = CHECKS[check]()
     assert finding.state == 'wrong'
     assert finding.message == f'{data}: {pattern}: {count - 1} of {count} files'
-    assert f'twins_mm prepare_data {NAMES[check]}' in finding.mend
+    assert f'twins_mm prepare_data {NAMES[check]}' in finding.fix
 
 
 @pytest.mark.parametrize('content', [b'', b'<html>'])
@@ -71,7 +71,7 @@ def test_image_that_does_not_decode_is_wrong(content, check, data):
     finding = CHECKS[check]()
     assert finding.state == 'wrong'
     path = re.fullmatch('(.*) is damaged', finding.message)[1]
-    assert finding.mend.startswith(f'rm {path} && python -m twins_mm prepare_data')
+    assert finding.fix.startswith(f'rm {path} && python -m twins_mm prepare_data')
 
 
 def test_the_real_data_sets_have_these_sizes():
@@ -107,14 +107,14 @@ def test_weights(cached, reachable, state, message, monkeypatch):
                          for size in ('small', 'base', 'large')}
     assert finding.state == state
     assert finding.message.startswith(message)
-    assert ('init_cfg.checkpoint=FILE' in finding.mend) == (state == 'warning')
+    assert ('init_cfg.checkpoint=FILE' in finding.fix) == (state == 'warning')
 
 
 def test_no_weights_at_all_are_wrong(monkeypatch, tmp_path):
     monkeypatch.setattr(resources, 'CONFIGS', tmp_path)
     finding = CHECKS['weights']()
     assert finding.state == 'wrong'
-    assert str(tmp_path) in finding.message and 'pip install' in finding.mend
+    assert str(tmp_path) in finding.message and 'pip install' in finding.fix
 
 
 @pytest.mark.parametrize(('free', 'state'), [(500, 'ok'), (3, 'warning')])

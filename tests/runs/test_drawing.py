@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from twins_mm.runs.drawing import draw_pair
+from twins_mm.tasks import TASKS
 
 HEIGHT, WIDTH = 60, 90
 CLASSES, PALETTE = ('cat', 'dog', 'owl'), [(255, 0, 0), (250, 250, 210), (0, 0, 90)]
@@ -46,7 +47,7 @@ def test_objects(with_masks, path):
     sample = DetDataSample(
         metainfo=dict(img_path=path), gt_instances=objects(1, **masks[0]),
         pred_instances=objects(2, scores=torch.tensor([0.876]), **masks[1]))
-    figure = draw_pair(sample, CLASSES, PALETTE)
+    figure = draw_pair(sample, TASKS['instance_segmentation'], CLASSES, PALETTE)
     assert not figure.legends
     for axes, label, name, ink in zip(sides_of(figure), (1, 2), ('dog', 'owl 0.88'),
                                       ('black', 'white')):
@@ -66,7 +67,7 @@ def test_label_maps(path):
     prediction = torch.full((1, HEIGHT, WIDTH), 2)
     sample = SegDataSample(metainfo=dict(img_path=path), gt_sem_seg=PixelData(data=truth),
                            pred_sem_seg=PixelData(data=prediction))
-    figure = draw_pair(sample, CLASSES, PALETTE)
+    figure = draw_pair(sample, TASKS['semantic_segmentation'], CLASSES, PALETTE)
     drawn = [axes.images[1].get_array() for axes in sides_of(figure)]
     assert drawn[0][10, 10].tolist() == drawn[1][40, 10].tolist() == [*PALETTE[2], 140]
     assert drawn[0][40, 10].tolist() == [*PALETTE[0], 140]

@@ -1,5 +1,6 @@
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -27,19 +28,24 @@ def trained(tiny_config, run_tool, toy_folder):
     return train
 
 
+def read_page(path):
+    """What a page says, with `|` for its tags."""
+    return re.sub('(<[^>]+>\n?)+', '|', unescape(path.read_text().replace('<wbr>', '')))
+
+
 def check_report(out, plots, how_scored):
     """Of a toy run of two steps; `plots` are those of its curves."""
-    page, text = (out / 'report.html').read_text(), (out / 'report.md').read_text()
-    links = re.findall(r'!\[.*\]\((.*)\)', text)
-    assert all((out / link).stat().st_size for link in links)
-    assert [Path(link).stem for link in links] == [
-        *plots, 'best_1', 'worst_1', 'best_2', 'worst_2', 'best_3']
-    assert page.count('<img src="data:image/') == len(links)
+    page = (out / 'report.html').read_text()
+    captions = re.findall('<figcaption>(.*?)[:.,]', page)
+    assert captions[len(plots):] == ['best', 'worst', 'best', 'worst', 'best']
+    assert page.count('<img src="data:image/') == len(captions)
     assert 'src="http' not in page
+    assert {path.stem for path in out.glob('0_run/*.png')} == set(plots)
+    assert len(list(out.glob('0_run/predictions/*.jpg'))) == 5
     for words in ('toy data', 'Finished: 2 iterations', how_scored, 'GPU number',
                   'nearest of the recipes', 'train_cfg.max_iters'):
         assert words in page.replace('<wbr>', ''), words
-    best, worst = ([float(score) for score in re.findall(rf'\*{kind}: (.*?),', text)]
+    best, worst = ([float(score) for score in re.findall(rf'<figcaption>{kind}: (.*?),', page)]
                    for kind in ('best', 'worst'))
     assert [*best, *worst[::-1]] == sorted([*best, *worst], reverse=True)
 
@@ -84,11 +90,11 @@ def test_two_runs_in_one_report(call_tool, tmp_path):
     output = call_tool('report', 'a', 'b', '--out', 'new/report')
     assert 'a: On track: at iteration 1,500 the loss is' in output
     assert 'b: Broken: The loss is nan at iteration 1,550.' in output
-    text = (tmp_path / 'new/report/report.md').read_text()
-    assert f'| a | {NAME} | on track |' in text
-    assert f'| b | {NAME} | broken |' in text
+    text = read_page(tmp_path / 'new/report/report.html')
+    assert f'|a|{NAME}|on track|' in text
+    assert f'|b|{NAME}|broken|' in text
     assert f'Values that differ from {NAME}.py: 1.' in text
-    assert '| [256, 256] | [512, 512] |' in text
+    assert '|[256, 256]|[512, 512]|' in text
     assert 'There are none: a holds no checkpoint yet' in text
     assert "the authors' log" in text
 
@@ -103,9 +109,9 @@ def test_what_goes_wrong_with_pictures_is_said(error, tmp_path, monkeypatch):
         train_line(50, 5.7, 1.959458e-6)]))
     write_report([run], CONFIGS, 5, tmp_path)
     line = str(error).partition('\n')[0]
-    text = (tmp_path / 'report.md').read_text()
-    assert f'There are none: {type(error).__name__}: {line}\n' in text
-    assert '### Environment' in text
+    text = read_page(tmp_path / 'report.html')
+    assert f'There are none: {type(error).__name__}: {line}|' in text
+    assert '|Environment|' in text
 
 
 def test_progress(tmp_path):

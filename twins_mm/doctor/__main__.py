@@ -1,4 +1,4 @@
-"""Looks at the installation, the data and the weights; says what is wrong and what mends it."""
+"""Checks the installation, the data and the weights; says what is wrong and how to fix it."""
 import argparse
 import json
 import sys
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from .fixes import build_mmcv, find_mend
+from ..data.data_sets import DATA_SETS
+from ..tasks import TASKS
+from .fixes import build_mmcv, find_fix
 from .installation import (
     check_cuda,
     check_module,
@@ -17,7 +19,7 @@ from .installation import (
     check_undeclared,
 )
 from .probe import Broken, Finding
-from .resources import check_data, check_disk, check_weights
+from .resources import check_data_set, check_disk, check_weights
 
 _USE_OPENCV = """
 import cv2, numpy
@@ -30,6 +32,7 @@ import torch
 for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
     nms(torch.tensor([[0., 0, 1, 1]], device=device), torch.ones(1, device=device), 0.5)
 """
+_USE_LIBRARY = 'import {0}.datasets, {0}.evaluation, {0}.models'
 # The versions that pip brings where another package asks for any need not be new enough.
 _USE_TWINS = """
 import huggingface_hub, twins_mm.cli
@@ -45,14 +48,11 @@ CHECKS = {
     'pkg_resources': check_pkg_resources,
     'mmengine': partial(check_module, 'mmengine', 'import mmengine.runner'),
     'mmcv, its _ext': partial(check_module, 'mmcv', _USE_OPERATORS, build_mmcv()),
-    'mmdet': partial(
-        check_module, 'mmdet', 'import mmdet.datasets, mmdet.evaluation, mmdet.models'),
-    'mmseg': partial(
-        check_module, 'mmseg', 'import mmseg.datasets, mmseg.evaluation, mmseg.models'),
+    **{library: partial(check_module, library, _USE_LIBRARY.format(library))
+       for library in dict.fromkeys(task.scope for task in TASKS.values())},
     'ftfy, regex': check_undeclared,
     'twins_mm': partial(check_module, 'twins_mm', _USE_TWINS),
-    'COCO': partial(check_data, 'coco'),
-    'ADE20K': partial(check_data, 'ade20k'),
+    **{data.title.split()[0]: partial(check_data_set, name) for name, data in DATA_SETS.items()},
     'weights': check_weights,
     'disk': check_disk,
 }
@@ -64,7 +64,7 @@ def main() -> int:
     # The parser of `twins_mm.cli` needs what may be broken.
     parser = argparse.ArgumentParser(prog='python -m twins_mm.doctor', description=__doc__)
     parser.add_argument('--json', action='store_true',
-                        help='print a list of {check, state, message, mend}')
+                        help='print a list of {check, state, message, fix}')
     args = parser.parse_args()
     with ThreadPoolExecutor() as pool:
         findings = dict(zip(CHECKS, pool.map(_run, CHECKS.values())))
@@ -82,24 +82,24 @@ def _run(check: Callable[[], Finding]) -> Finding:
         return check()
     except Exception as error:
         message = f'{type(error).__name__}: {error}'
-        return Finding('wrong', message, find_mend(Broken(message), 'tell the authors of twins_mm'))
+        return Finding('wrong', message, find_fix(Broken(message), 'tell the authors of twins_mm'))
 
 
 def _print(findings: dict[str, Finding]) -> None:
     width = max(map(len, findings))
-    mends = set()
-    for check, (state, message, mend) in findings.items():
+    fixes = set()
+    for check, (state, message, fix) in findings.items():
         word = f'{state:7}'
         if sys.stdout.isatty():
             word = f'{_COLOURS[state]}{word}\033[0m'
         print(f'{word}  {check:{width}}  {message}')
-        if mend:
-            print(f'{"":{width + 9}}  -> {"the same as above" if mend in mends else mend}')
-        mends.add(mend)
+        if fix:
+            print(f'{"":{width + 9}}  -> {"the same as above" if fix in fixes else fix}')
+        fixes.add(fix)
     counts = Counter(finding.state for finding in findings.values())
     print(f'\n{counts["wrong"]} wrong, {counts["warning"]} warnings.')
     if counts['wrong']:
-        print('Mend from the top, and look again: the first fault may be behind the others.')
+        print('Fix the first one, then run this again: it may be the cause of the others.')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Which command mends which fault."""
+"""Which command fixes which fault."""
 import os
 import re
 import shutil
@@ -50,7 +50,7 @@ def build_mmcv(cuda: bool = False) -> str:
             f'--force-reinstall --no-deps {package}')
 
 
-def find_mend(error: Broken, default: str) -> str:
+def find_fix(error: Broken, default: str) -> str:
     """The command for the first symptom that shows, in the exception or before it."""
     symptoms = (
         (r'lib(GL|EGL|gthread|glib|SM|ICE|X\w*|xcb)[\w.+-]*\.so', lambda _:
@@ -66,8 +66,8 @@ def find_mend(error: Broken, default: str) -> str:
         (r"No module named '(\w+)", lambda match: install(match[1])),
     )
     for text in (str(error), error.output):
-        for pattern, mend in symptoms:
+        for pattern, fix in symptoms:
             match = re.search(pattern, text)
             if match:
-                return mend(match)
+                return fix(match)
     return default

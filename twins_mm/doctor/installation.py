@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 
-from .fixes import PIP, build_mmcv, find_mend, install
+from .fixes import PIP, build_mmcv, find_fix, install
 from .probe import Broken, Finding, probe
 
 _TRY_CUDA = """
@@ -38,23 +38,23 @@ def check_python() -> Finding:
     return Finding('ok', message)
 
 
-def check_module(module: str, code: str, default_mend: str = '') -> Finding:
+def check_module(module: str, code: str, default_fix: str = '') -> Finding:
     """Runs code that uses a module.
 
     Args:
         module: What is imported.
         code: Fails where the module is of no use.
-        default_mend: For a fault without a known symptom; by default, installing the module.
+        default_fix: For a fault without a known symptom; by default, installing the module.
     """
-    mend = default_mend or install(module)
+    fix = default_fix or install(module)
     spec = find_spec(module)
     if not spec:
-        return Finding('wrong', 'not installed', mend)
+        return Finding('wrong', 'not installed', fix)
     names = _name_versions(module) or str(spec.origin)
     try:
         probe(code)
     except Broken as error:
-        return Finding('wrong', f'{names}: {error}', find_mend(error, mend))
+        return Finding('wrong', f'{names}: {error}', find_fix(error, fix))
     distributions = set(packages_distributions().get(module, ()))
     if len({version(name) for name in distributions}) > 1:
         return Finding('warning', f'{names} are in the same folder',
@@ -93,7 +93,7 @@ def check_cuda() -> Finding:
     try:
         facts = json.loads(probe(_TRY_CUDA))
     except Broken as error:
-        return Finding('wrong', str(error), find_mend(error, install('torch')))
+        return Finding('wrong', str(error), find_fix(error, install('torch')))
     driver = _find_driver()
     if not driver and not facts['count']:
         return Finding('warning', 'no GPU: enough for --toy, not for COCO or ADE20K',

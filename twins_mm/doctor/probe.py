@@ -10,10 +10,10 @@ _LAST_EXCEPTION = re.compile(r'^[\w.]+(?:Error|Exception|Warning|Interrupt|Exit)
 
 
 class Finding(NamedTuple):
-    """What a check found: `state` is 'ok', 'warning' or 'wrong'; `mend` is a command or advice."""
+    """What a check found: `state` is 'ok', 'warning' or 'wrong'; `fix` is a command or advice."""
     state: str
     message: str
-    mend: str = ''
+    fix: str = ''
 
 
 class Broken(Exception):

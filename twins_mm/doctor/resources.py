@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..data.data_sets import DATA_SETS
 from ..shipped import CONFIGS
-from .fixes import find_mend, install
+from .fixes import find_fix, install
 from .probe import Broken, Finding, probe
 
 _WEIGHTS_FILE = 'model.safetensors'
@@ -20,8 +20,8 @@ print(broken[0] if broken else '')
 """
 
 
-def check_data(name: str) -> Finding:
-    """Whether a data set of `DATA_SETS` is where the configs look, complete and readable."""
+def check_data_set(name: str) -> Finding:
+    """Whether a data set is where the configs look, complete and readable."""
     data = DATA_SETS[name]
     root = data.folder
     prepare = f'python -m twins_mm prepare_data {name} --archives DIR'
@@ -36,14 +36,14 @@ def check_data(name: str) -> Finding:
         broken = probe(_DECODE, *samples)
     except Broken as error:
         return Finding('warning', f'complete in {root.resolve()}; no image was tried: {error}',
-                       find_mend(error, ''))
+                       find_fix(error, ''))
     if broken:
         return Finding('wrong', f'{broken} is damaged', f'rm {broken} && {prepare}')
     return Finding('ok', f'complete in {root.resolve()}')
 
 
 def check_weights() -> Finding:
-    """The ImageNet weights that the configs start from: in the cache, or to be had?"""
+    """The ImageNet weights that the configs start from: cached, or available?"""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     backbones = CONFIGS / '_base_/backbones'
     names = sorted(set(re.findall(

@@ -2,6 +2,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import repeat
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 import mmcv
@@ -10,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
+
+from ..tasks import Task
 
 # Inches: one of the two pictures, the line above it, a line of the legend; between all of them.
 _WIDTH, _TITLE, _LINE, _GAP = 2.4, 0.2, 0.17, 0.08
@@ -27,23 +30,22 @@ class _Region(NamedTuple):
     score: float | None = None
 
 
-def draw_pair(sample: BaseDataElement, classes: Sequence[str], palette: Sequence) -> Figure:
-    """The image of a sample of mmdet or mmseg with its ground truth, and with its prediction.
+def draw_pair(sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
+              ) -> Figure:
+    """The image of a data sample with its ground truth, and with its prediction.
 
     Boxes are labelled with their class and, if predicted, their score. The classes of a label map
     stand in a legend, those of most pixels first.
 
     Args:
         sample: All of its predictions are drawn.
+        task: What was predicted.
         classes: Their names.
         palette: Their colours, RGB, 0 to 255.
     """
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     palette = np.array(palette, np.uint8)
-    if 'gt_sem_seg' in sample:
-        sides = [list(_classes_of(data)) for data in (sample.gt_sem_seg, sample.pred_sem_seg)]
-    else:
-        sides = [list(_objects_of(data)) for data in (sample.gt_instances, sample.pred_instances)]
+    sides = [list(resolve_name(task.regions)(sample.get(name))) for name in task.truth]
     pixels = Counter()
     for region in (*sides[0], *sides[1]):
         if region.box is None and region.mask is not None:
@@ -66,13 +68,15 @@ def draw_pair(sample: BaseDataElement, classes: Sequence[str], palette: Sequence
     return figure
 
 
-def _classes_of(labels: PixelData) -> Iterator[_Region]:
+def list_classes(labels: PixelData) -> Iterator[_Region]:
+    """The classes of a label map."""
     labels = labels.data.squeeze(0).cpu().numpy()
     for label in np.unique(labels[labels != 255]):
         yield _Region(label, labels == label)
 
 
-def _objects_of(instances: InstanceData) -> Iterator[_Region]:
+def list_objects(instances: InstanceData) -> Iterator[_Region]:
+    """The objects that a detector found, or was to find."""
     masks = instances.get('masks', repeat(None))
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()

@@ -1,9 +1,8 @@
-"""A page of headings, texts, tables and pictures, as one HTML file and as Markdown."""
+"""The parts of a page in HTML, and the page: one file that needs no other."""
 import base64
-import html
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 _STYLE = """
@@ -40,127 +39,59 @@ summary { cursor: pointer; color: var(--link); }
 """
 
 
-@dataclass
-class Heading:
-    """A heading of level 1 to 3."""
-
-    level: int
-    text: str
-
-
-@dataclass
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass
-class Box:
-    """What has to be seen first; `look` is 'good', 'bad', 'warn' or 'plain'."""
-
-    look: str
-    title: str
-    text: str
-
-
-@dataclass
-class Table:
-    """Rows of cells."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence]
-
-
-@dataclass
-class Pictures:
-    """Picture files and what is said of each, in two columns where there is room."""
-
-    captions: dict[Path, str]
-
-
-@dataclass
-class Details:
-    """What is shown on demand."""
-
-    title: str
-    blocks: Sequence['Block']
-
-
-Block = Heading | Text | Box | Table | Pictures | Details
-
-
-def to_html(title: str, blocks: Iterable) -> str:
-    """One file that needs no other: pictures and style are in it."""
+def make_page(title: str, parts: Iterable[str]) -> str:
+    """A whole document; pictures and style are in it."""
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n'
-            f'{_to_html(blocks)}\n</body></html>\n')
+            f'<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n'
+            + '\n'.join(parts) + '\n</body></html>\n')
 
 
-def to_markdown(blocks: Iterable, folder: Path) -> str:
-    """The same for a file in `folder`, with pictures as links."""
-    return '\n\n'.join(_block_to_markdown(block, folder) for block in blocks) + '\n'
+def heading(level: int, text: str) -> str:
+    """A heading of level 1 to 3."""
+    return f'<h{level}>{escape(text)}</h{level}>'
 
 
-def _to_html(blocks: Iterable) -> str:
-    return '\n'.join(map(_block_to_html, blocks))
+def paragraph(text: str) -> str:
+    """A paragraph."""
+    return f'<p>{escape(text)}</p>'
 
 
-def _block_to_html(block: Block) -> str:
-    match block:
-        case Heading(level, text):
-            return f'<h{level}>{html.escape(text)}</h{level}>'
-        case Text(text):
-            return f'<p>{html.escape(text)}</p>'
-        case Box(look, title, text):
-            return (f'<div class="box {look}"><b>{html.escape(title)}</b>{html.escape(text)}</div>')
-        case Table(head, rows):
-            lines = [('th', head), *(('td', row) for row in rows)]
-            kinds = [' class="number"' if is_number else '' for is_number in _are_numbers(block)]
-            return '<div class="scroll"><table>\n' + '\n'.join(
-                '<tr>' + ''.join(f'<{tag}{kind}>{_breakable(cell)}</{tag}>'
-                                 for kind, cell in zip(kinds, cells))
-                + '</tr>' for tag, cells in lines) + '\n</table></div>'
-        case Pictures(captions):
-            return '<div class="pictures">\n' + '\n'.join(
-                f'<figure><img src="{_embed(path)}" alt="{html.escape(caption)}">'
-                f'<figcaption>{html.escape(caption)}</figcaption></figure>'
-                for path, caption in captions.items()) + '\n</div>'
-        case Details(title, inner):
-            return (f'<details><summary>{html.escape(title)}</summary>\n{_to_html(inner)}\n'
-                    '</details>')
+def callout(look: str, title: str, text: str) -> str:
+    """What has to be seen first; `look` is 'good', 'bad', 'warn' or 'plain'."""
+    return f'<div class="box {look}"><b>{escape(title)}</b>{escape(text)}</div>'
 
 
-def _block_to_markdown(block: Block, folder: Path) -> str:
-    match block:
-        case Heading(level, text):
-            return f'{"#" * level} {text}'
-        case Text(text):
-            return text
-        case Box(_, title, text):
-            return f'> **{title}** {text}'
-        case Table(head, rows):
-            rule = ['---:' if is_number else '---' for is_number in _are_numbers(block)]
-            lines = [head, rule, *rows]
-            return '\n'.join('| ' + ' | '.join(str(cell).replace('|', r'\|') for cell in cells)
-                             + ' |' for cells in lines)
-        case Pictures(captions):
-            return '\n\n'.join(f'![{path.stem}]({path.relative_to(folder)})\n*{caption}*'
-                               for path, caption in captions.items())
-        case Details(title, inner):
-            return f'**{title}**\n\n{to_markdown(inner, folder).rstrip()}'
+def table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """A table; columns of numbers are aligned right."""
+    kinds = [' class="number"' if all(map(_is_number, column)) else '' for column in zip(*rows)]
+    return '<div class="scroll"><table>\n' + '\n'.join(
+        '<tr>' + ''.join(f'<{tag}{kind}>{_breakable(cell)}</{tag}>'
+                         for kind, cell in zip(kinds, cells))
+        + '</tr>' for tag, cells in [('th', head), *(('td', row) for row in rows)]
+    ) + '\n</table></div>'
 
 
-def _breakable(cell) -> str:
-    """Paths and names may go on in the next line where one of their parts ends."""
-    return re.sub('(?<=[/_])', '<wbr>', html.escape(str(cell)))
+def pictures(captions: Mapping[Path, str]) -> str:
+    """Picture files with their captions, in two columns where there is room."""
+    return '<div class="pictures">\n' + '\n'.join(
+        f'<figure><img src="{_embed(path)}" alt="{escape(caption)}">'
+        f'<figcaption>{escape(caption)}</figcaption></figure>'
+        for path, caption in captions.items()) + '\n</div>'
 
 
-def _are_numbers(table: Table) -> list[bool]:
-    """Of each column, whether it holds numbers and nothing else."""
-    return [all(re.fullmatch(r'[-+]?[\d.,]+(e[-+]?\d+)?%?', str(cell)) for cell in column)
-            for column in zip(*table.rows)] or [False] * len(table.head)
+def details(title: str, part: str) -> str:
+    """What is shown on demand."""
+    return f'<details><summary>{escape(title)}</summary>\n{part}\n</details>'
+
+
+def _is_number(cell: object) -> bool:
+    return re.fullmatch(r'[-+]?[\d.,]+(e[-+]?\d+)?%?', str(cell)) is not None
+
+
+def _breakable(cell: object) -> str:
+    """Lets paths and names break after their parts."""
+    return re.sub('(?<=[/_])', '<wbr>', escape(str(cell)))
 
 
 def _embed(path: Path) -> str:

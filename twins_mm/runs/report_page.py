@@ -1,10 +1,11 @@
-"""The report on training runs: one HTML file, and the same in Markdown."""
+"""The report on training runs: one HTML file."""
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from .page import Block, Box, Details, Heading, Pictures, Table, Text, to_html, to_markdown
-from .pictures import HOW_SCORED, describe, draw_extremes
+from ..config import task_of
+from .page import callout, details, heading, make_page, paragraph, pictures, table
+from .pictures import describe_error, draw_extremes
 from .plots import plot_run
 from .recipes import Recipe, find_recipe
 from .verdict import Check, Verdict, judge, metrics_of
@@ -16,7 +17,7 @@ _FEW_DIFFERENCES = 12
 
 
 def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> list[Verdict]:
-    """Writes report.html, report.md and their pictures into `out`; returns the verdicts.
+    """Writes report.html and its pictures into `out`; returns the verdicts.
 
     Args:
         runs: What is reported on, in this order.
@@ -27,16 +28,15 @@ def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> 
     recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
     verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
     out.mkdir(parents=True, exist_ok=True)
-    blocks: list[Block] = [Heading(1, TITLE)]
+    parts = [heading(1, TITLE)]
     if len(runs) > 1:
-        blocks.append(_summarise(runs, verdicts))
+        parts.append(_summarise(runs, verdicts))
     for number, (run, recipe, verdict) in enumerate(zip(runs, recipes, verdicts)):
         # Folders of the same name may lie in different places.
-        pictures = out / f'{number}_{run.folder.resolve().name}'
-        pictures.mkdir(exist_ok=True)
-        blocks += _report(run, recipe, verdict, images, pictures)
-    (out / 'report.md').write_text(to_markdown(blocks, out))
-    (out / 'report.html').write_text(to_html(TITLE, blocks))
+        folder = out / f'{number}_{run.folder.resolve().name}'
+        folder.mkdir(exist_ok=True)
+        parts += _report(run, recipe, verdict, images, folder)
+    (out / 'report.html').write_text(make_page(TITLE, parts))
     return verdicts
 
 
@@ -55,81 +55,82 @@ def describe_progress(run: Run) -> str:
     return f'{text}. Last logged {run.logged:%Y-%m-%d %H:%M}.'
 
 
-def _summarise(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Table:
-    return Table(['run', 'config', 'verdict', 'iteration', 'accuracy'], [
+def _summarise(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
+    return table(['run', 'config', 'verdict', 'iteration', 'accuracy'], [
         [run.folder, run.name, verdict.state, f'{run.iteration:,}',
          ', '.join(f'{name} {run.validation[-1][key]:.1f}'
                    for key, name in metrics_of(run).items())]
         for run, verdict in zip(runs, verdicts)])
 
 
-def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path) -> list:
+def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path
+            ) -> list[str]:
     title = 'Is this run on track?'
-    blocks = [Heading(2, f'{run.name} ({run.folder})'),
-              Box(_LOOKS.get(verdict.state, 'plain'), title, verdict.sentence),
-              Text(describe_progress(run))]
+    parts = [heading(2, f'{run.name} ({run.folder})'),
+             callout(_LOOKS.get(verdict.state, 'plain'), title, verdict.sentence),
+             paragraph(describe_progress(run))]
     if verdict.checks:
-        blocks.append(Table(['', 'checked'], [[_mark(check), check.text]
-                                              for check in verdict.checks]))
+        parts.append(table(['', 'checked'], [[_mark_check(check), check.text]
+                                             for check in verdict.checks]))
     plots = {}
     for name, (figure, caption) in plot_run(run, recipe).items():
         path = folder / f'{name}.png'
         figure.savefig(path)
         plots[path] = caption
     if plots:
-        blocks += [Heading(3, 'Curves'), Pictures(plots)]
+        parts += [heading(3, 'Curves'), pictures(plots)]
     if verdict.comparisons:
-        blocks += [Heading(3, "Compared with the authors' log"), Table(
+        parts += [heading(3, "Compared with the authors' log"), table(
             ['', 'iteration', 'this run', 'the authors', 'difference'],
             [[what, f'{iteration:,}', *((f'{ours:.3f}', f'{theirs:.3f}', f'{difference:+.0%}')
                                         if what == 'loss' else
                                         (f'{ours:.2f}', f'{theirs:.2f}', f'{difference:+.2f}'))]
              for what, iteration, ours, theirs, difference in verdict.comparisons]),
-            Text('The loss of this run is averaged over the last fifth of the iterations up to '
-                 'the one named.')]
-    return [*blocks, *_show_pictures(run, images, folder), *_show_config(run, recipe),
+            paragraph('The loss of this run is averaged over the last fifth of the iterations up '
+                      'to the one named.')]
+    return [*parts, *_show_pictures(run, images, folder), *_show_config(run, recipe),
             *_show_environment(run)]
 
 
-def _mark(check: Check) -> str:
+def _mark_check(check: Check) -> str:
     return {True: '✓', False: '✗', None: '·'}[check.good]
 
 
-def _show_pictures(run: Run, images: int, folder: Path) -> list:
-    heading = Heading(3, 'Best and worst predictions')
+def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
+    title = heading(3, 'Best and worst predictions')
     if not images:
         return []
     try:
         best, worst, failures = draw_extremes(run, images, folder / 'predictions')
     except Exception as error:  # the rest of the report doesn't depend on them
-        return [heading, Text(f'There are none: {describe(error)}')]
+        return [title, paragraph(f'There are none: {describe_error(error)}')]
     assert run.checkpoint
     text = (f'Of {images} validation images at most, evenly spaced, predicted by '
-            f'{run.checkpoint.name}. {HOW_SCORED[run.cfg.default_scope]}')
+            f'{run.checkpoint.name}. {task_of(run.cfg).how_scored}')
     if failures:
         text += f' Left out, because they failed: {len(failures)}. {failures[0]}'
     rows = zip_longest([('best', picture) for picture in best],
                        [('worst', picture) for picture in worst])
-    return [heading, Text(text), Pictures({
+    return [title, paragraph(text), pictures({
         picture.path: f'{kind}: {picture.score:.2f}, {picture.source.name}'
         for row in rows for kind, picture in filter(None, row)})]
 
 
-def _show_config(run: Run, recipe: Recipe | None) -> list:
-    heading = Heading(3, "The config, as a difference from the paper's recipe")
+def _show_config(run: Run, recipe: Recipe | None) -> list[str]:
+    title = heading(3, "The config, as a difference from the paper's recipe")
     if recipe is None:
-        return [heading, Text('No recipe of this repository trains this kind of model.')]
+        return [title, paragraph('No recipe of this repository trains this kind of model.')]
     near = '' if recipe.name == run.name else ', the nearest of the recipes'
     if not recipe.differences:
-        return [heading, Text(f'None: it trains as {recipe.path.name}{near} says.')]
-    table = Table(['key', 'this run', recipe.path.name],
-                  [[key, _shorten(ours), _shorten(theirs)]
-                   for key, ours, theirs in recipe.differences])
+        return [title, paragraph(f'None: it trains as {recipe.path.name}{near} says.')]
+    differences = table(['key', 'this run', recipe.path.name],
+                        [[key, _shorten(ours), _shorten(theirs)]
+                         for key, ours, theirs in recipe.differences])
     toy = ' It is a toy run: data, schedule and evaluators are toys.' if run.is_toy else ''
     count = f'Values that differ from {recipe.path.name}{near}: {len(recipe.differences)}.{toy}'
     if len(recipe.differences) > _FEW_DIFFERENCES:
-        return [heading, Text(count), Details('Show them', [table])]
-    return [heading, Text(count), table]
+        differences = details('Show them', differences)
+    return [title, paragraph(count), differences]
 
 
 def _shorten(value) -> str:
@@ -137,7 +138,7 @@ def _shorten(value) -> str:
     return text if len(text) <= 80 else f'{text[:77]}...'
 
 
-def _show_environment(run: Run) -> list:
-    return [Heading(3, 'Environment'),
-            Table(['', ''], list(run.environment.items())) if run.environment else
-            Text('There is no log that says.')]
+def _show_environment(run: Run) -> list[str]:
+    return [heading(3, 'Environment'),
+            table(['', ''], list(run.environment.items())) if run.environment else
+            paragraph('There is no log that says.')]

@@ -6,17 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..config import task_of
 from ..paper.figures import figures_of, variant_of
 from ..paper.official_logs import LOGS, LOSS_ITERATIONS, OfficialLog, loss_tolerance, miou_tolerance
+from ..tasks import TASKS
 from .recipes import Recipe, expected_lr
 from .work_dir import Run
 
 # The share of a run, up to an iteration, over which its noisy losses are averaged.
 WINDOW = 0.2
-# Points of COCO's AP by which two runs of one recipe may differ. mmdet's maintainers see up to 0.3
-# (open-mmlab/mmdetection issues 3496 and 3624), detectron2's users up to 0.5 with RetinaNet
-# (facebookresearch/detectron2 issue 457).
-AP_TOLERANCE = 0.5
 
 
 class Comparison(NamedTuple):
@@ -71,9 +69,9 @@ def recipe_rates(run: Run, recipe: Recipe, iterations: int) -> list[float]:
 
 def metrics_of(run: Run) -> dict[str, str]:
     """The accuracies that tell how good a run is, and what they are called."""
-    names = {'mIoU': 'mIoU', 'coco/bbox_mAP': 'box AP', 'coco/segm_mAP': 'mask AP'}
     last = run.validation[-1] if run.validation else {}
-    return {key: name for key, name in names.items() if key in last}
+    return {key: name for task in TASKS.values() for key, (name, _) in task.metrics.items()
+            if key in last}
 
 
 def judge(run: Run, recipe: Recipe | None) -> Verdict:
@@ -146,7 +144,7 @@ def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> V
     figures = [(name, run.validation[-1][key], paper[key, False])
                for key, name in metrics_of(run).items() if (key, False) in paper]
     if run.is_finished and figures:
-        tolerance = miou_tolerance() if 'mIoU' in metrics_of(run) else AP_TOLERANCE
+        tolerance = task_of(run.cfg).chance
         state, head = _rate(min(ours - theirs for _, ours, theirs in figures), tolerance,
                             'the paper')
         words = ', '.join(f"{name} is {ours:.1f}, {abs(ours - theirs):.1f} "
