@@ -42,12 +42,13 @@ def test_gradients_are_the_differences_of_outputs(pieces, monkeypatch):
     assert torch.autograd.gradcheck(lambda x, *_: mlp(x), (x, *mlp.parameters()))
 
 
-@pytest.mark.parametrize(('narrow', 'drop', 'maps'), [(4, 0., 0), (3, 0., 1), (4, 0.5, 1)])
-def test_hidden_map_is_kept_once_or_never(narrow, drop, maps, monkeypatch):
+@pytest.mark.parametrize(('narrow', 'drop', 'recompute', 'maps'), [
+    (4, 0., True, 0), (3, 0., True, 1), (4, 0.5, True, 1), (4, 0., False, 2)])
+def test_hidden_map_is_kept_once_or_never_or_as_usual(narrow, drop, recompute, maps, monkeypatch):
     monkeypatch.setattr(Mlp, 'NARROW', narrow)
-    mlp, x = Mlp(4, 32, drop).train(), torch.randn(2, 3, 5, 4, requires_grad=True)
+    mlp, x = Mlp(4, 32, drop, recompute).train(), torch.randn(2, 3, 5, 4, requires_grad=True)
     expected, expected_gradients, plain_kept = run(mlp, x, lambda x: textbook(mlp, x))
     output, gradients, kept = run(mlp, x, mlp)
     torch.testing.assert_close(output, expected)
     torch.testing.assert_close(gradients, expected_gradients)
-    assert kept == maps < plain_kept
+    assert kept == maps and (maps < plain_kept) == recompute

@@ -90,6 +90,8 @@ class Twins(BaseModule):
             and sub-sampling 1e-5.
         frozen_stages: Index of the last stage that is kept from training; -1 trains all.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
+        recompute_mlp: Recomputes the cheap part of each MLP in the backward pass, see `Mlp`; False
+            takes more memory.
         init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
             released code's random initialisation, but for the first convolution's bias.
 
@@ -105,7 +107,7 @@ class Twins(BaseModule):
                  in_channels: int = 3, out_indices: Sequence[int] = (0, 1, 2, 3),
                  drop_path_rate: float = 0.2, drop_rate: float = 0., attn_drop_rate: float = 0.,
                  numerics: str = 'released', frozen_stages: int = -1, with_cp: bool = False,
-                 init_cfg: dict | None = None):
+                 recompute_mlp: bool = True, init_cfg: dict | None = None):
         super().__init__(init_cfg)
         arch = _check_arch(arch, variants)
         self.out_indices = _check_out_indices(out_indices, len(arch['depths']))
@@ -140,7 +142,7 @@ class Twins(BaseModule):
                 else:
                     attention = GlobalSubsampledAttention(
                         dim, heads, arch['sr_ratios'][stage], **drops)
-                mlp = Mlp(dim, int(dim * arch['mlp_ratios'][stage]), drop_rate)
+                mlp = Mlp(dim, int(dim * arch['mlp_ratios'][stage]), drop_rate, recompute_mlp)
                 self.blocks[stage].append(Block(dim, attention, mlp, next(drop_paths), norm_eps))
             self.pos_block.append(PositionEncodingGenerator(dim))
             self.norm_list.append(

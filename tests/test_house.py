@@ -1,0 +1,97 @@
+"""What CONTRIBUTING.md promises of the code's rooms."""
+import ast
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from graphlib import TopologicalSorter
+from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
+
+from twins_mm.data.data_sets import DATA_SETS
+from twins_mm.methods import METHODS
+from twins_mm.tasks import TASKS
+
+REPOSITORY = Path(__file__).parent.parent
+FILES = [path for path in (REPOSITORY / 'twins_mm').rglob('*.py')
+         if path.name not in ('__init__.py', '__main__.py')]
+
+
+def imports_of(path):
+    """The modules of the package that a file imports, anywhere in it."""
+    package = path.relative_to(REPOSITORY).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            for name in names:
+                yield '.'.join((*package[:len(package) - node.level + 1], name))
+
+
+def room_of(module):
+    """A folder, or a file outside of them."""
+    return module.split('.')[1]
+
+
+@pytest.mark.parametrize('level', [lambda module: module, room_of], ids=['files', 'rooms'])
+def test_imports_go_one_way(level):
+    graph = defaultdict(set)
+    for path in FILES:
+        importer = '.'.join(path.relative_to(REPOSITORY).with_suffix('').parts)
+        graph[level(importer)] |= {
+            level(module) for module in imports_of(path)} - {level(importer)}
+    assert len(list(TopologicalSorter(graph).static_order())) > 10  # it raises CycleError
+
+
+def test_no_two_files_have_the_same_name():
+    names = [path.stem for path in [*FILES, *(REPOSITORY / 'tools').glob('*.py')]]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_no_two_public_things_have_the_same_name():
+    homes = defaultdict(set)
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            targets = getattr(node, 'targets', [getattr(node, 'target', None)])
+            for name in [getattr(node, 'name', None),
+                         *(getattr(target, 'id', None) for target in targets)]:
+                if name and not name.startswith('_'):
+                    homes[name].add(path.name)
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
+def test_networks_need_torch_and_mmengine_alone():
+    """Nothing of OpenMMLab's other libraries, of the hub, or of safetensors is imported."""
+    others = ('mmcv', 'mmdet', 'mmseg', 'safetensors', 'huggingface_hub', 'pycocotools', 'onnx')
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({others}))  # cannot be imported
+import torch
+from twins_mm.models import TwinsSVT
+print(len(TwinsSVT('small')(torch.rand(1, 3, 64, 64))))
+"""
+    done = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True,
+                          cwd=REPOSITORY)
+    assert (done.stdout, done.returncode) == ('4\n', 0), done.stderr
+
+
+def test_names_in_the_tables_are_there():
+    for task in TASKS.values():
+        assert task.data_set in DATA_SETS
+        for name in (task.inferencer, task.write, task.regions, task.score, task.dump):
+            assert not name or callable(resolve_name(name)), name
+    for data in DATA_SETS.values():
+        assert len(resolve_name(data.dataset).METAINFO['classes']) == data.num_classes
+        assert set(data.toy_classes) < set(resolve_name(data.dataset).METAINFO['classes'])
+        assert callable(resolve_name(data.make_toy))
+        assert (REPOSITORY / f'configs/{data.example}.py').is_file()
+    for method in METHODS:
+        assert method.task in TASKS
+        assert list((REPOSITORY / 'configs').glob(f'{method.recipe}_*.py'))
+
+
+def test_only_the_task_table_asks_which_library_it_is():
+    asking = {path.stem for path in [*FILES, *(REPOSITORY / 'tools').glob('*.py')]
+              if re.search(r'scope\S* (==|!=|in) ', path.read_text())}
+    assert asking == {'config'}  # its `task_of`
