@@ -34,6 +34,16 @@ def room_of(module):
     return module.split('.')[1]
 
 
+def test_contributing_names_files_that_exist():
+    text = (REPOSITORY / 'CONTRIBUTING.md').read_text()
+    names = {name for name in re.findall(r'[\w/.]*\b[a-z]\w*\.py\b', text)
+             if not name.startswith('NAME')}
+    paths = [str(path) for folder in ('twins_mm', 'tools', 'tests', 'configs')
+             for path in (REPOSITORY / folder).rglob('*.py')]
+    missing = [name for name in names if not any(path.endswith(f'/{name}') for path in paths)]
+    assert len(names) > 40 and missing == []
+
+
 @pytest.mark.parametrize('level', [lambda module: module, room_of], ids=['files', 'rooms'])
 def test_imports_go_one_way(level):
     graph = defaultdict(set)

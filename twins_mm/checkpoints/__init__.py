@@ -8,8 +8,9 @@ from mmengine.runner import CheckpointLoader
 from .files import load_from_file
 from .layouts import convert
 from .remote import load_from_hub, load_from_url
+from .trained import load_model
 
-__all__ = ['convert', 'load_from_file', 'load_from_hub', 'load_from_url']
+__all__ = ['convert', 'load_from_file', 'load_from_hub', 'load_from_url', 'load_model']
 
 CheckpointLoader.register_scheme('hf://', load_from_hub)
 CheckpointLoader.register_scheme('', load_from_file, force=True)
