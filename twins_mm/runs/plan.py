@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from ..data.data_sets import DATA_SETS
 from ..paper.figures import TABLES
-from .filled_tables import Key, Results, key_of
+from .filled_tables import FILLED, Key, Results, key_of
 
 
 class Training(NamedTuple):
@@ -58,12 +58,11 @@ def list_tests(results: Results, configs: Path, runs_dir: Path) -> Iterator[str]
 
 
 def _missing(results: Results) -> Iterator[Key]:
-    for table in TABLES:
-        for backbone, paper in table.rows.items():
-            for column, value in zip(table.columns, paper):
-                key = key_of(column, backbone)
-                if key and value is not None and key not in results.figures:
-                    yield key
+    for number in FILLED:
+        for variant, column, _ in TABLES[number].list_ours():
+            key = key_of(column, variant)
+            if key.config and key not in results.figures:
+                yield key
 
 
 def _processes(cfg: Config) -> int:
