@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from ..data.data_sets import DATA_SETS
 from ..paper.figures import TABLES
-from .filled_tables import Key, Results, key_of
-
-# Of COCO's 118,287 training images, 117,266 have boxes to learn from: 7330 batches of 16.
-COCO_IMAGES = 117_266
+from .filled_tables import FILLED, Key, Results, key_of
 
 
 class Training(NamedTuple):
@@ -60,12 +58,11 @@ def list_tests(results: Results, configs: Path, runs_dir: Path) -> Iterator[str]
 
 
 def _missing(results: Results) -> Iterator[Key]:
-    for table in TABLES:
-        for backbone, paper in table.rows.items():
-            for column, value in zip(table.columns, paper):
-                key = key_of(column, backbone)
-                if key and value is not None and key not in results.figures:
-                    yield key
+    for number in FILLED:
+        for variant, column, _ in TABLES[number].list_ours():
+            key = key_of(column, variant)
+            if key.config and key not in results.figures:
+                yield key
 
 
 def _processes(cfg: Config) -> int:
@@ -75,7 +72,8 @@ def _processes(cfg: Config) -> int:
 def _iterations(cfg: Config) -> int:
     if 'max_iters' in cfg.train_cfg:
         return cfg.train_cfg.max_iters
-    return cfg.train_cfg.max_epochs * -(-COCO_IMAGES // cfg.auto_scale_lr.base_batch_size)
+    data_set, = (row for row in DATA_SETS.values() if row.type == cfg.train_dataloader.dataset.type)
+    return cfg.train_cfg.max_epochs * -(-data_set.epoch // cfg.auto_scale_lr.base_batch_size)
 
 
 def _work_dir(folder: Path, name: str) -> str:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import task_of
-from ..paper.figures import figures_of, variant_of
+from ..families import variant_of
+from ..paper.figures import figures_of
 from ..paper.official_logs import LOGS, LOSS_ITERATIONS, OfficialLog, loss_tolerance, miou_tolerance
 from ..tasks import TASKS
 from .recipes import Recipe, expected_lr
@@ -56,8 +57,8 @@ def yardstick(run: Run, recipe: Recipe | None) -> Recipe | None:
 
 def official_log(recipe: Recipe | None) -> OfficialLog | None:
     """The authors' log of a recipe, if there is one."""
-    if recipe and recipe.name.startswith('upernet'):
-        return LOGS[variant_of(recipe.name) or '']
+    if recipe and recipe.name.startswith('upernet') and (variant := variant_of(recipe.name)):
+        return LOGS[variant.name]
     return None
 
 
