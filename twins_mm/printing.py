@@ -1,10 +1,10 @@
 """Tables as text."""
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from prettytable import PrettyTable, TableStyle, VRuleStyle
 
 
-def format_table(head: Sequence[str], rows: Iterable[Sequence], markdown: bool = True,
+def format_table(head: Sequence[str], rows: Sequence[Sequence], markdown: bool = True,
                  text: Collection[str] = ()) -> str:
     """A table in Markdown, or as a terminal shows it.
 
