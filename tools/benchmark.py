@@ -72,6 +72,7 @@ def compare(args: argparse.Namespace, device: str) -> None:
     sizes = [(cpu_batch if device == 'cpu' else gpu_batch, height, width)
              for preset in args.preset for cpu_batch, gpu_batch, height, width in PRESETS[preset]]
     machine = describe_machine(device)
+    print(f'{machine}\n')
     groups = []
     console = Console(stderr=True)
     for size, variant, mode, precision in itertools.product(
@@ -83,7 +84,7 @@ def compare(args: argparse.Namespace, device: str) -> None:
             results = measure(cases, args.rounds, lambda text, title=title, status=status:
                               status.update(f'{title}: {text}'))
         groups.append(summarise(list(zip(cases, results))))
-        print(describe_groups(groups[-1:], machine))
+        print(describe_groups(groups[-1:]))
         # After each group, so that an interrupted run keeps what it measured.
         paths = save(groups, machine, args.out)
     print('Results:', *paths, sep='\n  ')

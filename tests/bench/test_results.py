@@ -28,7 +28,7 @@ def group(training=False, size=(2, 224, 224), products=(0.1, 0.1, 0.1), failed=F
 
 
 def describe(groups):
-    return re.sub(' +', ' ', describe_groups(groups, 'A machine'))
+    return re.sub(' +', ' ', describe_groups(groups))
 
 
 @pytest.mark.parametrize(('training', 'steps'), [(False, 1), (True, 3)])
@@ -60,6 +60,7 @@ def test_files(tmp_path):
         'results.json', 'results.md', 'ratios.png', 'growth.png'}
     saved = json.loads((tmp_path / 'new/results.json').read_text())
     assert [entry['rows'][0]['seconds'] for entry in saved['groups']] == [0.5] * 3
+    assert (tmp_path / 'new/results.md').read_text().startswith('A machine\n\n**svt_s, inference')
     assert all(path.stat().st_size for path in paths)
     assert [path.name for path in save([group()], '', tmp_path)] == [
         'results.json', 'results.md', 'ratios.png']

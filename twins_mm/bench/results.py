@@ -88,9 +88,9 @@ def describe_machine(device: str) -> str:
     return f'{processor}, torch {torch.__version__}, {date.today()}'
 
 
-def describe_groups(groups: Sequence[Group], machine: str) -> str:
+def describe_groups(groups: Sequence[Group]) -> str:
     """Markdown, a table for each group; time and memory also as multiples of ours."""
-    lines = [machine, '']
+    lines = []
     for group in groups:
         ours = group.row_of(_OURS)
         lines += [f'**{group.title}** (floor: {group.floor * 1e3:.0f} ms)', '']
@@ -128,7 +128,7 @@ def save(groups: Sequence[Group], machine: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     texts = {'results.json': json.dumps(
                  dict(machine=machine, groups=[asdict(group) for group in groups]), indent=1),
-             'results.md': describe_groups(groups, machine)}
+             'results.md': f'{machine}\n\n{describe_groups(groups)}'}
     for name, text in texts.items():
         (folder / name).write_text(text)
     figures = {}
