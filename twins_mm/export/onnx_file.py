@@ -59,7 +59,7 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
     onnx.helper.set_model_props(model, metadata or {})
     foreign = {f'{node.domain}::{node.op_type}' for node in model.graph.node if node.domain}
     if foreign or model.functions:
-        raise UserError(f'The model needs operators that are not in the ONNX standard: '
+        raise UserError('The model needs operators that are not in the ONNX standard: '
                         f'{sorted(foreign)}')
     _name_sides(model.graph)
     with replacing(path) as partial:
