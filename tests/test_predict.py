@@ -98,8 +98,8 @@ def test_video(tiny_config, save_model, run_tool, toy_folder):
 
 
 @pytest.mark.parametrize(('args', 'message'), [
-    (['none.pth', 'x.png'], 'There is no checkpoint none.pth'),
-    (['backbone.pth', 'x.png'], 'The checkpoint is not one of this config: .* missing, such as'),
+    (['none.pth', 'x.png'], 'Checkpoint not found: none.pth'),
+    (['backbone.pth', 'x.png'], 'The checkpoint does not match this config: .* missing, such as'),
     (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more')])
 def test_what_cannot_be_predicted_is_told_and_nothing_written(
         args, message, tiny_config, save_model, call_tool, tmp_path):

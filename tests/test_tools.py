@@ -186,7 +186,7 @@ model = dict(backbone=dict(init_cfg=dict(
     _delete_=True, type='Pretrained', checkpoint='hf://timm/twins_svt_small.in1k')))""")
     output = run_tool('train', config, status=1)
     message = output[output.rindex('error: '):]
-    assert 'hf://timm/twins_svt_small.in1k could not be fetched' in message
+    assert 'hf://timm/twins_svt_small.in1k could not be downloaded' in message
     assert 'init_cfg=None' in message
     assert 'Traceback' not in output
 
@@ -211,7 +211,7 @@ def test_checkpoint_of_a_neighbour_is_evaluated(
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    ('backbone', 'The checkpoint is not one of this config: .* missing, such as bbox_head'),
+    ('backbone', 'The checkpoint does not match this config: .* missing, such as bbox_head'),
     ('other classes', r'of another shape, such as bbox_head.retina_cls.bias, \(720,\) for')])
 def test_heads_that_do_not_fit_are_not_evaluated(
         content, message, tiny_config, save_model, call_tool, toy_folder):
@@ -254,14 +254,14 @@ def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, call_tool, toy
     torch.save(dict(state_dict={}, meta=Malicious(f'touch {trace}')), toy_folder / 'bad.pth')
     output = call_tool(tool, tiny_config('retinanet_twins_svt_s_1x'), *resume,
                       toy_folder / 'bad.pth', '--toy', status=1)
-    assert 'bad.pth was refused, and nothing of it was run' in output
+    assert 'bad.pth was refused, and none of its code was run' in output
     assert not trace.exists()
 
 
 @pytest.mark.parametrize(('args', 'message'), [
-    (['train', 'none.py'], 'There is no config none.py'),
+    (['train', 'none.py'], 'Config not found: none.py'),
     (['train', '{config}', '--toy', '--amp'], '--amp needs a GPU'),
-    (['test', '{config}', 'none.pth', '--toy'], 'There is no checkpoint none.pth'),
+    (['test', '{config}', 'none.pth', '--toy'], 'Checkpoint not found: none.pth'),
     (['test', '{config}', '{config}', '--toy', '--out', 'x.json'], 'go into a .pkl file'),
 ])
 def test_bad_flags_are_told_in_one_message(args, message, tiny_config, call_tool, toy_folder):

@@ -38,7 +38,7 @@ def test_picture(name, weights, flags, rows, tiny_config, run_tool, files):
     (['svt.pth', 'image.jpg', '--out', 'picture.xyz'], 'has to end in .png, .pdf or .svg'),
     (['svt.pth', 'none.jpg'], 'There is no image none.jpg'),
     (['svt.pth', 'page.jpg'], 'There is no image page.jpg'),
-    (['none.pth', 'image.jpg'], 'There is no checkpoint none.pth'),
+    (['none.pth', 'image.jpg'], 'Checkpoint not found: none.pth'),
     (['pcpvt.pth', 'image.jpg'], 'these are Twins-PCPVT')])
 def test_what_cannot_be_drawn_is_told(args, message, tiny_config, call_tool, files):
     before = set(files.iterdir())
