@@ -179,7 +179,8 @@ def test_accumulated_iterations_count_as_one(tmp_path):
         "On track: at iteration 16,000 mIoU is 39.71, 0.00 below the authors' 39.71")
     assert [point.difference for point in verdict.comparisons] == pytest.approx(
         [0] * len(verdict.comparisons), abs=1e-3)
-    assert verdict.checks[1].text == 'The batch size is 16 (1 x 2 x 8 accumulated), as in the recipe.'
+    assert verdict.checks[1].text == (
+        'The batch size is 16 (1 x 2 x 8 accumulated), as in the recipe.')
     assert all(check.good for check in verdict.checks)
 
 
