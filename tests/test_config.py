@@ -61,7 +61,7 @@ def test_data_sets_are_found_in_their_wrappers(wrapped, names):
 def coco(root):
     """Loaders with all kinds of wrappers, evaluators and a pipeline with data in `root`."""
     data = dict(type='CocoDataset', data_root=root, ann_file='annotations/train.json',
-                data_prefix=dict(img='data/coco'))  # below the root, whatever its name
+                data_prefix=dict(img='data/coco'))  # relative to the root, despite its name
     boxes = f'{root.rstrip("/")}/annotations/val.json'
     metric = dict(type='CocoMetric', ann_file=boxes, metric=['bbox'])
     return Config(dict(

@@ -85,7 +85,7 @@ def test_step(path):
     'retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k', 'upernet_twins_svt_s_160k',
     pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.skipif(
         get_device() == 'cpu', reason="mmcv's NMS has no half precision on a CPU"))])
-def test_mixed_precision_changes_no_loss_that_matters(name, dtype):
+def test_mixed_precision_hardly_changes_the_losses(name, dtype):
     device = get_device()
     if device == 'cpu' and dtype == torch.float16 and torch.__version__ < '2.3':
         pytest.skip('float16 autocast on a CPU needs torch 2.3')

@@ -10,7 +10,7 @@ class Method(NamedTuple):
         task: Its row in `tasks.TASKS`.
         modules: The modules of its heads, as the first two parts of a weight's name, without
             those that only help in training.
-        classifier: The weight whose rows stand for classes.
+        classifier: The weight whose rows correspond to classes.
         rows: The number of rows for each class and for the background.
     """
 

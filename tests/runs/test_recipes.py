@@ -14,7 +14,7 @@ def read(name, **changes):
     return cfg
 
 
-def test_differences_are_the_changes():
+def test_changes_are_found():
     recipe = read('upernet_twins_svt_s_160k')
     run = read('upernet_twins_svt_s_160k', **{
         'optim_wrapper.optimizer.lr': 1e-3, 'model.decode_head.extra': True, 'work_dir': 'x',

@@ -163,7 +163,7 @@ def test_other_classes_are_not_compared_with_the_paper(tmp_path):
 
 
 def test_accumulated_iterations_count_as_one(tmp_path):
-    """On one GPU, 8 iterations of 2 images are one of theirs; the schedule is 8 times as long."""
+    """On one GPU, 8 iterations of 2 images equal one of the authors'; the schedule is 8x longer."""
     config = CONFIGS / 'upernet_twins_svt_s_160k.py'
     stretched = {'optim_wrapper.accumulative_counts': 8, 'train_cfg.max_iters': 1_280_000,
                  'param_scheduler.0.end': 12_008, 'param_scheduler.1.end': 1_280_008}

@@ -18,7 +18,7 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
     """Loads a checkpoint of tensors, plain values and mmengine's log, or a safetensors file.
 
     The weights are under 'state_dict', or the returned dict is the weights. Configs are left out.
-    Before torch 2.6 the file can't be checked and has to be trusted.
+    Before torch 2.6 the file can't be checked and must be trusted.
 
     Raises:
         UserError: The file is missing, damaged, or contains anything else; none of its code was

@@ -42,7 +42,7 @@ def unpack_archives(data: DataSet, folder: Path, root: Path) -> int:
 
     Raises:
         UserError: An archive is missing, damaged or not the official one, the disk is too small,
-            `root` is not as expected in the end, or Ctrl-C. Files unpacked so far stay.
+            `root` contains other files, or Ctrl-C. Files unpacked so far stay.
     """
     absent = [archive for archive in data.archives if not (folder / archive.name).is_file()]
     needed = [archive for archive in absent if archive.find_faults(root)]

@@ -60,7 +60,7 @@ class LocallyGroupedAttention(nn.Module):
             padding.
 
     Raises:
-        ValueError: `padding` is none of these.
+        ValueError: `padding` is not one of these.
 
     Attributes:
         any_size: Makes the mask even without padding, so that a graph traced at one size is valid
