@@ -1,6 +1,6 @@
 # The whole setup: `make train` and `make test` install what they need, once, into a virtual
-# environment of this folder. STACK=onedl takes the maintained forks, TORCH=torch==2.1.2 another
-# torch, each in an environment of its own.
+# environment in this folder. STACK=onedl installs the maintained forks, TORCH=torch==2.1.2 another
+# torch, each in a separate environment.
 STACK ?= openmmlab
 DEFAULT_TORCH := torch==2.13.0
 TORCH ?= $(DEFAULT_TORCH)
@@ -11,11 +11,11 @@ VENV := .venv$(if $(filter onedl,$(STACK)),-onedl)$(if \
 	$(filter-out $(DEFAULT_TORCH),$(TORCH)),-$(subst ==,,$(TORCH)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# setuptools 81 has no pkg_resources, by which mmengine finds `mmdet::` and mmcv's setup.py runs;
-# torch 2.1 and 2.2 also want the `packaging` inside it, gone in 70, and were built for numpy 1.
+# setuptools 81 lacks pkg_resources, which mmengine needs for `mmdet::` and mmcv's setup.py to run;
+# torch 2.1 and 2.2 also need the `packaging` inside it, gone in 70, and were built for numpy 1.
 LIMITS := $(if $(filter torch==2.1.% torch==2.2.%,$(TORCH)),setuptools<70 numpy<2,setuptools<81)
 $(READY): export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
-# mmcv 2.1.0 doesn't compile on Python 3.13, which would show after the rest is installed.
+# mmcv 2.1.0 doesn't compile on Python 3.13, which would only show after everything else.
 BEFORE := $(if $(filter onedl,$(STACK)),99,13)
 
 .PHONY: install train test test-all lint clean
@@ -32,10 +32,10 @@ $(READY): Makefile setup.py
 	$(MAKE) --no-print-directory $(STACK)
 	touch $@
 
-# mmcv has no wheel for today's torch: it is compiled, once. pip keeps the result in a cache of this
-# torch's own, because operators that were compiled for another torch don't load.
+# mmcv has no wheel for current torch, so it is compiled, once. pip keeps the result in a cache per
+# torch version, because operators compiled for another torch don't load.
 define mmcv
-@echo "Compiling mmcv's operators: 12 minutes on two cores. pip keeps them for the next time."
+@echo "Compiling mmcv's operators: 12 minutes on two cores. pip caches the result."
 $(BIN)/pip install --no-build-isolation $(1) --cache-dir "$$($(BIN)/pip cache dir)/$$( \
 	$(BIN)/python -c 'import torch; print(f"torch-{torch.__version__}")')"
 $(BIN)/python -c "import mmcv.ops"
@@ -57,7 +57,7 @@ onedl:
 train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
-# Small models on many processes: a second thread in each would only be in the others' way.
+# Small models in many processes: more threads per process would only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 test: $(READY)

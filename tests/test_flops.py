@@ -15,7 +15,7 @@ from twins_mm.models.attention import LocallyGroupedAttention
 
 
 def only(kernel):
-    """Lets torch choose no other attention kernel; this name of it is also torch 2.1's."""
+    """Restricts torch to one attention kernel; this function exists in torch 2.1 too."""
     return torch.backends.cuda.sdp_kernel(
         **{f'enable_{name}': name == kernel for name in ('flash', 'math', 'mem_efficient')})
 
@@ -31,7 +31,7 @@ KERNELS = {
 
 @pytest.fixture(params=KERNELS)
 def device(request):
-    """Each device, under each attention kernel that takes float32 there."""
+    """Each device with each of its attention kernels that take float32."""
     name, kernel = KERNELS[request.param]
     if name == 'cuda' and not torch.cuda.is_available():
         pytest.skip('needs a GPU')
@@ -60,7 +60,7 @@ def test_attention(masked, device):
 
 
 def test_padding_of_windows_counts(device):
-    """A 25 x 18 map makes 4 x 3 windows; what comes after them is on the map again."""
+    """A 25 x 18 map makes 4 x 3 windows; the layer after them works on the map again."""
     macs = count_macs(LocallyGroupedAttention(16, 2, 7), torch.zeros(1, 25, 18, 16))
     tokens = 4 * 3 * 49
     assert macs == Macs(tokens * 16 * 48 + 25 * 18 * 16 * 16, 2 * tokens * 49 * 16)
@@ -68,8 +68,8 @@ def test_padding_of_windows_counts(device):
 
 @pytest.mark.parametrize('frozen', [False, True])
 @pytest.mark.parametrize(('name', 'arch'), TINY_ARCHS.items())
-def test_backbones_cost_what_the_textbook_form_does(name, arch, frozen, device):
-    """Its attention is made of matrix products, which torch's own counter knows."""
+def test_backbones_cost_as_much_as_the_textbook_form(name, arch, frozen, device):
+    """The textbook form's attention is matrix products, which torch's own counter knows."""
     images = torch.zeros(1, 3, 70, 100)
     backbone = MODELS.build(dict(type=name, arch=arch)).requires_grad_(not frozen)
     macs = count_macs(backbone, images)

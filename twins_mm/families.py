@@ -1,20 +1,20 @@
-"""The families of backbones, a row each: whatever is known of them outside their networks."""
+"""The backbone families, one row each: everything known about them except their networks."""
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Layout(NamedTuple):
-    """One way to name the weights of a backbone, as a map from the beginnings of our names.
+    """A naming scheme for the weights of a backbone, as a map from prefixes of our names.
 
-    In a map, `#` is a number, the first row that fits is taken, and what no row fits keeps its
-    name. On our side GSA's `attn` is called `gsa`: mmseg names its projection otherwise than LSA's.
+    In a map, `#` matches a number, the first matching row applies, and a name that no row matches
+    stays. Our side writes GSA's `attn` as `gsa`: mmseg names its projection differently from LSA's.
 
     Attributes:
         title: Whose names these are.
-        marks: Names that only this layout has together, without the prefix of a whole model.
-        names: The map from our names to those of the layout.
-        fused_gsa: Queries, keys and values of GSA are one tensor, called `gsa.qkv` in the map.
+        marks: Names that occur together only in this layout, without a whole model's prefix.
+        names: The map from our names to the layout's.
+        fused_gsa: GSA's queries, keys and values are one tensor, `gsa.qkv` in the map.
     """
 
     name: str
@@ -28,16 +28,15 @@ class Family(NamedTuple):
     """A family of backbones.
 
     Attributes:
-        name: In names of files and flags: 'svt' of `configs/_base_/backbones/svt_s.py`.
-        title: In the paper, and in lower case in names of configs: 'Twins-SVT' of
+        name: In file names and flags: 'svt' in `configs/_base_/backbones/svt_s.py`.
+        title: In the paper and, in lower case, in config names: 'Twins-SVT' in
             `upernet_twins_svt_s_160k.py`.
-        backbone: The class, by the name that it is registered under.
-        archs: Its variants by size, stage by stage: what the class takes as `arch`.
-        attention: Of each block in turn, the parameter of the attention that tells its kind.
+        backbone: The name that the class is registered under.
+        archs: Its variants by size, with one value per stage: what the class takes as `arch`.
+        attention: For successive blocks, the attention parameter that identifies the kind.
         stem: The weight of the first convolution.
-        layouts: What its weights are published in. Ours comes first.
-        rivals: By library or paper, the config of the backbone that the paper compares with each
-            size.
+        layouts: The layouts that its weights are published in, ours first.
+        rivals: By name and size, the configs of the backbones that the paper compares it with.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Family(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A family's backbone of one size; `str` gives the paper's name, such as Twins-SVT-S."""
+    """A family's backbone at one size; `str` gives the paper's name, such as Twins-SVT-S."""
 
     family: Family
     size: str
@@ -76,7 +75,7 @@ class Variant(NamedTuple):
 
 
 def _openmmlab(blocks: str) -> dict[str, str]:
-    """What the names of mmseg and mmpretrain have in common."""
+    """The rows that mmseg and mmpretrain share."""
     return {
         'patch_embeds.#.proj.': 'patch_embeds.#.projection.',
         'pos_block.#.proj.0.': 'position_encodings.#.proj.',
@@ -87,7 +86,7 @@ def _openmmlab(blocks: str) -> dict[str, str]:
 
 
 _FIRST_NORM = 'patch_embeds.0.norm.weight'
-# mmpretrain has one name for the norm after the last stage and for a classifier's final norm.
+# mmpretrain gives the norm after the last stage and a classifier's final norm the same name.
 _TWINS_LAYOUTS = (
     Layout('released', "released: the authors', timm's and twins_mm's names",
            (_FIRST_NORM, 'blocks.0.0.norm1.weight'), {}),
@@ -132,7 +131,7 @@ VARIANTS = {variant.name: variant
 
 
 def variant_of(name: str) -> Variant | None:
-    """The variant that the name of a config or of a backbone in the paper is of, if it is one."""
+    """The variant in the name of a config or of a backbone in the paper; None without one."""
     name = name.lower().replace('-', '_')
     return next((variant for variant in VARIANTS.values()
                  if re.search(rf'(^|_){variant.in_configs}(_|$)', name)), None)

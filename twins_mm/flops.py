@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-# All the fused kernels that scaled_dot_product_attention may choose. Which of them torch's counter
-# knows, and which of them exist, depends on torch's version; 2.13 counts the first three.
+# All the fused kernels that scaled_dot_product_attention may choose. Which of them exist, and which
+# of them torch's counter knows, depends on torch's version; 2.13 counts the first three.
 FUSED_ATTENTION = [
     getattr(torch.ops.aten, f'_scaled_dot_product_{kernel}')
     for kernel in ('flash_attention', 'efficient_attention', 'cudnn_attention',
@@ -30,7 +30,7 @@ def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: 
 
 
 class _AttentionCounter(TorchFunctionMode):
-    """Counts attention where it is called: below, its math fallback is as any matrix product."""
+    """Counts attention where it is called; below, its math fallback is plain matrix products."""
 
     flops = 0
 
@@ -44,13 +44,13 @@ def count_macs(forward: Callable, *inputs: torch.Tensor) -> Macs:
     """Calls `forward(*inputs)` and counts its convolutions and matrix products.
 
     The count is the same on every device and for every attention kernel; on the `meta` device
-    it takes no memory and no arithmetic. Padded window tokens count, as they are computed.
+    it takes no memory and no arithmetic. Padded window tokens count, because they are computed.
 
     >>> count_macs(torch.nn.Linear(3, 5), torch.rand(2, 3))
     Macs(layers=30, attention=0)
     """
     handlers = dict.fromkeys(FUSED_ATTENTION, _attention_flops)
-    # no_grad, because a recomputed part of a model would ask torch 2.1 for a module of `meta`.
+    # no_grad, because recomputed parts of a model make torch 2.1 look for a module `torch.meta`.
     with (torch.no_grad(), FlopCounterMode(display=False, custom_mapping=handlers) as whole,
           _AttentionCounter() as attention):
         forward(*inputs)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .attention_maps import Attention, AttentionMap, Box, Point, Stage
 
-# Inches: a picture with its colour bar; the bar; a picture's two lines of text.
+# Inches: a picture with its colour bar, the bar, a picture's two lines of text.
 _COLUMN, _BAR, _TEXT = 1.9, 0.3, 0.4
 _LARGE, _SMALL = 7, 5.5  # points
 _STAGE_COLORS = ('#00a6d6', '#1a9850', '#fdae00', '#d7301f')
@@ -19,16 +19,16 @@ _COLOR_MAP = 'magma'
 
 
 def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
-    """The three directions in which a map `(C, H, W)` varies most, as colours `(H, W, 3)`.
+    """The first three principal components of a map `(C, H, W)`, as colours `(H, W, 3)`.
 
-    Each fills its channel, 0 to 1, from the 2nd percentile to the 98th. Also returns the share of
-    the variance that they have.
+    Each is scaled from its 2nd to its 98th percentile to 0 to 1. Also returns their share of the
+    variance.
     """
     tokens = level.detach().cpu().double().flatten(1).T
     tokens = tokens - tokens.mean(0)
     variances, directions = torch.linalg.eigh(tokens.T @ tokens)
     directions = directions[:, -3:].flip(1)
-    # An eigenvector's sign is free; chosen by its largest entry, the picture is always the same.
+    # An eigenvector's sign is arbitrary; fixed by its largest entry, it gives the same picture.
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
     values = (tokens @ (directions * largest.sign())).numpy()
     low, high = np.percentile(values, (2, 98), axis=0)
@@ -38,12 +38,12 @@ def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
 
 
 def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) -> Figure:
-    """The image and its pyramid, then for each point the last LSA and the last GSA of each stage.
+    """Draws the image and its pyramid, then each stage's last LSA and GSA for each point.
 
     Args:
-        image: What the backbone saw, `(H, W, 3)`, RGB, uint8.
-        stages: What it made of it.
-        points: (x, y) as shares of width and height, so that the image may have been resized.
+        image: The backbone's input, `(H, W, 3)`, RGB, uint8.
+        stages: The backbone's stages for this image.
+        points: (x, y) as fractions of width and height, so they also apply to resized images.
     """
     height, width = image.shape[:2]
     points = [(x * width, y * height) for x, y in points]
@@ -144,9 +144,9 @@ def _overlay(ax: Axes, seen: AttentionMap) -> None:
 
 
 def _zoom(ax: Axes, image: np.ndarray, box: Box | None = None) -> None:
-    """Shows the image alone, whatever was drawn; or what is around a box, in the same shape.
+    """Limits the axes to the image, or to a box and its surroundings in the same shape.
 
-    Without it, a window of stage 1 would be a dot.
+    Otherwise a window of stage 1 would be a dot.
     """
     height, width = image.shape[:2]
     left, top, right, bottom = box or (0, 0, width, height)

@@ -1,4 +1,4 @@
-"""The parts of a page in HTML, and the page: one file that needs no other."""
+"""Builds a self-contained HTML page from its parts."""
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ summary { cursor: pointer; color: var(--link); }
 
 
 def make_page(title: str, parts: Iterable[str]) -> str:
-    """A whole document; pictures and style are in it."""
+    """A complete document, including pictures and style."""
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f'<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n'
@@ -58,7 +58,7 @@ def paragraph(text: str) -> str:
 
 
 def callout(look: str, title: str, text: str) -> str:
-    """What has to be seen first; `look` is 'good', 'bad', 'warn' or 'plain'."""
+    """A highlighted box; `look` is 'good', 'bad', 'warn' or 'plain'."""
     return f'<div class="box {look}"><b>{escape(title)}</b>{escape(text)}</div>'
 
 
@@ -73,7 +73,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
 
 
 def pictures(captions: Mapping[Path, str]) -> str:
-    """Picture files with their captions, in two columns where there is room."""
+    """Picture files with their captions, in two columns if there is room."""
     return '<div class="pictures">\n' + '\n'.join(
         f'<figure><img src="{_embed(path)}" alt="{escape(caption)}">'
         f'<figcaption>{escape(caption)}</figcaption></figure>'
@@ -81,7 +81,7 @@ def pictures(captions: Mapping[Path, str]) -> str:
 
 
 def details(title: str, part: str) -> str:
-    """What is shown on demand."""
+    """A part that is shown on demand."""
     return f'<details><summary>{escape(title)}</summary>\n{part}\n</details>'
 
 
@@ -90,7 +90,7 @@ def _is_number(cell: object) -> bool:
 
 
 def _breakable(cell: object) -> str:
-    """Lets paths and names break after their parts."""
+    """Allows line breaks between the parts of paths and names."""
     return re.sub('(?<=[/_])', '<wbr>', escape(str(cell)))
 
 

@@ -1,4 +1,4 @@
-"""The best and the worst predictions of a run's last checkpoint, next to the ground truth."""
+"""Draws the best and worst predictions of a run's last checkpoint next to the ground truth."""
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from .drawing import draw_pair
 from .scores import confident
 from .work_dir import Run
 
-# Of each kind, how many are shown.
+# How many pictures of each kind are shown.
 SHOWN = 3
 
 
@@ -32,7 +32,7 @@ class Picture(NamedTuple):
 
 
 class Extremes(NamedTuple):
-    """The pictures, best first and worst first, and what was wrong with the images left out."""
+    """The best and the worst pictures, the extremes first, and the errors of omitted images."""
 
     best: list[Picture]
     worst: list[Picture]
@@ -42,20 +42,20 @@ class Extremes(NamedTuple):
 def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
     """Predicts `count` validation images, evenly spaced; draws the best and worst into `folder`.
 
-    Of each kind there are up to `SHOWN`, and no image is in both. An image that can't be read or
-    predicted is left out.
+    Draws up to `SHOWN` of each kind; no image is in both. Images that can't be read or predicted
+    are left out.
 
     Raises:
         UserError: There is no checkpoint, or the data is not in place.
     """
     if run.checkpoint is None:
-        raise UserError(f'{run.folder} holds no checkpoint yet')
+        raise UserError(f'{run.folder} has no checkpoint yet')
     check_data(run.cfg, 'val')
     with DefaultScope.overwrite_default_scope(run.cfg.default_scope):
         predictor = _Predictor(run)
         score = resolve_name(predictor.task.score)
         spread = np.linspace(0, len(predictor.dataset) - 1, count).round().astype(int)
-        # Predictions are large: only scores are kept, and what is drawn is predicted once more.
+        # Predictions are large, so only scores are kept, and the drawn images are predicted again.
         scores: dict[int, float] = {}
         failures = []
         for index in track(np.unique(spread).tolist(), f'{run.folder}: predictions'):
@@ -78,7 +78,7 @@ def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
 
 
 def describe_error(error: Exception) -> str:
-    """An error in one line; a `UserError` needs no name."""
+    """An error in one line, with its class unless it is a `UserError`."""
     name = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
     return f'{name}{error}'.partition('\n')[0]
 

@@ -1,4 +1,4 @@
-"""The report on training runs: one HTML file."""
+"""Writes the report on training runs, one HTML file."""
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -20,10 +20,10 @@ def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> 
     """Writes report.html and its pictures into `out`; returns the verdicts.
 
     Args:
-        runs: What is reported on, in this order.
+        runs: The runs, in the order of the report.
         configs: The folder of the recipes.
-        images: How many validation images a run's last checkpoint is to predict; 0 for none.
-        out: Where to; made if it is not there.
+        images: How many validation images to predict with a run's last checkpoint; 0 for none.
+        out: The output folder, created if necessary.
     """
     recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
     verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
@@ -32,7 +32,7 @@ def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> 
     if len(runs) > 1:
         parts.append(_summarise(runs, verdicts))
     for number, (run, recipe, verdict) in enumerate(zip(runs, recipes, verdicts)):
-        # Folders of the same name may lie in different places.
+        # Runs in different places may have the same folder name.
         folder = out / f'{number}_{run.folder.resolve().name}'
         folder.mkdir(exist_ok=True)
         parts += _report(run, recipe, verdict, images, folder)
@@ -41,9 +41,9 @@ def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> 
 
 
 def describe_progress(run: Run) -> str:
-    """How far a run is, and how long it will still take."""
+    """A run's progress, and the time that it still needs."""
     if not run.training:
-        return 'Nothing has been logged of training.'
+        return 'No training has been logged.'
     if run.is_finished:
         return f'Finished: {run.iterations:,} iterations. Last logged {run.logged:%Y-%m-%d %H:%M}.'
     text = f'Iteration {run.iteration:,}'
@@ -51,7 +51,7 @@ def describe_progress(run: Run) -> str:
         text += f' of {run.iterations:,} ({run.iteration / run.iterations:.0%})'
         if run.seconds:
             hours = (run.iterations - run.iteration) * run.seconds / 3600
-            text += f', {hours:.1f} hours to go at {run.seconds:.2f} s each, validation aside'
+            text += f', {hours:.1f} hours to go at {run.seconds:.2f} s each, without validation'
     return f'{text}. Last logged {run.logged:%Y-%m-%d %H:%M}.'
 
 
@@ -70,7 +70,7 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
              callout(_LOOKS.get(verdict.state, 'plain'), title, verdict.sentence),
              paragraph(describe_progress(run))]
     if verdict.checks:
-        parts.append(table(['', 'checked'], [[_mark_check(check), check.text]
+        parts.append(table(['', 'check'], [[_mark_check(check), check.text]
                                              for check in verdict.checks]))
     plots = {}
     for name, (figure, caption) in plot_run(run, recipe).items():
@@ -87,7 +87,7 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
                                         (f'{ours:.2f}', f'{theirs:.2f}', f'{difference:+.2f}'))]
              for what, iteration, ours, theirs, difference in verdict.comparisons]),
             paragraph('The loss of this run is averaged over the last fifth of the iterations up '
-                      'to the one named.')]
+                      'to the given one.')]
     return [*parts, *_show_pictures(run, images, folder), *_show_config(run, recipe),
             *_show_environment(run)]
 
@@ -103,12 +103,12 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
     try:
         best, worst, failures = draw_extremes(run, images, folder / 'predictions')
     except Exception as error:  # the rest of the report doesn't depend on them
-        return [title, paragraph(f'There are none: {describe_error(error)}')]
+        return [title, paragraph(f'Not available: {describe_error(error)}')]
     assert run.checkpoint
-    text = (f'Of {images} validation images at most, evenly spaced, predicted by '
+    text = (f'From up to {images} validation images, evenly spaced, predicted by '
             f'{run.checkpoint.name}. {task_of(run.cfg).how_scored}')
     if failures:
-        text += f' Left out, because they failed: {len(failures)}. {failures[0]}'
+        text += f' Left out because of errors: {len(failures)}, such as {failures[0]}'
     rows = zip_longest([('best', picture) for picture in best],
                        [('worst', picture) for picture in worst])
     return [title, paragraph(text), pictures({
@@ -117,16 +117,16 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
 
 
 def _show_config(run: Run, recipe: Recipe | None) -> list[str]:
-    title = heading(3, "The config, as a difference from the paper's recipe")
+    title = heading(3, "Differences from the paper's recipe")
     if recipe is None:
         return [title, paragraph('No recipe of this repository trains this kind of model.')]
-    near = '' if recipe.name == run.name else ', the nearest of the recipes'
+    near = '' if recipe.name == run.name else ', the closest recipe'
     if not recipe.differences:
-        return [title, paragraph(f'None: it trains as {recipe.path.name}{near} says.')]
+        return [title, paragraph(f'None: the run follows {recipe.path.name}{near}.')]
     differences = table(['key', 'this run', recipe.path.name],
                         [[key, _shorten(ours), _shorten(theirs)]
                          for key, ours, theirs in recipe.differences])
-    toy = ' It is a toy run: data, schedule and evaluators are toys.' if run.is_toy else ''
+    toy = ' This is a toy run: it replaces data, schedule and evaluators.' if run.is_toy else ''
     count = f'Values that differ from {recipe.path.name}{near}: {len(recipe.differences)}.{toy}'
     if len(recipe.differences) > _FEW_DIFFERENCES:
         differences = details('Show them', differences)
@@ -141,4 +141,4 @@ def _shorten(value) -> str:
 def _show_environment(run: Run) -> list[str]:
     return [heading(3, 'Environment'),
             table(['', ''], list(run.environment.items())) if run.environment else
-            paragraph('There is no log that says.')]
+            paragraph('Not logged.')]

@@ -1,4 +1,4 @@
-"""Any config of a known task, end to end on toy data: `--toy` of the tools."""
+"""Makes any config of a known task run on toy data, for the tools' `--toy`."""
 from collections.abc import Sequence
 from pkgutil import resolve_name
 
@@ -19,11 +19,11 @@ _FLIP = dict(type='RandomFlip', prob=0.5)
 def use_toy_data(cfg: Config) -> None:
     """Replaces a config's data sets, image scale, batch, schedule and evaluators, in place.
 
-    The model stays as it is, but for its pretrained weights: it starts from random ones. So do
-    AMP, parameter-wise settings and hooks.
+    The model stays unchanged, but starts from random weights. AMP, parameter-wise settings and
+    hooks stay too.
 
     Raises:
-        UserError: The config is of no task that is known.
+        UserError: The config belongs to no known task.
     """
     task = task_of(cfg)
     make_toy_data()
@@ -59,7 +59,7 @@ def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:
 
 
 def _classes(cfg: Config, data: DataSet) -> Sequence[str]:
-    """As many class names as the model has classes, those that are drawn among them."""
+    """As many class names as the model has classes, including those that the toy data shows."""
     names = resolve_name(data.dataset).METAINFO['classes']
     count = count_classes(cfg)
     if not count or count >= len(names):
@@ -79,7 +79,7 @@ def _resize(ratio: float = 1) -> dict:
 
 
 def _use_schedule(cfg: Config, task: Task) -> None:
-    """A schedule by which small images are learned from random weights in minutes on a CPU."""
+    """Sets a schedule that learns small images from random weights in minutes on a CPU."""
     _, max_iters = task.toy
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
     cfg.val_cfg, cfg.test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
