@@ -99,7 +99,7 @@ _TWINS_LAYOUTS = (
     Layout('mmpretrain', "mmpretrain's", (_FIRST_NORM, 'stages.0.0.norm1.weight'), {
         'norm.': 'norm_after_stage3.', **_openmmlab('stages')}),
 )
-_TWINS = dict(attention=('q',), stem='patch_embeds.0.proj.weight', layouts=_TWINS_LAYOUTS, rivals={
+_RIVALS = {
     'Swin': {size: dict(
         type='mmdet.SwinTransformer', embed_dims=width, depths=(2, 2, depth, 2),
         num_heads=tuple(width // 32 * 2**stage for stage in range(4)), drop_path_rate=0.2)
@@ -107,27 +107,25 @@ _TWINS = dict(attention=('q',), stem='patch_embeds.0.proj.weight', layouts=_TWIN
     'PVT': {size: dict(
         type='mmdet.PyramidVisionTransformer', num_layers=depths, drop_path_rate=0.2)
         for size, depths in dict(
-            small=[3, 4, 6, 3], base=[3, 4, 18, 3], large=[3, 8, 27, 3]).items()}})
+            small=[3, 4, 6, 3], base=[3, 4, 18, 3], large=[3, 8, 27, 3]).items()}}
 
 # Architectures: Tables 9 and 10 with the released code's corrections (depth 4 in PCPVT's second
 # stage) and its head counts.
-_ROWS = (
-    Family('pcpvt', 'Twins-PCPVT', 'TwinsPCPVT', {
-        size: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
-                   mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
-        for size, depths in dict(
-            small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3)).items()}, **_TWINS),
-    Family('svt', 'Twins-SVT', 'TwinsSVT', {
-        size: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
-                   num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
-                   mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
-        for size, (width, depths) in dict(
-            small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)),
-            large=(128, (2, 2, 18, 2))).items()}, **dict(_TWINS, attention=('qkv', 'q'))),
-)
-FAMILIES = {row.backbone: row for row in _ROWS}
-VARIANTS = {variant.name: variant
-            for row in _ROWS for size in row.archs for variant in [Variant(row, size)]}
+_PCPVT = Family('pcpvt', 'Twins-PCPVT', 'TwinsPCPVT', {
+    size: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
+               mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
+    for size, depths in dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3)).items()
+}, ('q',), 'patch_embeds.0.proj.weight', _TWINS_LAYOUTS, _RIVALS)
+_SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', {
+    size: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
+               num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
+               mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
+    for size, (width, depths) in dict(
+        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()
+}, ('qkv', 'q'), 'patch_embeds.0.proj.weight', _TWINS_LAYOUTS, _RIVALS)
+FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT)}
+VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs
+            for variant in [Variant(family, size)]}
 
 
 def variant_of(name: str) -> Variant | None:

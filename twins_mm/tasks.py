@@ -96,7 +96,7 @@ TASKS = dict(
         toy=(4, 300), tta_ratios=(0.5, 0.75, 1., 1.25, 1.5, 1.75),
         evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
         metrics={'mIoU': ('mIoU', 'Semantic Segmentation')},
-        chance=1.3,  # `official_logs.miou_tolerance`
+        chance=1.3,  # `official_logs.MIOU_TOLERANCE`
         hook='SegVisualizationHook', visualizer=dict(alpha=0.5),  # else the image is hardly visible
         show_dir='visualizer.save_dir', dump='',
         inferencer='mmseg.apis:MMSegInferencer', output='labels',

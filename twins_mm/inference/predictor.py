@@ -26,7 +26,7 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
     """
     task = task_of(cfg)
 
-    class Inferencer(resolve_name(task.inferencer)):
+    class Inferencer(resolve_name(task.inferencer)):  # type: ignore[misc]
 
         def _init_collate(self, cfg: Config) -> Callable:
             # Theirs returns the same, after a warning that it found no registry.

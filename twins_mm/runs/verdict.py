@@ -9,7 +9,13 @@ import numpy as np
 from ..config import task_of
 from ..families import variant_of
 from ..paper.figures import figures_of
-from ..paper.official_logs import LOGS, LOSS_ITERATIONS, OfficialLog, loss_tolerance, miou_tolerance
+from ..paper.official_logs import (
+    LOGS,
+    LOSS_ITERATIONS,
+    LOSS_TOLERANCE,
+    MIOU_TOLERANCE,
+    OfficialLog,
+)
 from ..tasks import TASKS
 from .recipes import Recipe, expected_lr
 from .work_dir import Run
@@ -124,15 +130,15 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
              for line in run.validation
              if (theirs := log.miou_at(step := line['step'] // run.accumulation))]
     loss_words = (f'the loss is {_percent(loss.difference)} (interpolated between five points '
-                  f'of their log, so only accurate to {math.expm1(loss_tolerance()):.0%})')
+                  f'of their log, so only accurate to {math.expm1(LOSS_TOLERANCE):.0%})')
     if mious:
-        last, tolerance = mious[-1], miou_tolerance()
+        last, tolerance = mious[-1], MIOU_TOLERANCE
         gap = last.difference
         words = (f'at iteration {last.iteration:,} mIoU is {last.ours:.2f}, '
                  f"{_points(gap)} the authors' {last.theirs:.2f} at the same point "
                  f'(up to {tolerance:.1f} may be chance); {loss_words}')
     else:
-        gap, tolerance = -math.log1p(loss.difference), loss_tolerance()
+        gap, tolerance = -math.log1p(loss.difference), LOSS_TOLERANCE
         words = f'at iteration {loss.iteration:,} {loss_words}; no mIoU to compare with yet'
     state, head = _rate(gap, tolerance, 'the authors')
     remark = '' if run.batch == log.batch else (
