@@ -59,7 +59,8 @@ def parse_args() -> argparse.Namespace:
 def show_shares(path: str, rounds: int, device: str) -> None:
     cfg = load_config(path)
     if device == 'cpu':
-        print(*fit_to_cpu(cfg), sep='\n')
+        for note in fit_to_cpu(cfg):
+            print(note)
     with Console(stderr=True).status(path):
         seconds = measure_shares(cfg, rounds)
     print(describe_machine(device), describe_shares(seconds), sep='\n\n')
