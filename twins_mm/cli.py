@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from .config import fit_to_cpu, move_data
 from .errors import UserError
 from .toy.toy_config import use_toy_data
+from .training.processes import start_process_group
 
 
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
@@ -107,6 +108,7 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """Builds mmengine's Runner, or the runner type that the config asks for."""
+    start_process_group(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
