@@ -2,6 +2,7 @@ import os
 import runpy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,11 @@ TINY_HEADS = dict(
             'auxiliary_head=dict(in_channels=24, channels=16)')
 
 
-@pytest.fixture
-def tiny_config(tmp_path):
+@pytest.fixture(scope='session')
+def make_tiny_config():
     """Makes one of our configs with a tiny backbone: a second instead of a minute."""
-    def make(name):
+    def make(name, path):
         windows = 'window_sizes=(7, 7, 7, 7)' if '_svt_' in name else ''
-        path = tmp_path / 'tiny.py'
         path.write_text(TINY_CONFIG.format(
             base=REPOSITORY / f'configs/{name}.py', windows=windows,
             heads=next(heads for key, heads in TINY_HEADS.items() if name.startswith(key))))
@@ -47,6 +47,11 @@ def tiny_config(tmp_path):
 
 
 @pytest.fixture
+def tiny_config(make_tiny_config, tmp_path):
+    return partial(make_tiny_config, path=tmp_path / 'tiny.py')
+
+
+@pytest.fixture(scope='session')
 def save_model():
     """Saves a config's model with random weights, which predict more than one class."""
     def save(config, target, meta=None):

@@ -76,7 +76,7 @@ def main() -> None:
         runner.test_evaluator.metrics.append(resolve_name(dump)(args.out))
     runner.test()
     for name, path in (('pictures', args.show_dir), ('predictions', args.out)):
-        if path:
+        if path and runner.rank == 0:
             print(f'{name}: {path}')
 
 

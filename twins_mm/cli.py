@@ -3,6 +3,7 @@ import argparse
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,10 +47,15 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_root_argument(parser)
     parser.add_argument('--work-dir', metavar='DIR',
                         help='where results go; by default work_dirs/<config name>')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='how the processes were launched; "pytorch" for torchrun')
+    add_launcher_argument(parser)
     parser.add_argument('--local-rank', '--local_rank', type=int, default=0,
                         help='set by old launchers; do not set it yourself')
+
+
+def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--launcher`, for tools that several processes can share."""
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+                        help='how the processes were launched; "pytorch" for torchrun')
 
 
 def load_config(path: str, options: dict | None = None, toy: bool = False,
@@ -108,12 +114,24 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """Builds mmengine's Runner, or the runner type that the config asks for."""
-    start_process_group(cfg)
+    if get_device() == 'cpu':  # with GPUs, mmengine starts it
+        start_process_group(cfg.launcher)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _let_others_report(seconds: float) -> None:
+    """Waits before an error is reported, and longer if another process of the machine reports it.
+
+    When a process has failed, torchrun ends the others at once. So an error that all processes have
+    is reported by the first alone, and one that broke the connection by the process that had it.
+    """
+    if 'RANK' in os.environ:
+        time.sleep(seconds + 2 * (os.environ.get('LOCAL_RANK', '0') != '0'))
 
 
 def _point_to_doctor(kind: type, *error) -> None:
     """Shows an unexpected error and points to the doctor."""
+    _let_others_report(seconds=3)
     sys.__excepthook__(kind, *error)
     if issubclass(kind, Exception):
         print('\nTo check the installation:  python -m twins_mm.doctor', file=sys.stderr)
@@ -127,5 +145,6 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
         try:
             main()
         except UserError as error:
+            _let_others_report(seconds=0)
             sys.exit(f'\nerror: {error}')
     return run

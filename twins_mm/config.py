@@ -140,4 +140,10 @@ def fit_to_cpu(cfg: Config) -> list[str]:
         for key in ('loss_scale', 'dtype'):
             cfg.optim_wrapper.pop(key, None)
         notes.append('No GPU: mixed precision becomes float32.')
+    if cfg.get('launcher', 'none') != 'none':
+        # What mmengine wraps a model in by default, without the number of a GPU.
+        cfg.model_wrapper_cfg = dict(
+            dict(type='MMDistributedDataParallel', broadcast_buffers=False,
+                 find_unused_parameters=cfg.get('find_unused_parameters', False)),
+            **dict(cfg.get('model_wrapper_cfg') or {}, device_ids=None))
     return notes

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import mmcv
 import numpy as np
+from mmengine.dist import get_dist_info
 
 from ..errors import UserError
 
@@ -33,6 +34,17 @@ class Images:
     def __init__(self, paths: Iterable[Path]):
         self.paths = list(paths)
         self.root = os.path.commonpath([path.parent for path in self.paths])
+
+    def share(self) -> None:
+        """Leaves to each process of a distributed run its part of the images.
+
+        Files whose names differ only in their suffix stay together, because what is written for
+        them has to be named apart.
+        """
+        rank, world_size = get_dist_info()
+        stems = list(dict.fromkeys(path.with_suffix('') for path in self.paths))
+        part = set(stems[rank::world_size])
+        self.paths = [path for path in self.paths if path.with_suffix('') in part]
 
     def __len__(self) -> int:
         return len(self.paths)

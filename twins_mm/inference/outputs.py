@@ -6,12 +6,13 @@ frames appears, complete, after the last one.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path, PurePath
 
 import cv2
 import mmcv
 import numpy as np
+from mmengine.dist import gather_object
 from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
@@ -69,29 +70,39 @@ def write_labels(folder: Path, inferencer: BaseInferencer) -> Iterator[AddPredic
 def write_coco(path: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction]:
     """Writes a data set in COCO's format; annotations have scores, the best first in each image.
 
+    Images are sorted by name. In a distributed run, the first process writes those of all.
+
     COCO's classes have COCO's ids; others are numbered from 1, in the model's order. Boxes are x,
     y, width and height in pixels; masks, if the model predicts any, are run-length encoded.
     """
-    images, annotations = [], []
+    found: list[tuple[dict, list[dict]]] = []
     categories = _list_categories(inferencer.model.dataset_meta['classes'])
 
     def add(frame: Frame, sample: BaseDataElement) -> None:
         assert frame.image is not None
         height, width = frame.image.shape[:2]
-        images.append(dict(id=len(images) + 1, file_name=frame.name.as_posix(), height=height,
-                           width=width))
-        found = inferencer.pred2dict(sample)
+        annotations = []
+        found.append((dict(file_name=frame.name.as_posix(), height=height, width=width),
+                      annotations))
+        predicted = inferencer.pred2dict(sample)
         for label, score, (left, top, right, bottom), mask in zip(
-                found['labels'], found['scores'], found['bboxes'],
-                found.get('masks') or repeat(None)):
+                predicted['labels'], predicted['scores'], predicted['bboxes'],
+                predicted.get('masks') or repeat(None)):
             box = [left, top, right - left, bottom - top]
             shape = (dict(area=box[2] * box[3]) if mask is None else
                      dict(area=float(mask_utils.area(mask)), segmentation=mask))
             annotations.append(dict(
-                id=len(annotations) + 1, image_id=len(images), category_id=categories[label]['id'],
-                bbox=box, score=score, iscrowd=0, **shape))
+                category_id=categories[label]['id'], bbox=box, score=score, iscrowd=0, **shape))
 
     yield add
+    parts = gather_object(found)
+    if parts is None:
+        return
+    images, annotations = [], []
+    for image, boxes in sorted(chain(*parts), key=lambda one: one[0]['file_name']):
+        images.append(dict(id=len(images) + 1, **image))
+        annotations.extend(dict(id=number, image_id=len(images), **box)
+                           for number, box in enumerate(boxes, len(annotations) + 1))
     with replacing(path) as partial:
         partial.write_text(json.dumps(dict(
             images=images, categories=categories, annotations=annotations)))

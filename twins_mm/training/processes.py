@@ -1,19 +1,27 @@
-"""Several processes on a CPU, as on GPUs."""
+"""Several processes, on GPUs or a CPU."""
+import os
+
 import torch
-from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed
+
+from ..errors import UserError
 
 
-def start_process_group(cfg: Config) -> None:
-    """Connects the processes of a run without a GPU; with GPUs mmengine does so itself.
+def start_process_group(launcher: str) -> None:
+    """Connects the processes that a launcher started; each of them calls it.
 
-    Called in each process that a launcher started, before mmengine's Runner is built: mmengine's
-    own way sets a CUDA device first.
+    Raises:
+        UserError: No launcher started this process, or it can't start processes without a GPU.
     """
-    if cfg.get('launcher', 'none') == 'none' or get_device() != 'cpu':
+    if launcher == 'none' or is_distributed():
         return
-    torch.distributed.init_process_group('gloo')
-    cfg.model_wrapper_cfg = dict(
-        dict(type='MMDistributedDataParallel', broadcast_buffers=False,
-             find_unused_parameters=cfg.get('find_unused_parameters', False)),
-        **dict(cfg.get('model_wrapper_cfg') or {}, device_ids=None))
+    if launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UserError('--launcher pytorch is for torchrun: torchrun --nproc_per_node N TOOL ...')
+    if get_device() != 'cpu':
+        init_dist(launcher)
+    elif launcher == 'pytorch':
+        torch.distributed.init_process_group('gloo')  # mmengine would look for a GPU
+    else:
+        raise UserError(f'--launcher {launcher} needs a GPU. On a CPU, use torchrun: '
+                        'srun torchrun --nproc_per_node N TOOL ... --launcher pytorch')

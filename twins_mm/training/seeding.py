@@ -1,6 +1,6 @@
 """Seeds random numbers by the position in a run, so that resumed runs repeat unbroken ones."""
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count, islice
 from typing import Any
@@ -22,25 +22,58 @@ class StepSeedHook(Hook):
     number of data workers; augmentation still differs from epoch to epoch. On a CPU the losses
     repeat step for step. With mmengine's `InfiniteSampler`, a resumed run skips seen samples
     without loading them; with other samplers in an iteration-based loop, mmengine loads them.
+
+    Checkpoints keep how many images were seen, so a run that resumes with another number of
+    processes or another batch goes on where the images were left.
     """
     priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._resumed: dict = {}
+        # Images seen before an iteration: these, and so many for each iteration before it.
+        self._offset, self._images = 0, 0
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume:
+            self._resumed = checkpoint.get('meta', {})
 
     def before_train(self, runner: Runner) -> None:
         loop = runner.train_loop
         loader, batches = loop.dataloader, loop.dataloader.batch_sampler
         sampler = batches.sampler
-        if hasattr(loop, 'dataloader_iterator'):
-            if type(batches) is not BatchSampler or type(sampler) is not InfiniteSampler:
-                return
+        is_endless = hasattr(loop, 'dataloader_iterator')
+        if is_endless and (type(batches) is not BatchSampler
+                           or type(sampler) is not InfiniteSampler):
+            return
+        self._count_images(runner, batches.batch_size)
+        if is_endless:
             # A new sampler, because mmengine has already drawn from the old one.
             sampler = InfiniteSampler(sampler.dataset, sampler.shuffle, sampler.seed)
-            sampler.indices = islice(sampler.indices, loop.iter * batches.batch_size, None)
-        batches.sampler = NumberedSampler(sampler, batches.batch_size, runner)
+            first = self._seen(loop.iter) + runner.rank
+            sampler.indices = islice(sampler._infinite_indices(), first, None, runner.world_size)
+        batches.sampler = NumberedSampler(sampler, runner, self._seen)
         # torch's data loader fetches a batch with this method if the data set has it.
         loader.dataset.__getitems__ = partial(draw_samples, loader.dataset, runner.seed)
-        if hasattr(loop, 'dataloader_iterator'):
+        if is_endless:
             loader._iterator = None  # its workers have a copy of the old data set
             loop.dataloader_iterator = RemainingBatches(loader, loop.iter)
+
+    def _count_images(self, runner: Runner, batch_size: int) -> None:
+        self._images = runner.world_size * batch_size
+        self._batch = f'{self._images} images ({runner.world_size} x {batch_size})'
+        before = self._resumed.get('batch', self._batch)
+        if before != self._batch:
+            runner.logger.warning(f'An iteration was {before} before, and is {self._batch} now.')
+        at_this_batch = runner.iter * self._images
+        self._offset = self._resumed.get('images_seen', at_this_batch) - at_this_batch
+
+    def _seen(self, iteration: int) -> int:
+        return self._offset + iteration * self._images
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if self._images:
+            meta = checkpoint['meta']
+            meta.update(images_seen=self._seen(meta['iter']), batch=self._batch)
 
     def before_train_epoch(self, runner: Runner) -> None:
         self._seed(runner)
@@ -67,15 +100,14 @@ class Draw(int):
 class NumberedSampler(Sampler):
     """Yields another sampler's indices as `Draw`s, numbered across epochs and processes."""
 
-    def __init__(self, sampler: Sampler, batch_size: int, runner: Runner):
+    def __init__(self, sampler: Sampler, runner: Runner, seen: Callable[[int], int]):
         self.sampler = sampler
-        self.batch_size = batch_size
         self.runner = runner
+        self.seen = seen
 
     def __iter__(self) -> Iterator[Draw]:
-        world_size = self.runner.world_size
-        first = self.runner.iter * self.batch_size * world_size + self.runner.rank
-        return map(Draw, self.sampler, count(first, world_size))
+        first = self.seen(self.runner.iter) + self.runner.rank
+        return map(Draw, self.sampler, count(first, self.runner.world_size))
 
     def __len__(self) -> int:
         return len(self.sampler)
