@@ -81,7 +81,7 @@ def test_unreadable_images_are_listed_and_the_others_predicted(
     assert names[0] == 'person'  # COCO's, from the config: the checkpoint has none
 
 
-def test_video(tiny_config, save_model, run_tool, toy_folder):
+def test_video(tiny_config, save_model, run_tool, call_tool, toy_folder):
     config = tiny_config('semantic_fpn_twins_svt_s_80k')
     save_model(config, toy_folder / 'model.pth')
     writer = cv2.VideoWriter(
@@ -95,6 +95,8 @@ def test_video(tiny_config, save_model, run_tool, toy_folder):
     assert cv2.VideoCapture(str(toy_folder / 'out/pictures/clip.mp4')).get(
         cv2.CAP_PROP_FRAME_COUNT) == 5
     assert len(list((toy_folder / 'out/labels/clip').iterdir())) == 5
+    output = call_tool('predict', config, 'model.pth', 'clip.avi', '--launcher', 'pytorch', status=1)
+    assert 'A video is not shared between processes: drop --launcher' in output
 
 
 @pytest.mark.parametrize(('args', 'message'), [

@@ -94,7 +94,8 @@ def main() -> None:
     print(f'{len(done)} images, {rate:.2f} per second including reading and drawing\n'
           f'  pictures:    {pictures_path}\n  predictions: {predictions_path}')
     if unreadable:
-        raise UserError(f'Could not read {len(unreadable)} of {len(done) + len(unreadable)} images: '
+        total = len(done) + len(unreadable)
+        raise UserError(f'Could not read {len(unreadable)} of {total} images: '
                         + ', '.join(map(str, unreadable)))
 
 

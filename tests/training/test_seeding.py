@@ -41,7 +41,7 @@ class Recorder(BaseModel):
         return dict(loss=self.weight.sum())
 
 
-def train(work_dir, sampler, end, workers=0, resume=None):
+def train(work_dir, sampler, end, workers=0, resume=None, batch=BATCH):
     """Trains for `end` iterations, or epochs with `DefaultSampler`; returns its `Recorder`."""
     train_cfg = dict(by_epoch=False, max_iters=end) if sampler == INFINITE else dict(
         by_epoch=True, max_epochs=end)
@@ -54,7 +54,7 @@ def train(work_dir, sampler, end, workers=0, resume=None):
             step_seed=dict(type='StepSeedHook'),
             checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=train_cfg['by_epoch'])),
         train_dataloader=dict(
-            batch_size=BATCH, num_workers=workers, persistent_workers=workers > 0,
+            batch_size=batch, num_workers=workers, persistent_workers=workers > 0,
             collate_fn=dict(type='pseudo_collate'), dataset=dict(type='AugmentedIndices'),
             sampler=dict(type=sampler, shuffle=True)))
     runner.train()
@@ -77,11 +77,28 @@ def test_resumed_run_repeats_an_unbroken_one(sampler, checkpoint, seen, workers,
     assert resumed.drawn == whole.drawn[seen:]
 
 
+def test_another_batch_goes_on_with_the_images_that_come_next(tmp_path):
+    """Twice, as the iterations before the second time had different batches."""
+    whole = torch.cat(train(tmp_path / 'whole', INFINITE, 9).batches)
+    train(tmp_path / 'run', INFINITE, 2, resume=str(tmp_path / 'whole/iter_1.pth'), batch=5)
+    last = train(tmp_path / 'run', INFINITE, 4, resume=str(tmp_path / 'run/iter_2.pth'), batch=3)
+    assert torch.cat(last.batches).equal(whole[BATCH + 5:BATCH + 5 + 6])
+
+
+def test_checkpoint_without_the_number_of_images(tmp_path):
+    whole = train(tmp_path / 'whole', INFINITE, 4)
+    checkpoint = torch.load(tmp_path / 'whole/iter_2.pth', weights_only=False)
+    del checkpoint['meta']['images_seen'], checkpoint['meta']['batch']
+    torch.save(checkpoint, tmp_path / 'old.pth')
+    resumed = train(tmp_path / 'run', INFINITE, 4, resume=str(tmp_path / 'old.pth'))
+    assert torch.cat(resumed.batches).equal(torch.cat(whole.batches[2:]))
+
+
 def test_seen_samples_are_not_loaded_again(tmp_path, monkeypatch):
     train(tmp_path / 'run', INFINITE, 1)
     path = tmp_path / 'run/iter_1.pth'
     checkpoint = torch.load(path, weights_only=False)
-    checkpoint['meta']['iter'] = 144_000
+    checkpoint['meta'].update(iter=144_000, images_seen=144_000 * BATCH)
     torch.save(checkpoint, path)
 
     loaded, load = [], AugmentedIndices.__getitem__
