@@ -95,7 +95,8 @@ def test_video(tiny_config, save_model, run_tool, call_tool, toy_folder):
     assert cv2.VideoCapture(str(toy_folder / 'out/pictures/clip.mp4')).get(
         cv2.CAP_PROP_FRAME_COUNT) == 5
     assert len(list((toy_folder / 'out/labels/clip').iterdir())) == 5
-    output = call_tool('predict', config, 'model.pth', 'clip.avi', '--launcher', 'pytorch', status=1)
+    output = call_tool(
+        'predict', config, 'model.pth', 'clip.avi', '--launcher', 'pytorch', status=1)
     assert 'A video is not shared between processes: drop --launcher' in output
 
 
