@@ -77,6 +77,15 @@ def test_resumed_run_repeats_an_unbroken_one(sampler, checkpoint, seen, workers,
     assert resumed.drawn == whole.drawn[seen:]
 
 
+@pytest.mark.parametrize(('sampler', 'checkpoint', 'end', 'seen'), [
+    (INFINITE, 'iter_2.pth', 4, 2), (SHUFFLED, 'epoch_1.pth', 2, 4)])
+def test_run_without_a_seed_resumes_its_own(sampler, checkpoint, end, seen, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), 'SEED', None)
+    whole = train(tmp_path / 'whole', sampler, end)
+    resumed = train(tmp_path / 'resumed', sampler, end, resume=str(tmp_path / 'whole' / checkpoint))
+    assert torch.cat(resumed.batches).equal(torch.cat(whole.batches[seen:]))
+
+
 def test_another_batch_goes_on_with_the_images_that_come_next(tmp_path):
     """Twice, as the iterations before the second time had different batches."""
     whole = torch.cat(train(tmp_path / 'whole', INFINITE, 9).batches)

@@ -2,6 +2,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice, repeat
 from pkgutil import resolve_name
+from unittest.mock import patch
 
 import mmcv
 import numpy as np
@@ -14,6 +15,9 @@ from torch import nn
 from ..checkpoints.trained import load_model
 from ..config import task_of
 from .frames import Frame
+
+# mmengine's visualizers do nothing but in a run's first process; here each draws its images.
+_in_each_process = patch('mmengine.dist.utils.is_main_process', lambda group=None: True)
 
 
 def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
@@ -38,7 +42,8 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
     cfg.visualizer = {**task.visualizer, **cfg.visualizer}
     cfg.visualizer.pop('vis_backends', None)  # nothing to log
     inferencer = Inferencer(cfg, checkpoint, scope=task.scope)
-    inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
+    with _in_each_process:
+        inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
     inferencer.show_progress = False
     return inferencer
 
@@ -63,6 +68,7 @@ def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int
             yield from zip(batch, results)
 
 
+@_in_each_process
 def draw_prediction(inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement,
          score_thr: float) -> np.ndarray:
     """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`."""

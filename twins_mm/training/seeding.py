@@ -34,8 +34,13 @@ class StepSeedHook(Hook):
         self._offset, self._images = 0, 0
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        if runner._resume:
-            self._resumed = checkpoint.get('meta', {})
+        if not runner._resume:
+            return
+        self._resumed = checkpoint.get('meta', {})
+        # mmengine resumes the seed too, but if the config has none, the sampler keeps a new one.
+        sampler = runner.train_loop.dataloader.batch_sampler.sampler
+        if getattr(sampler, 'seed', None) == runner.seed:
+            sampler.seed = self._resumed.get('seed', runner.seed)
 
     def before_train(self, runner: Runner) -> None:
         loop = runner.train_loop
