@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
                              "segmentor's as label PNGs in this folder")
     parser.add_argument('--show-dir', metavar='DIR',
                         help='save pictures of ground truth and prediction, side by side, in this '
-                             'folder')
+                             "folder; of several processes, the first one's")
     parser.add_argument('--tta', action='store_true',
                         help="test-time augmentation: the config's scales and flips")
     add_config_arguments(parser)

@@ -2,6 +2,7 @@
 import argparse
 import functools
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -122,16 +123,17 @@ def build_runner(cfg: Config) -> Runner:
 def _let_others_report(seconds: float) -> None:
     """Waits before an error is reported, and longer if another process of the machine reports it.
 
-    When a process has failed, torchrun ends the others at once. So an error that all processes have
-    is reported by the first alone, and one that broke the connection by the process that had it.
+    When a process has ended, torchrun ends the others. So an error that all processes have is
+    reported by the first alone, and a connection that broke by nobody but who broke it.
     """
     if 'RANK' in os.environ:
-        time.sleep(seconds + 2 * (os.environ.get('LOCAL_RANK', '0') != '0'))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's way to end it
+        time.sleep(seconds + 10 * (os.environ.get('LOCAL_RANK', '0') != '0'))
 
 
 def _point_to_doctor(kind: type, *error) -> None:
     """Shows an unexpected error and points to the doctor."""
-    _let_others_report(seconds=3)
+    _let_others_report(seconds=5)
     sys.__excepthook__(kind, *error)
     if issubclass(kind, Exception):
         print('\nTo check the installation:  python -m twins_mm.doctor', file=sys.stderr)

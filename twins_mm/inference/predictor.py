@@ -72,6 +72,7 @@ def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int
 def draw_prediction(inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement,
          score_thr: float) -> np.ndarray:
     """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`."""
+    np.random.seed(0)  # mmdet varies the colours of masks
     limit = dict(pred_score_thr=score_thr) if 'pred_instances' in sample else {}
     inferencer.visualizer.add_datasample(
         str(frame.name), mmcv.bgr2rgb(frame.image), sample, draw_gt=False, **limit)
