@@ -1,0 +1,224 @@
+"""One process, two and three do the same: tools under torchrun, on a CPU."""
+import json
+import os
+import pickle
+import subprocess
+import sys
+from argparse import Namespace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torch
+
+from twins_mm.errors import UserError
+from twins_mm.training.processes import start_process_group
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+# AdamW would hide gradients of another scale, and enlarge the rounding of those near 0.
+FEW_STEPS = (
+    'train_dataloader.num_workers=0 train_dataloader.persistent_workers=False param_scheduler=[] '
+    'train_cfg.max_iters=10 val_dataloader.dataset.indices=1 default_hooks.checkpoint.interval=5 '
+    'model.backbone.drop_path_rate=0 optim_wrapper.optimizer.type=SGD '
+    'optim_wrapper.optimizer.lr=0.1 ')
+# Batch norm has the statistics of a process's images, and dropout its random numbers.
+SEGMENTOR = FEW_STEPS + (
+    'model.decode_head.dropout_ratio=0 model.decode_head.norm_cfg.type=GN '
+    'model.decode_head.norm_cfg.num_groups=4 ')
+# Each process divides a detector's loss by the objects in its own images, so one process and two
+# agree where all images have as many. Here all are the same image, never flipped.
+DETECTOR = FEW_STEPS + (
+    'train_dataloader.dataset.indices=1 train_dataloader.dataset.pipeline.3.prob=0.0 ')
+TRAININGS = dict(
+    segmentor=SEGMENTOR,
+    thrifty=SEGMENTOR + 'model.backbone.with_cp=True model.backbone.frozen_stages=1 '
+                        'optim_wrapper.accumulative_counts=2',
+    detector=DETECTOR)
+# No multiple of two or three processes.
+SEVEN = 'test_dataloader.dataset.indices=7 test_dataloader.num_workers=0 '
+TESTS = dict(
+    segmentor='model.decode_head.norm_cfg.type=GN model.decode_head.norm_cfg.num_groups=4 ',
+    mask_rcnn='model.test_cfg.rcnn.score_thr=0.0 model.test_cfg.rcnn.max_per_img=40 ')
+IMAGES = dict(segmentor='ADEChallengeData2016/images/validation', mask_rcnn='coco/val2017')
+
+
+def commands(processes, address):
+    """What a launch of so many processes runs, one after another."""
+    launcher = 'pytorch' if processes > 1 else 'none'
+
+    def run(tool, config, *args, options=SEVEN):
+        return [str(TOOLS / f'{tool}.py'), f'{config}.py', *args, '--toy', '--launcher', launcher,
+                '--cfg-options', *options.split()]
+
+    def train(name, batch, work_dir, *args):
+        batch = f' train_dataloader.batch_size={batch // processes}'
+        return run('train', 'detector' if name == 'detector' else 'segmentor', *args, '--work-dir',
+                   f'{processes}/{work_dir}', options=TRAININGS[name] + batch)
+
+    if processes < 3:
+        yield from (train(name, 4, name) for name in TRAININGS)
+    resume = '--resume', '1/segmentor/iter_5.pth'
+    if processes == 2:
+        yield train('segmentor', 4, 'resumed', *resume)
+    else:
+        yield train('segmentor', 3, 'smaller', *resume)
+    for name, options in TESTS.items():
+        weights, out = f'{address}/{name}.pth', f'{processes}/{name}'
+        written = f'{out}_out.pkl' if name == 'mask_rcnn' else f'{out}_out'
+        yield run('test', name, weights, '--out', written, '--work-dir', f'{out}_test',
+                  options=SEVEN + options)
+        if (processes, name) != (3, 'segmentor'):
+            yield run('predict', name, weights, f'images_{name}', '--out', f'{out}_predict',
+                      options=SEVEN + options)
+    if processes == 2:
+        yield run('test', 'mask_rcnn', 'weights_of_RANK.pth')
+    if processes == 3:
+        yield run('test', 'segmentor', 'absent.pth')
+
+
+@pytest.fixture(scope='module')
+def launches(tmp_path_factory, toy_data, make_tiny_config, save_model):
+    """The folder with the results of one, two and three processes, their output, and downloads."""
+    folder = tmp_path_factory.mktemp('processes')
+    (folder / 'data').mkdir()
+    (folder / 'data/toy').symlink_to(toy_data)
+    for name, config in (('segmentor', 'semantic_fpn_twins_svt_s_80k'),
+                         ('detector', 'retinanet_twins_svt_s_1x'),
+                         ('mask_rcnn', 'mask_rcnn_twins_svt_s_1x')):
+        make_tiny_config(config, folder / f'{name}.py')
+    # With one class, a few of the boxes of random weights are right.
+    with (folder / 'mask_rcnn.py').open('a') as config:
+        config.write("model['roi_head']['bbox_head']['num_classes'] = 1\n"
+                     "model['roi_head']['mask_head']['num_classes'] = 1\n")
+    (folder / 'site').mkdir()
+    save_model(folder / 'mask_rcnn.py', folder / 'site/mask_rcnn.pth')
+    # Random weights would find no class that is in the images.
+    (folder / 'site/segmentor.pth').symlink_to('../1/segmentor/iter_10.pth')
+    for name, images in IMAGES.items():
+        (folder / f'images_{name}').mkdir()
+        for number, image in enumerate(sorted((toy_data / images).iterdir())[:7]):
+            # Two pairs have the same name but for the suffix, so one is written as 0.png.jpg.
+            suffix = '.png' if number in (1, 4) else '.jpg'
+            (folder / f'images_{name}/{number - (suffix == ".png")}{suffix}').symlink_to(image)
+    (folder / 'weights_of_0.pth').symlink_to('site/mask_rcnn.pth')
+    (folder / 'weights_of_1.pth').write_bytes((folder / 'site/mask_rcnn.pth').read_bytes()[:999])
+
+    downloads = []
+
+    class Site(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            downloads.append(self.path)
+            super().do_GET()
+
+    outputs = {}
+    with ThreadingHTTPServer(('127.0.0.1', 0), partial(Site, directory=folder / 'site')) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for processes in (1, 2, 3):
+            todo = folder / f'{processes}.json'
+            todo.write_text(json.dumps(
+                list(commands(processes, f'http://127.0.0.1:{server.server_port}'))))
+            torchrun = ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
+            done = subprocess.run(
+                [sys.executable, *(torchrun if processes > 1 else []),
+                 str(Path(__file__).with_name('tools_in_turn.py')), str(todo)],
+                cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env={**os.environ, 'OMP_NUM_THREADS': '1',
+                     'TORCH_HOME': str(folder / f'cache_{processes}')})
+            outputs[processes] = done.stdout
+        server.shutdown()
+    return Namespace(folder=folder, outputs=outputs, downloads=downloads)
+
+
+def state_of(launches, processes, run, step=10):
+    path = launches.folder / f'{processes}/{run}/iter_{step}.pth'
+    return torch.load(path, weights_only=False)
+
+
+def difference(ours, theirs):
+    """The largest of all weights."""
+    ours, theirs = (state['state_dict'] for state in (ours, theirs))
+    assert ours.keys() == theirs.keys()
+    return max((ours[name] - theirs[name]).abs().max().item() for name in ours)
+
+
+@pytest.mark.parametrize('name', TRAININGS)
+def test_two_processes_train_as_one_with_their_images(name, launches):
+    """Shuffled and flipped: a sample's random numbers follow from its position in the run."""
+    one, two = (state_of(launches, processes, name) for processes in (1, 2))
+    assert difference(one, two) < 1e-6
+    assert difference(one, state_of(launches, 1, name, step=5)) > 1e-4
+
+
+@pytest.mark.parametrize(('run', 'processes', 'expected', 'now', 'seen'), [
+    ('resumed', 2, 'segmentor', '4 images (2 x 2)', 40),
+    ('smaller', 3, 'smaller', '3 images (3 x 1)', 35)])
+def test_run_resumes_with_more_processes(run, processes, expected, now, seen, launches):
+    """With the same images as one process sees that resumes, in batches of the same size."""
+    resumed = state_of(launches, processes, run)
+    assert difference(resumed, state_of(launches, 1, expected)) < 1e-6
+    assert resumed['meta']['images_seen'] == seen
+    message = f'An iteration was 4 images (1 x 4) before, and is {now} now.'
+    assert launches.outputs[processes].count(message) == 1
+    assert not (launches.folder / f'{processes}/{run}/iter_5.pth').exists()
+
+
+@pytest.mark.parametrize('processes', [2, 3])
+@pytest.mark.parametrize(('name', 'metric'), [
+    ('segmentor', 'mIoU'), ('mask_rcnn', 'coco/bbox_mAP_50')])
+def test_processes_score_as_one(name, metric, processes, launches):
+    def read(number):
+        path, = launches.folder.glob(f'{number}/{name}_test/*/*.json')
+        scores = json.loads(path.read_text())
+        return {key: value for key, value in scores.items() if 'time' not in key}
+
+    assert read(processes) == read(1)
+    assert read(1)[metric] > 0
+
+
+@pytest.mark.parametrize('processes', [2, 3])
+def test_processes_write_the_predictions_of_one(processes, launches):
+    one, several = (pickle.loads((launches.folder / f'{number}/mask_rcnn_out.pkl').read_bytes())
+                    for number in (1, processes))
+    assert [image['img_id'] for image in several] == [image['img_id'] for image in one]
+    for ours, theirs in zip(several, one):
+        ours, theirs = ours['pred_instances'], theirs['pred_instances']
+        assert ours['masks'] == theirs['masks'] != []
+        assert all(ours[key].equal(theirs[key]) for key in ('bboxes', 'scores', 'labels'))
+
+
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize(('written', 'processes', 'count'), [
+    ('segmentor_out', 2, 7), ('segmentor_out', 3, 7), ('segmentor_predict', 2, 14),
+    ('mask_rcnn_predict', 2, 8), ('mask_rcnn_predict', 3, 8)])
+def test_processes_write_the_files_of_one(written, processes, count, launches):
+    expected = files_of(launches.folder / f'1/{written}')
+    assert len(expected) == count
+    assert files_of(launches.folder / f'{processes}/{written}') == expected
+
+
+def test_each_machine_downloads_once(launches):
+    assert sorted(launches.downloads) == 3 * ['/mask_rcnn.pth'] + 3 * ['/segmentor.pth']
+
+
+@pytest.mark.parametrize(('processes', 'message'), [
+    (2, 'weights_of_1.pth'), (3, 'Checkpoint not found: absent.pth')])
+def test_failure_of_one_or_all_is_one_message(processes, message, launches):
+    output = launches.outputs[processes]
+    error = output.partition('\nerror: ')[2]
+    assert message in error.partition('\n')[0]
+    assert 'error: ' not in error and output.count('Traceback') == 1  # torchrun's own
+
+
+@pytest.mark.parametrize(('launcher', 'message'), [
+    ('slurm', 'needs a GPU. On a CPU, use torchrun: srun torchrun'),
+    ('mpi', 'needs a GPU'), ('pytorch', 'is for torchrun')])
+def test_launcher_that_cannot_work_is_reported(launcher, message, monkeypatch):
+    monkeypatch.setattr('twins_mm.training.processes.get_device', lambda: 'cpu')
+    with pytest.raises(UserError, match=message):
+        start_process_group(launcher)
