@@ -58,7 +58,7 @@ train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
 # Small models in many processes: more threads per process would only slow each other down.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 test: $(READY)
 	$(PYTEST) -m "not large"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from twins_mm.cli import load_config, prepare_run
+from twins_mm.cli import load_config, prepare_run, tool
 from twins_mm.errors import UserError
 
 CONFIG = str(Path(__file__).parent.parent / 'configs/retinanet_twins_svt_s_1x.py')
@@ -23,6 +23,22 @@ def test_toy_and_data_root_exclude_each_other():
 
 def test_empty_data_root_is_not_ignored():
     assert load_config(CONFIG, data_root='').train_dataloader.dataset.data_root == ''
+
+
+@pytest.mark.parametrize(('rank', 'waits'), [(None, []), ('0', [0]), ('1', [10])])
+def test_first_process_reports_what_all_have(rank, waits, monkeypatch):
+    waited = []
+    monkeypatch.setattr('time.sleep', waited.append)
+    for name in ('RANK', 'LOCAL_RANK'):
+        monkeypatch.setenv(name, rank) if rank else monkeypatch.delenv(name, raising=False)
+
+    @tool
+    def fail():
+        raise UserError('no data')
+
+    with pytest.raises(SystemExit, match='error: no data'):
+        fail()
+    assert waited == waits
 
 
 def test_tool_needs_its_data_loader():
