@@ -105,5 +105,5 @@ def test_checkpoint_that_was_only_tested(tables, tmp_path):
 
 def test_no_folder_is_told(call_tool):
     output = call_tool('reproduce', 'none', status=1)
-    assert 'There is no folder none' in output
+    assert 'Folder not found: none' in output
     assert 'Traceback' not in output
