@@ -110,7 +110,9 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
             else f'_base_/backbones/{name}.py'))
         with torch.device('meta'):
             model = _build(configs[0])
-            classifier = _classifier(getattr(model, 'backbone', model).out_channels[-1])
+            channels = getattr(model, 'backbone', model).out_channels[-1]
+            # ImageNet's, which the paper's detectors and segmentors carry unused.
+            classifier = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 1000))
             macs = count_macs(_run, model, classifier, torch.empty(1, 3, *counting.image_size))
             counted_macs = macs.layers + counting.attention * macs.attention
             if counting.output_deconvolution:
@@ -127,11 +129,6 @@ def _build(config: Path) -> nn.Module:
     model = cfg.get('model') or dict(cfg.backbone, norm_after_stage=False)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         return MODELS.build(model).eval()
-
-
-def _classifier(channels: int) -> nn.Module:
-    """ImageNet's final norm and head, which the paper's detectors and segmentors carry unused."""
-    return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 1000))
 
 
 def _run(model: nn.Module, classifier: nn.Module, images: torch.Tensor) -> None:
