@@ -82,9 +82,9 @@ def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, ca
 
 
 @pytest.mark.parametrize(('args', 'message'), [
-    (['none.py', '{checkpoint}'], 'There is no config none.py'),
+    (['none.py', '{checkpoint}'], 'Config not found: none.py'),
     (['empty.py', '{checkpoint}'], 'empty.py has no model'),
-    (['{config}', 'none.pth'], 'There is no checkpoint none.pth'),
+    (['{config}', 'none.pth'], 'Checkpoint not found: none.pth'),
     (['{config}', '{checkpoint}', '--image', 'empty.py'], 'empty.py is not an image'),
     (['{config}', '{checkpoint}', '--out', '.'], '. is a folder: --out names the file'),
     (['{config}', '{checkpoint}', '--out', 'empty.py/new/model.onnx'], 'cannot be written'),
