@@ -1,4 +1,4 @@
-"""The backbone families, one row each: everything known about them except their networks."""
+"""The backbone families, one row each: what the other rooms know about them."""
 import re
 from collections.abc import Mapping
 from typing import NamedTuple

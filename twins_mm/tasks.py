@@ -1,4 +1,4 @@
-"""The tasks, one row each: everything that depends on whether a model detects or segments.
+"""The tasks, one row each: what depends on whether a model detects or segments.
 
 Classes and functions are named 'module:name', for `pkgutil.resolve_name`: the table imports
 nothing, and a library is only imported when one of its models runs.

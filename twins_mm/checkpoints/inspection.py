@@ -5,8 +5,8 @@ from ..data.data_sets import DATA_SETS
 from ..methods import METHODS, Method
 from ..tasks import TASKS
 from .files import weights_of
+from .identity import identify
 from .layouts import Contents, unpack
-from .variants import identify
 
 
 def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:

@@ -16,7 +16,8 @@ Weights = Mapping[str, torch.Tensor]
 # Families may share layouts.
 _LAYOUTS = {layout.marks: layout
             for family in FAMILIES.values() for layout in family.layouts}.values()
-TARGETS = ('twins_mm', 'timm', 'mmseg', 'mmpretrain')
+TARGETS = ('twins_mm', 'timm', *dict.fromkeys(
+    layout.name for layout in _LAYOUTS if layout.names))
 
 
 class Contents(NamedTuple):

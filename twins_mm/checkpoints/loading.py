@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import UserError
+from .identity import identify
 from .layouts import Weights, unpack
-from .variants import identify
 
 
 def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:

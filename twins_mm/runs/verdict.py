@@ -58,7 +58,7 @@ def yardstick(run: Run, recipe: Recipe | None) -> Recipe | None:
 def official_log(recipe: Recipe | None) -> OfficialLog | None:
     """The authors' log of a recipe, if there is one."""
     if recipe and recipe.name.startswith('upernet') and (variant := variant_of(recipe.name)):
-        return LOGS[variant.name]
+        return LOGS.get(variant.name)
     return None
 
 

@@ -14,7 +14,7 @@ from .scenes import Instance, cover, draw_scene
 _IMAGES = dict(train=200, val=50)
 # Increase this with every change to images or files, so that old data is replaced.
 _VERSION = 2
-_STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES))
+_STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES, data_sets=list(DATA_SETS)))
 _STAMP_NAME = 'stamp.json'
 
 _MOST_SHAPES = 4
