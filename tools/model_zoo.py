@@ -35,7 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('--markdown', action='store_true', help='print the tables as Markdown')
     parser.add_argument('--metafiles', action='store_true',
-                        help='write configs/metafiles/, which `mim` and the inferencers read')
+                        help='write configs/metafiles/ and model-index.yml, for `mim` and the '
+                             'inferencers')
     return parser.parse_args()
 
 
@@ -48,11 +49,11 @@ def describe(counting: Counting) -> str:
 
 
 def list_cells(cost: Cost) -> list:
-    flops = ('', '') if cost.flops_off is None else (cost.paper['flops'], f'{cost.flops_off:+.1%}')
-    return [cost.name, f'{cost.params / 1e6:.2f}', f'{cost.counted_params / 1e6:.2f}',
-            cost.paper['params'], f'{cost.params_off:+.1%}', f'{cost.macs.layers / 1e9:.2f}',
-            f'{cost.macs.attention / 1e9:.2f}', f'{cost.counted_macs / 1e9:.2f}', *flops,
-            cost.note]
+    params, flops = (('', '') if off is None else (cost.paper[figure], f'{off:+.1%}')
+                     for figure, off in (('params', cost.params_off), ('flops', cost.flops_off)))
+    return [cost.name, f'{cost.params / 1e6:.2f}', f'{cost.counted_params / 1e6:.2f}', *params,
+            f'{cost.macs.layers / 1e9:.2f}', f'{cost.macs.attention / 1e9:.2f}',
+            f'{cost.counted_macs / 1e9:.2f}', *flops, cost.note]
 
 
 def main() -> None:
@@ -61,14 +62,14 @@ def main() -> None:
     print(LEGEND)
     all_costs = []
     for counting in COUNTINGS:
-        costs = list(track(count_costs(counting, CONFIGS), counting.title, len(counting.paper),
+        costs = list(track(count_costs(counting, CONFIGS), counting.title, len(counting.variants),
                            console=Console(stderr=True), transient=True))
         print(describe(counting), end='\n\n')
         print(format_table(COLUMNS, [list_cells(cost) for cost in costs], args.markdown,
                            text=('note',)), end='\n\n')
         all_costs += costs
     if args.metafiles:
-        write_metafiles(all_costs, CONFIGS / 'metafiles')
+        write_metafiles(all_costs, CONFIGS.parent)
 
 
 if __name__ == '__main__':

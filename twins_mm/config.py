@@ -46,7 +46,7 @@ def task_of(cfg: Config) -> Task:
         known = {f'{task.models} (default_scope = "{task.scope}")': None for task in TASKS.values()}
         raise UserError(f'twins_mm knows {" and ".join(known)}; this config has default_scope = '
                         f'{scope!r}')
-    return next((task for task in found if task.with_mask == with_mask), found[0])
+    return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
 
 
 def move_data(cfg: Config, root: str) -> None:

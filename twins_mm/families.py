@@ -1,4 +1,4 @@
-"""The backbone families, one row each: everything known about them except their networks."""
+"""The backbone families, one row each: what the other rooms know about them."""
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -34,7 +34,6 @@ class Family(NamedTuple):
         backbone: The name that the class is registered under.
         archs: Its variants by size, with one value per stage: what the class takes as `arch`.
         attention: For successive blocks, the attention parameter that identifies the kind.
-        stem: The weight of the first convolution.
         layouts: The layouts that its weights are published in, ours first.
         rivals: By name and size, the configs of the backbones that the paper compares it with.
     """
@@ -44,7 +43,6 @@ class Family(NamedTuple):
     backbone: str
     archs: Mapping[str, Mapping[str, tuple[int, ...]]]
     attention: tuple[str, ...]
-    stem: str
     layouts: tuple[Layout, ...]
     rivals: Mapping[str, Mapping[str, dict]]
 
@@ -99,6 +97,7 @@ _TWINS_LAYOUTS = (
     Layout('mmpretrain', "mmpretrain's", (_FIRST_NORM, 'stages.0.0.norm1.weight'), {
         'norm.': 'norm_after_stage3.', **_openmmlab('stages')}),
 )
+_PVT_DEPTHS = dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3))
 _RIVALS = {
     'Swin': {size: dict(
         type='mmdet.SwinTransformer', embed_dims=width, depths=(2, 2, depth, 2),
@@ -106,23 +105,22 @@ _RIVALS = {
         for size, width, depth in (('small', 96, 6), ('base', 96, 18), ('large', 128, 18))},
     'PVT': {size: dict(
         type='mmdet.PyramidVisionTransformer', num_layers=depths, drop_path_rate=0.2)
-        for size, depths in dict(
-            small=[3, 4, 6, 3], base=[3, 4, 18, 3], large=[3, 8, 27, 3]).items()}}
+        for size, depths in _PVT_DEPTHS.items()}}
 
 # Architectures: Tables 9 and 10 with the released code's corrections (depth 4 in PCPVT's second
 # stage) and its head counts.
 _PCPVT = Family('pcpvt', 'Twins-PCPVT', 'TwinsPCPVT', {
     size: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
                mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
-    for size, depths in dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3)).items()
-}, ('q',), 'patch_embeds.0.proj.weight', _TWINS_LAYOUTS, _RIVALS)
+    for size, depths in _PVT_DEPTHS.items()
+}, ('q',), _TWINS_LAYOUTS, _RIVALS)
 _SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', {
     size: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
                num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
                mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
     for size, (width, depths) in dict(
         small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()
-}, ('qkv', 'q'), 'patch_embeds.0.proj.weight', _TWINS_LAYOUTS, _RIVALS)
+}, ('qkv', 'q'), _TWINS_LAYOUTS, _RIVALS)
 FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT)}
 VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs
             for variant in [Variant(family, size)]}

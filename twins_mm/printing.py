@@ -11,8 +11,7 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence], markdown: bool =
     The first column and those named in `text` are aligned left, the others, numbers, right.
     """
     table = PrettyTable(head, align='r')
-    table.align[head[0]] = 'l'
-    for name in text:
+    for name in (head[0], *text):
         table.align[name] = 'l'
     if markdown:
         table.set_style(TableStyle.MARKDOWN)

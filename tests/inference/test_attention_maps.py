@@ -33,7 +33,7 @@ def record(name, size, heads=2):
             parameter.data.normal_()
     with _Recorder() as recorder:
         output = layer(x)
-    return layer, x, output, Attention(layer, *recorder.calls[0], size, STRIDE)
+    return layer, x, output, Attention(layer, size, STRIDE, *recorder.calls[0])
 
 
 def make_values(layer, x):

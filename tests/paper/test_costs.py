@@ -6,8 +6,8 @@ import mmengine
 import pytest
 from mmengine.config import Config
 
-from twins_mm.families import FAMILIES
-from twins_mm.paper.costs import COUNTINGS, count_costs
+from twins_mm.families import FAMILIES, VARIANTS
+from twins_mm.paper.costs import COUNTINGS, Counting, count_costs
 from twins_mm.paper.figures import TABLES
 from twins_mm.paper.metafiles import write_metafiles
 
@@ -106,11 +106,29 @@ def test_every_config_is_counted_and_has_its_model(costs):
 
 def test_metafiles_are_what_is_counted_now(costs, tmp_path):
     write_metafiles(costs.values(), tmp_path)
-    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    assert written == {
-        path.name: path.read_text() for path in (CONFIGS / 'metafiles').iterdir()}
-    assert mmengine.load(CONFIGS.parent / 'model-index.yml') == dict(
-        Import=[f'configs/metafiles/{name}' for name in sorted(written)])
+    root = CONFIGS.parent
+    files = [root / 'model-index.yml', *(CONFIGS / 'metafiles').iterdir()]
+    assert {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob('*.yml')} == {
+        path.relative_to(root): path.read_text() for path in files}
+    assert mmengine.load(files[0]) == dict(
+        Import=sorted(str(path.relative_to(root)) for path in files[1:]))
+
+
+def test_model_that_the_paper_lacks_is_counted_too(tmp_path, monkeypatch):
+    """Without figures of the paper, once, by the first counting of its method."""
+    monkeypatch.setattr(Counting, 'paper', property(lambda counting: (
+        {} if counting.title.endswith('Table 4') else {'svt_l': dict(params=119.7)})))
+    first, second = (counting for counting in COUNTINGS if counting.method == 'mask_rcnn')
+    assert first.variants == [name for name in VARIANTS if name != 'svt_l']
+    assert second.variants == ['svt_l']
+    for name in ('_base_', 'mask_rcnn_twins_svt_s_1x.py'):
+        (tmp_path / name).symlink_to(CONFIGS / name)
+    cost, = count_costs(first, tmp_path)
+    assert (cost.paper, cost.params_off, cost.flops_off) == ({}, None, None)
+    assert cost.params == pytest.approx(43.70e6, abs=5e3)
+    write_metafiles([cost], tmp_path / 'out')
+    model, = mmengine.load(tmp_path / 'out/configs/metafiles/mask_rcnn.yml')['Models']
+    assert set(model['Metadata']) == {'Parameters', 'FLOPs', 'Image Size of FLOPs'}
 
 
 def test_metafiles_have_the_papers_figures_as_the_papers():

@@ -21,8 +21,7 @@ def test_changes_are_found():
         'train_dataloader.num_workers': 9, 'train_dataloader.dataset.data_root': '/elsewhere',
         'train_dataloader.dataset.pipeline.3.crop_size': (256, 256)})
     del run.train_cfg['max_iters']
-    assert {difference.key: (difference.run, difference.recipe)
-            for difference in find_differences(run, recipe)} == {
+    assert {key: (ours, theirs) for key, ours, theirs in find_differences(run, recipe)} == {
         'optim_wrapper.optimizer.lr': (1e-3, 6e-5),
         'model.decode_head.extra': (True, '-'),
         'train_cfg.max_iters': ('-', 160_000),
@@ -47,8 +46,8 @@ def test_schedule_counts_weight_updates():
     """With gradients accumulated over 8 iterations, 160,000 are an eighth of the recipe."""
     name = 'upernet_twins_svt_s_160k'
     run = read(name, **{'optim_wrapper.accumulative_counts': 8})
-    assert {difference.key: (difference.run, difference.recipe)
-            for difference in find_recipe(name, run, CONFIGS).differences} == {
+    found = find_recipe(name, run, CONFIGS)
+    assert {key: (ours, theirs) for key, ours, theirs in found.differences} == {
         'train_cfg.max_iters': (160_000, 1_280_000), 'param_scheduler.0.end': (1501, 12_008),
         'param_scheduler.1.end': (160_001, 1_280_008)}
     epochs = read('retinanet_twins_svt_s_1x', **{'optim_wrapper.accumulative_counts': 8})

@@ -64,7 +64,8 @@ def test_toy_run_of_a_segmentor(trained, run_tool, call_tool, toy_folder):
     assert (run.environment['GPU number'], run.environment['seed']) == ('1', '0')
     test, = run.evaluations
     assert (test.tta, test.checkpoint) == (True, 'run/iter_2.pth')
-    assert test.metrics['mIoU'] == json.loads(test.log.read_text())['mIoU']
+    log, = run.folder.glob('*/*_*.json')
+    assert test.metrics['mIoU'] == json.loads(log.read_text())['mIoU']
 
     output = call_tool('report', 'run', '--images', 5)
     assert 'run: A toy run' in output

@@ -109,7 +109,8 @@ def _serve(case: Case, pipe: Connection) -> None:
             importlib.import_module(PEERS[case.peer].module)
         if case.device == 'cpu':
             _limit_memory()
-            _forget_peak_memory()
+            # The peak of importing would hide that of the model.
+            Path('/proc/self/clear_refs').write_text('5')
         memory_before = _peak_memory(case.device)
         step, share = _matmul(case) if case.peer == 'matmul' else (_make_step(case), 1)
         step()
@@ -131,22 +132,16 @@ def _make_step(case: Case) -> Callable[[], object]:
     images = torch.randn(batch, 3, height, width, device=case.device)
     autocast = nullcontext() if case.precision == 'float32' else torch.autocast(
         case.device, getattr(torch, case.precision))
-    if not case.training:
-        def infer() -> None:
-            with torch.inference_mode(), autocast:
-                model(images)
-        return infer
+    optimizer = torch.optim.AdamW(model.parameters()) if case.training else None
 
-    optimizer = torch.optim.AdamW(model.parameters())
-
-    def train() -> None:
-        with autocast:
+    def step() -> None:
+        with torch.inference_mode(not case.training), autocast:
             levels = model(images)
-        loss = sum(level.float().mean() for level in levels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return train
+        if optimizer:
+            sum(level.float().mean() for level in levels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return step
 
 
 def _matmul(case: Case) -> tuple[Callable[[], object], float]:
@@ -179,11 +174,6 @@ def _peak_memory(device: str) -> int:
     if device == 'cuda':
         return torch.cuda.max_memory_allocated()
     return int(re.findall(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[0]) * 1024
-
-
-def _forget_peak_memory() -> None:
-    """The peak of importing would hide that of the model."""
-    Path('/proc/self/clear_refs').write_text('5')
 
 
 def _limit_memory() -> None:

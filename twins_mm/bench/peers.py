@@ -50,7 +50,7 @@ def _build_exported(variant: str) -> nn.Module:
 def _build_plain(variant: str) -> nn.Module:
     from .plain_twins import plain_twins
     family, size = VARIANTS[variant]
-    model = plain_twins(family.backbone, size)
+    model = plain_twins(family.backbone, family.archs[size])
     model.load_state_dict(build_ours(variant).state_dict())
     return model
 

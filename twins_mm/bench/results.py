@@ -146,12 +146,12 @@ def plot_ratios(groups: Sequence[Group]) -> Figure:
     figure = Figure(figsize=(10, 1.3 + 0.4 * len(groups)), dpi=160, layout='constrained')
     panels = figure.subplots(1, 2, sharey=True)
     peers = [peer for peer in _peers(groups) if peer != _OURS]
-    groups = [group for group in groups if group.row_of(_OURS)]
     ours = [row for group in groups if (row := group.row_of(_OURS))]
     for axes, quantity, label in zip(panels, ('seconds', 'memory'), ('time', 'memory')):
         axes.axvline(1, color='C0', linewidth=2.5, label=_OURS, zorder=1)
-        # One below the other, so that none hides another.
-        for peer, marker, offset in zip(peers, cycle('osD^vPX*'), _spread(len(peers))):
+        for number, (peer, marker) in enumerate(zip(peers, cycle('osD^vPX*'))):
+            # One below the other, so that none hides another.
+            offset = 0.14 * (number - (len(peers) - 1) / 2)
             points = [(getattr(row, quantity) / getattr(base, quantity), line + offset)
                       for line, (group, base) in enumerate(zip(groups, ours))
                       if (row := group.row_of(peer))]
@@ -175,17 +175,18 @@ def plot_growth(groups: Sequence[Group]) -> Figure:
     figure = Figure(figsize=(10, 1 + 3 * len(kinds)), dpi=160, layout='constrained')
     for kind, axes in zip(kinds, figure.subplots(len(kinds), 2, squeeze=False)):
         same = [g for g in groups if (g.variant, g.training, g.precision) == kind]
-        for peer in _peers(same):
-            points = [((group.size[1] * group.size[2]) ** 0.5, row.seconds / group.size[0],
-                       row.memory / 2**30 / group.size[0])
-                      for group in same if (row := group.row_of(peer)) and row.seconds]
-            for axis, values in zip(axes, (1, 2)):
-                axis.plot([p[0] for p in points], [p[values] for p in points], 'o-', label=peer,
-                          color=_color(peer), linewidth=2.5 if peer == _OURS else 1)
-        for axis, label in zip(axes, ('seconds an image', 'GiB an image')):
-            axis.set(xlabel='side of the image, pixels', ylabel=label, xscale='log', yscale='log')
-            sides = sorted({(group.size[1] * group.size[2]) ** 0.5 for group in same})
-            axis.set_xticks(sides, [f'{side:.0f}' for side in sides])
+        sides = [(group.size[1] * group.size[2]) ** 0.5 for group in same]
+        for axis, quantity, unit, label in zip(
+                axes, ('seconds', 'memory'), (1, 2**30), ('seconds', 'GiB')):
+            for peer in _peers(same):
+                points = [(side, getattr(row, quantity) / unit / group.size[0])
+                          for side, group in zip(sides, same) if (row := group.row_of(peer))]
+                axis.plot(*zip(*points), 'o-', label=peer, color=_color(peer),
+                          linewidth=2.5 if peer == _OURS else 1)
+            axis.set(xlabel='side of the image, pixels', ylabel=f'{label} an image',
+                     xscale='log', yscale='log')
+            ticks = sorted({*sides})
+            axis.set_xticks(ticks, [f'{side:.0f}' for side in ticks])
             axis.minorticks_off()
             axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter='{x:g}')
             _tidy(axis)
@@ -204,11 +205,6 @@ def _color(peer: str) -> str:
     """A peer's color, the same in every plot; variations of ours have the color of ours."""
     others = [name for name in PEERS if not name.startswith(_OURS)]
     return f'C{1 + others.index(peer)}' if peer in others else 'C0'
-
-
-def _spread(count: int) -> list[float]:
-    """Offsets from the middle of a line of height 1, from top to bottom."""
-    return [0.14 * (number - (count - 1) / 2) for number in range(count)]
 
 
 def _tidy(axes: Axes) -> None:

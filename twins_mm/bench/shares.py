@@ -1,6 +1,6 @@
 """Where the time of a whole detector or segmentor goes."""
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import cycle, pairwise
 from statistics import median
 
 import torch
@@ -17,22 +17,6 @@ from ..timing import read_clock, take_turns
 from ..toy.toy_data import make_toy_data
 
 
-class Stopwatch:
-    """The time from lap to lap, by what it was spent on."""
-
-    def __init__(self):
-        self.start()
-
-    def start(self) -> None:
-        self.laps = {}
-        self._last = read_clock()
-
-    def lap(self, part: str) -> None:
-        now = read_clock()
-        self.laps[part] = now - self._last
-        self._last = now
-
-
 def measure_shares(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
     """Seconds of each part of a step, 'inference' and 'training': the median of `rounds` steps.
 
@@ -47,28 +31,31 @@ def measure_shares(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
     for dataset in walk([cfg.train_dataloader, cfg.test_dataloader]):
         if dataset.get('type') in toy_folders:
             dataset['data_root'] = toy_folders[dataset['type']]
-    watch = Stopwatch()
-    for part, name in (('preprocessor', 'data_preprocessor'), ('backbone', 'backbone'),
-                       ('neck', 'neck')):
+    ends = []
+
+    def end(part: str) -> None:
+        ends.append((part, read_clock()))
+
+    for name in ('data_preprocessor', 'backbone', 'neck'):
         if hasattr(model, name):
-            getattr(model, name).register_forward_hook(
-                lambda *_, part=part: watch.lap(part))
+            part = name.removeprefix('data_')
+            getattr(model, name).register_forward_hook(lambda *_, part=part: end(part))
 
     def infer(batch: dict) -> None:
         with torch.no_grad():
             model.test_step(batch)
-        watch.lap('heads')
+        end('heads')
 
     def train(batch: dict) -> None:
         with optimizer.optim_context(model):
             losses = model(**model.data_preprocessor(batch, True), mode='loss')
             loss, _ = model.parse_losses(losses)
-        watch.lap('heads and losses')
+        end('heads and losses')
         optimizer.backward(loss)
-        watch.lap('backward')
+        end('backward')
         optimizer.step()
         optimizer.zero_grad()
-        watch.lap('optimizer')
+        end('optimizer')
 
     modes = dict(inference=(infer, _batches(cfg.test_dataloader)),
                  training=(train, _batches(cfg.train_dataloader)))
@@ -76,11 +63,12 @@ def measure_shares(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
     def take_step(mode: str) -> dict[str, float]:
         step, batches = modes[mode]
         model.train(mode == 'training')
-        watch.start()
+        ends.clear()
+        end('')
         batch = next(batches)
-        watch.lap('data loading')
+        end('data loading')
         step(batch)
-        return watch.laps
+        return {part: stop - start for (_, start), (part, stop) in pairwise(ends)}
 
     # The first round warms up.
     laps = [steps[1:] for steps in take_turns(take_step, list(modes), rounds + 1)]

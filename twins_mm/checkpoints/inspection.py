@@ -5,16 +5,14 @@ from ..data.data_sets import DATA_SETS
 from ..methods import METHODS, Method
 from ..tasks import TASKS
 from .files import weights_of
+from .identity import identify
 from .layouts import Contents, unpack
-from .variants import identify
 
 
 def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
-    """Describes a loaded checkpoint, by topic.
+    """Describes a checkpoint that mmengine's CheckpointLoader loaded, by topic.
 
-    Args:
-        checkpoint: A checkpoint from mmengine's CheckpointLoader.
-        configs: Where to look for matching configs.
+    `configs` is the folder of the configs that may match it.
 
     Raises:
         UserError: It contains no Twins backbone.

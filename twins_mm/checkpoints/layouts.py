@@ -16,7 +16,8 @@ Weights = Mapping[str, torch.Tensor]
 # Families may share layouts.
 _LAYOUTS = {layout.marks: layout
             for family in FAMILIES.values() for layout in family.layouts}.values()
-TARGETS = ('twins_mm', 'timm', 'mmseg', 'mmpretrain')
+TARGETS = ('twins_mm', 'timm', *dict.fromkeys(
+    layout.name for layout in _LAYOUTS if layout.names))
 
 
 class Contents(NamedTuple):
@@ -42,15 +43,9 @@ def unpack(weights: Weights) -> Contents:
     Raises:
         UserError: There is no backbone.
     """
-    weights = {name.removeprefix('module.'): value for name, value in weights.items()}
-    prefix, layout = _find_backbone(weights)
-    backbone, others = {}, {}
-    for name, value in weights.items():
-        if name.startswith(prefix):
-            backbone[name.removeprefix(prefix)] = value
-        else:
-            others[name] = value
-    backbone = _to_released(backbone, layout)
+    others = {name.removeprefix('module.'): value for name, value in weights.items()}
+    prefix, layout = _find_backbone(others)
+    backbone = _to_released(_rename(_pop(others, prefix), {prefix: ''}), layout)
     if layout.name == 'mmpretrain':
         backbone |= _rename(_pop(others, 'head.fc.'), {'head.fc.': 'head.'})
     return Contents(layout, prefix, backbone, others)

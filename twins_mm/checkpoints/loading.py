@@ -12,9 +12,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import UserError
-from ..families import FAMILIES
+from .identity import identify
 from .layouts import Weights, unpack
-from .variants import identify
 
 
 def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
@@ -79,7 +78,7 @@ def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
     One channel gets the sum over red, green and blue. More channels cycle through them, scaled by
     3 / channels to keep the magnitude of the outputs.
     """
-    name = next(family.stem for family in FAMILIES.values() if family.stem in model.state_dict())
+    name = 'patch_embeds.0.proj.weight'
     channels = model.state_dict()[name].shape[1]
     if channels == 3 or name not in weights or weights[name].shape[1:2] != (3,):
         return weights
@@ -95,11 +94,7 @@ def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
 def _fit_extent(weights: Weights, model: nn.Module, alone: bool, notes: list[str]) -> dict:
     """Drops weights that the model doesn't build, and adds the stage norms that classifiers lack.
 
-    Args:
-        weights: A backbone's weights, under our names.
-        model: The backbone.
-        alone: Whether the backbone is loaded by itself, so that some weights may be missing.
-        notes: Collects notes on what was changed.
+    So may a backbone that is loaded `alone`. `notes` gets what was changed.
     """
     kept = {name: value for name, value in weights.items()
             if not name.startswith(('norm.', 'head.'))}

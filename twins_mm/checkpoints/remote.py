@@ -3,7 +3,6 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import torch
@@ -13,10 +12,9 @@ from ..errors import UserError
 from .files import load_from_file
 
 _ADDRESS = re.compile(r'hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?')
-_Device: TypeAlias = str | torch.device | None
 
 
-def load_from_hub(address: str, map_location: _Device = None) -> dict:
+def load_from_hub(address: str, map_location: str | torch.device | None = None) -> dict:
     """Loads `hf://ORG/NAME[@REVISION][/FILE]`, by default the file `model.safetensors`.
 
     `huggingface_hub` downloads it into its cache, once, and respects `HF_ENDPOINT`, `HF_HOME` and
@@ -41,7 +39,7 @@ def load_from_hub(address: str, map_location: _Device = None) -> dict:
     return load_from_file(path, map_location)
 
 
-def load_from_url(url: str, map_location: _Device = None) -> dict:
+def load_from_url(url: str, map_location: str | torch.device | None = None) -> dict:
     """Loads a checkpoint from the web, through torch's cache.
 
     In a distributed run, one process per machine downloads it.

@@ -65,9 +65,9 @@ def check_heads(checkpoint: dict, model: nn.Module) -> None:
                       for name, module in model.named_modules() if is_backbone(module))
 
     def without_backbones(weights: dict) -> dict:
-        plain = {name.removeprefix('module.'): value for name, value in weights.items()}
-        return {name: value for name, value in plain.items()
-                if not name.startswith(backbones) and 'num_batches_tracked' not in name}
+        return {plain: value for name, value in weights.items()
+                if not (plain := name.removeprefix('module.')).startswith(backbones)
+                and 'num_batches_tracked' not in plain}
 
     weights, expected = map(without_backbones, (weights_of(checkpoint), model.state_dict()))
     unfit = list_differences({name: weights[name] for name in weights.keys() & expected},

@@ -8,14 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich import progress
 
 from ..errors import UserError
 from ..writing import replacing
@@ -28,10 +21,6 @@ class _Member(NamedTuple):
     opened: zipfile.ZipFile
     info: zipfile.ZipInfo
     path: Path
-
-    @property
-    def is_there(self) -> bool:
-        return self.path.is_file() and self.path.stat().st_size == self.info.file_size
 
 
 def unpack_archives(data: DataSet, folder: Path, root: Path) -> int:
@@ -52,8 +41,7 @@ def unpack_archives(data: DataSet, folder: Path, root: Path) -> int:
             f'Download them into {folder}; wget -c resumes interrupted downloads.']))
     with ExitStack() as stack:
         members = [member for archive in data.archives if archive not in absent
-                   for member in _list_members(archive, folder, root, stack)
-                   if not member.is_there]
+                   for member in _list_missing(archive, folder, root, stack)]
         _check_space(members, root)
         _extract_all(members, data.title)
     faults = data.find_faults(root)
@@ -64,9 +52,9 @@ def unpack_archives(data: DataSet, folder: Path, root: Path) -> int:
     return len(members)
 
 
-def _list_members(
+def _list_missing(
         archive: Archive, folder: Path, root: Path, stack: ExitStack) -> Iterator[_Member]:
-    """The files of an archive, which `stack` keeps open."""
+    """The files of an archive, which `stack` keeps open, that are not in `root` in full."""
     path = folder / archive.name
     try:
         opened = stack.enter_context(zipfile.ZipFile(path))
@@ -84,7 +72,8 @@ def _list_members(
         if count != expected:
             raise UserError(f'{path} has {count:,} files {pattern}, expected {expected:,}. It is '
                             f'not the official archive: {archive.url}')
-    return (_Member(archive, opened, info, root / name) for name, info in infos.items())
+    return (_Member(archive, opened, info, path) for name, info in infos.items()
+            if not ((path := root / name).is_file() and path.stat().st_size == info.file_size))
 
 
 def _check_space(members: list[_Member], root: Path) -> None:
@@ -99,30 +88,26 @@ def _check_space(members: list[_Member], root: Path) -> None:
 
 
 def _extract_all(members: list[_Member], description: str) -> None:
-    columns = (TextColumn('{task.description}'), BarColumn(), DownloadColumn(),
-               TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not members) as progress:
-        task = progress.add_task(description, total=sum(m.info.file_size for m in members))
+    columns = (progress.TextColumn('{task.description}'), progress.BarColumn(),
+               progress.DownloadColumn(), progress.TransferSpeedColumn(),
+               progress.TimeRemainingColumn())
+    with progress.Progress(*columns, disable=not members) as bar:
+        task = bar.add_task(description, total=sum(m.info.file_size for m in members))
         for member in members:
             try:
-                _extract(member)
+                with (replacing(member.path) as partial, member.opened.open(member.info) as source,
+                      partial.open('wb') as target):
+                    shutil.copyfileobj(source, target)
             except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                path = Path(str(member.opened.filename))
-                raise _damaged(path, member.archive, error) from error
+                raise _damaged(member.opened.filename, member.archive, error) from error
             except OSError as error:
                 raise UserError(f'Could not write {member.path}: {error}. The same command '
                                 'continues from here') from error
             except KeyboardInterrupt as error:
                 raise UserError('Stopped. The same command continues from here') from error
-            progress.advance(task, member.info.file_size)
+            bar.advance(task, member.info.file_size)
 
 
-def _extract(member: _Member) -> None:
-    with (replacing(member.path) as partial, member.opened.open(member.info) as source,
-          partial.open('wb') as target):
-        shutil.copyfileobj(source, target)
-
-
-def _damaged(path: Path, archive: Archive, error: Exception) -> UserError:
+def _damaged(path: Path | str | None, archive: Archive, error: Exception) -> UserError:
     return UserError(f'{path} is damaged: {error}\nDelete it, download it again from {archive.url} '
                      'and repeat the command; it continues where it stopped')

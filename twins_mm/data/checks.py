@@ -1,6 +1,6 @@
 """Checks that the data is where a config expects it."""
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,24 @@ def check_data(cfg: Config, *splits: str) -> None:
                for path in _paths(node) if not path.exists()}
     if not missing:
         return
-    lines = ['The data is not where the config expects it. Missing:', *_indent(missing)]
-    fixes = ['- pass its location:  --data-root DIR',
-             '- try the config on toy data first:  --toy',
-             '- see what else is missing:  python -m twins_mm.doctor']
+    lines = ['The data is not where the config expects it. Missing:',
+             *(f'  {path}' for path in missing)]
+    fixes = ['  - pass its location:  --data-root DIR',
+             '  - try the config on toy data first:  --toy',
+             '  - see what else is missing:  python -m twins_mm.doctor']
     for name, data in DATA_SETS.items():
-        if data.type not in missing.values():
-            continue
-        folder = data.folder
-        lines += [f'{data.title} is expected in {folder} under the current folder, or in '
-                  '--data-root:']
-        lines += _indent(data.list_contents())
-        fixes[:0] = [
-            f'- unpack the official archives:  '
-            f'python tools/prepare_data.py {name} --archives DIR',
-            f'- link your copy:  mkdir -p {folder.parent} && '
-            f'ln -s /path/to/{folder.name} {folder.parent}/']
-    raise UserError('\n'.join([*lines, 'What you can do:', *_indent(fixes)]))
+        if data.type in missing.values():
+            folder = data.folder
+            lines += [f'{data.title} is expected in {folder} under the current folder, or in '
+                      '--data-root:']
+            lines += [f'  {pattern:40} {count:>8,}' for archive in data.archives
+                      for pattern, count in archive.contents.items()]
+            fixes[:0] = [
+                '  - unpack the official archives:  '
+                f'python tools/prepare_data.py {name} --archives DIR',
+                f'  - link your copy:  mkdir -p {folder.parent} && '
+                f'ln -s /path/to/{folder.name} {folder.parent}/']
+    raise UserError('\n'.join([*lines, 'What you can do:', *fixes]))
 
 
 def _paths(node: dict) -> Iterator[Path]:
@@ -65,7 +66,3 @@ def _strings(node: Any) -> Iterator[str]:
     elif isinstance(node, (dict, list, tuple)):
         for child in node.values() if isinstance(node, dict) else node:
             yield from _strings(child)
-
-
-def _indent(lines: Iterable) -> list[str]:
-    return [f'  {line}' for line in lines]

@@ -18,9 +18,9 @@ class Archive(NamedTuple):
 
     def find_faults(self, root: Path) -> list[str]:
         """The patterns with the wrong number of files in `root`, one line each."""
-        counts = {pattern: sum(1 for _ in root.glob(pattern)) for pattern in self.contents}
-        return [f'{pattern}: {counts[pattern]:,} of {expected:,} files'
-                for pattern, expected in self.contents.items() if counts[pattern] != expected]
+        return [f'{pattern}: {count:,} of {expected:,} files'
+                for pattern, expected in self.contents.items()
+                if (count := sum(1 for _ in root.glob(pattern))) != expected]
 
 
 class DataSet(NamedTuple):
@@ -32,7 +32,6 @@ class DataSet(NamedTuple):
             arguments of the class.
         filter_cfg: Which images training leaves out.
         epoch: The number of training images, without those.
-        num_classes: The number of classes.
         toy_classes: The data set's classes that its toy version contains.
         make_toy: Makes the toy version, in the same folders.
         example: A config that trains on it.
@@ -60,11 +59,6 @@ class DataSet(NamedTuple):
     def find_faults(self, root: Path) -> list[str]:
         """The patterns with the wrong number of files in `root`, one line each."""
         return [fault for archive in self.archives for fault in archive.find_faults(root)]
-
-    def list_contents(self) -> list[str]:
-        """One line per kind of file: its place and the number of files."""
-        return [f'{pattern:40} {count:>8,}'
-                for archive in self.archives for pattern, count in archive.contents.items()]
 
 
 DATA_SETS = dict(

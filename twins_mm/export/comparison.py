@@ -1,6 +1,5 @@
 """Does an exported model answer as the model does? How fast is it? In onnxruntime, on a CPU."""
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import torch
 from mmcv.transforms import TRANSFORMS
 from mmengine.config import Config
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from ..config import walk
 from ..errors import UserError
@@ -81,12 +81,17 @@ def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray
         UserError: There is nothing to compare with: it computes NaN or infinity, or it detects
             nothing.
     """
-    answers = []
-    with torch.no_grad(), _only_finite(model):
-        for size in sizes:
-            for batch in BATCHES:
-                inputs = stack(images[:batch], size)
-                answers.append(Answer(inputs, deployable.expected(model, inputs)))
+    names = {module: name for name, module in model.named_modules()}
+
+    def refuse_nan(module: nn.Module, _: tuple, output: object) -> None:
+        """Class maps and lists of boxes would hide it."""
+        if isinstance(output, torch.Tensor) and not output.isfinite().all():
+            raise UserError(f'The model computes NaN or infinity, first in {names[module]}. '
+                            'Did its training diverge? Export an earlier checkpoint')
+
+    batches = [stack(images[:batch], size) for size in sizes for batch in BATCHES]
+    with torch.no_grad(), register_module_forward_hook(refuse_nan):
+        answers = [Answer(batch, deployable.expected(model, batch)) for batch in batches]
     if 'boxes' in deployable.outputs:
         labels = list(deployable.outputs).index('labels')
         if all((one.outputs[labels] < 0).all() for one in answers):
@@ -155,28 +160,11 @@ def find_resize(cfg: Config) -> dict | None:
 
 def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:
     """Height and width of an image after the config's test pipeline resized it."""
-    step = find_resize(cfg)
-    return tuple((TRANSFORMS.build(step)(dict(img=image)) if step else dict(img=image))
-                 ['img'].shape[:2])
+    if step := find_resize(cfg):
+        image = TRANSFORMS.build(step)(dict(img=image))['img']
+    return image.shape[:2]
 
 
 def time_side_by_side(steps: Sequence[Callable[[], object]]) -> list[float]:
     """Median seconds of each step, after a round that warms up."""
     return [median(seconds[1:]) for seconds in take_turns(seconds_of, steps, ROUNDS + 1)]
-
-
-@contextmanager
-def _only_finite(model: nn.Module) -> Iterator[None]:
-    """Refuses NaN and infinity, which class maps and lists of boxes would hide."""
-    names = {module: name for name, module in model.named_modules()}
-
-    def look(module: nn.Module, _: tuple, output: object) -> None:
-        if isinstance(output, torch.Tensor) and not output.isfinite().all():
-            raise UserError(f'The model computes NaN or infinity, first in {names[module]}. '
-                            'Did its training diverge? Export an earlier checkpoint')
-    hooks = [module.register_forward_hook(look) for module in names]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

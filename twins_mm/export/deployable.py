@@ -112,9 +112,7 @@ class DeployableSegmentor(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
         from mmseg.structures import SegDataSample
-        size = tuple(images.shape[2:])
-        samples = [SegDataSample(metainfo=dict(ori_shape=size, img_shape=size)) for _ in images]
-        found = model.test_step(dict(inputs=list(images), data_samples=samples))
+        found = model.test_step(_test_data(images, SegDataSample))
         return torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),
 
 
@@ -184,18 +182,13 @@ class DeployableRetinaNet(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor
                  ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        samples = _detection_samples(images)
-        found = [sample.pred_instances for sample in model.test_step(
-            dict(inputs=list(images), data_samples=samples))]
-        number = model.test_cfg.max_per_img
-        boxes = images.new_zeros(len(images), number, 4, dtype=torch.float)
-        scores = images.new_zeros(len(images), number, dtype=torch.float)
-        labels = images.new_full((len(images), number), -1, dtype=torch.long)
-        for image, instances in enumerate(found):
-            boxes[image, :len(instances)] = instances.bboxes
-            scores[image, :len(instances)] = instances.scores
-            labels[image, :len(instances)] = instances.labels
-        return boxes, scores, labels
+        from mmdet.structures import DetDataSample
+        found = [sample.pred_instances
+                 for sample in model.test_step(_test_data(images, DetDataSample))]
+        fewer = [model.test_cfg.max_per_img - len(one) for one in found]
+        return (torch.stack([F.pad(one.bboxes, (0, 0, 0, n)) for one, n in zip(found, fewer)]),
+                torch.stack([F.pad(one.scores, (0, n)) for one, n in zip(found, fewer)]),
+                torch.stack([F.pad(one.labels, (0, n), value=-1) for one, n in zip(found, fewer)]))
 
 
 class DeployablePyramid(Deployable):
@@ -220,8 +213,8 @@ class DeployablePyramid(Deployable):
 
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        prepared = model.data_preprocessor(
-            dict(inputs=list(images), data_samples=_detection_samples(images)))
+        from mmdet.structures import DetDataSample
+        prepared = model.data_preprocessor(_test_data(images, DetDataSample))
         return model.extract_feat(prepared['inputs'])
 
 
@@ -259,8 +252,8 @@ def make_deployable(model: nn.Module) -> Deployable:
                     'as Mask R-CNN')
 
 
-def _detection_samples(images: torch.Tensor) -> list:
-    from mmdet.structures import DetDataSample
+def _test_data(images: torch.Tensor, sample: type) -> dict:
+    """What a data loader of OpenMMLab's gives a model in testing; `sample` is its data sample."""
     size = tuple(images.shape[2:])
-    return [DetDataSample(metainfo=dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.)))
-            for _ in images]
+    meta = dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.))
+    return dict(inputs=list(images), data_samples=[sample(metainfo=meta) for _ in images])

@@ -1,6 +1,5 @@
 """PyTorch to ONNX, in operators of the standard only."""
 import logging
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,6 +52,7 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
             prefer_deferred_runtime_asserts_over_guards=True)
         exported = torch.onnx.export(
             program, dynamo=True, input_names=['image'], output_names=outputs, verbose=False,
+            dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
             opset_version=OPSET, custom_translation_table=TRANSLATIONS)
     ClearMetadataAndDocStringPass()(exported.model)
     model = exported.model_proto
@@ -61,7 +61,6 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
     if foreign or model.functions:
         raise UserError('The model needs operators that are not in the ONNX standard: '
                         f'{sorted(foreign)}')
-    _name_sides(model.graph)
     with replacing(path) as partial:
         onnx.save(model, partial)
 
@@ -73,14 +72,3 @@ def quantize(path: Path) -> None:
     """
     with replacing(path) as partial:
         quantize_dynamic(path, partial, op_types_to_quantize=['MatMul'], per_channel=True)
-
-
-def _name_sides(graph: onnx.GraphProto) -> None:
-    """Renames torch's symbols to batch, height and width."""
-    batch, _, height, width = (dim.dim_param for dim in graph.input[0].type.tensor_type.shape.dim)
-    names = {batch: 'batch', height: 'height', width: 'width'}
-    pattern = re.compile(rf'\b({"|".join(names)})\b')
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.dim_param = pattern.sub(lambda match: names[match[0]], dim.dim_param)

@@ -1,5 +1,6 @@
 """Draws what a backbone sees: its pyramid, and where points of the image attend in each stage."""
 from collections.abc import Sequence
+from itertools import product
 
 import cv2
 import numpy as np
@@ -56,11 +57,9 @@ def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) ->
                      'around its window, LSA is enlarged', fontsize=_SMALL)
     axes = figure.subplots(*shape, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))
     _draw_pyramid(axes[0], image, stages, points)
-    rows = iter(axes[1:])
-    for point in points:
-        for is_local in kinds:
-            attentions: list = [stage.last(is_local) for stage in stages]
-            (_draw_local if is_local else _draw_global)(next(rows), image, attentions, point)
+    for row, (point, is_local) in zip(axes[1:], product(points, kinds)):
+        attentions: list = [stage.last(is_local) for stage in stages]
+        (_draw_local if is_local else _draw_global)(row, image, attentions, point)
     return figure
 
 
@@ -87,8 +86,7 @@ def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Att
         seen = attention.look_from(*point)
         side = attention.module.window_size
         _show(ax, image, f'stage {number}: LSA, {side} × {side} tokens',
-              f'{side * attention.stride} × {side * attention.stride} pixels',
-              faded=True)
+              f'{side * attention.stride} × {side * attention.stride} pixels', faded=True)
         _overlay(ax, seen)
         left, top, right, bottom = seen.box
         for target in (row[0], ax):
@@ -123,12 +121,8 @@ def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[At
 
 
 def _show(ax: Axes, image: np.ndarray, title: str, note: str = '', faded: bool = False) -> None:
-    extent = (0, image.shape[1], image.shape[0], 0)
-    if faded:
-        ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cmap='gray', vmin=-255, vmax=255,
-                  extent=extent)
-    else:
-        ax.imshow(image, extent=extent)
+    ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if faded else image, cmap='gray', vmin=-255,
+              vmax=255, extent=(0, image.shape[1], image.shape[0], 0))
     ax.set_title(title, fontsize=_LARGE, pad=3)
     ax.set_xlabel(note, fontsize=_SMALL, labelpad=2)
 
@@ -158,7 +152,6 @@ def _zoom(ax: Axes, image: np.ndarray, box: Box | None = None) -> None:
 
 
 def _mark(ax: Axes, point: Point) -> None:
-    ax.plot(*point, marker='o', markersize=5, markerfacecolor='none', markeredgecolor='black',
-            markeredgewidth=2, zorder=4)
-    ax.plot(*point, marker='o', markersize=5, markerfacecolor='none', markeredgecolor='#00ff66',
-            markeredgewidth=1, zorder=5)
+    for color, width, zorder in ('black', 2, 4), ('#00ff66', 1, 5):
+        ax.plot(*point, 'o', color=color, fillstyle='none', markersize=5, markeredgewidth=width,
+                zorder=zorder)

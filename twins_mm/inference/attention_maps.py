@@ -3,7 +3,6 @@
 Points are (x, y) in pixels from the image's upper left corner; in a stage with stride s, the token
 at (row, column) covers x from s * column to s * (column + 1).
 """
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -35,18 +34,18 @@ class Attention(NamedTuple):
 
     Attributes:
         module: The layer.
-        query, key: `(L, N, tokens, D)`; L windows, or 1 if attention is global.
-        mask: The visible keys, `(L, 1, 1, tokens)`; None if all are.
         size: Height and width of the map, in tokens.
         stride: Pixels that a token covers on each side.
+        query, key: `(L, N, tokens, D)`; L windows, or 1 if attention is global.
+        mask: The visible keys, `(L, 1, 1, tokens)`; None if all are.
     """
 
     module: nn.Module
+    size: tuple[int, int]
+    stride: int
     query: torch.Tensor
     key: torch.Tensor
     mask: torch.Tensor | None
-    size: tuple[int, int]
-    stride: int
 
     @property
     def is_local(self) -> bool:
@@ -115,11 +114,11 @@ def see(backbone: Twins, image: torch.Tensor) -> list[Stage]:
     """Runs a backbone that returns all its stages on one image `(1, C, H, W)`."""
     with _Recorder() as recorder:
         pyramid = backbone(image)
-    calls: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = iter(recorder.calls)
+    calls = iter(recorder.calls)
     stages, stride = [], 1
     for patches, blocks, level in zip(backbone.patch_embeds, backbone.blocks, pyramid, strict=True):
         stride *= patches.proj.stride[0]
-        attentions = [Attention(block.attn, *next(calls), level.shape[2:], stride)
+        attentions = [Attention(block.attn, level.shape[2:], stride, *next(calls))
                       for block in blocks]
         stages.append(Stage(level[0], stride, attentions))
     return stages

@@ -4,7 +4,7 @@ Each writer is a context manager that yields a function to call for each frame; 
 frames appears, complete, after the last one.
 """
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path, PurePath
@@ -76,7 +76,10 @@ def write_coco(path: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction
     y, width and height in pixels; masks, if the model predicts any, are run-length encoded.
     """
     found: list[tuple[dict, list[dict]]] = []
-    categories = _list_categories(inferencer.model.dataset_meta['classes'])
+    classes = inferencer.model.dataset_meta['classes']
+    categories = list_coco_categories()
+    if [category['name'] for category in categories] != list(classes):
+        categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
 
     def add(frame: Frame, sample: BaseDataElement) -> None:
         assert frame.image is not None
@@ -106,13 +109,6 @@ def write_coco(path: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction
     with replacing(path) as partial:
         partial.write_text(json.dumps(dict(
             images=images, categories=categories, annotations=annotations)))
-
-
-def _list_categories(classes: Sequence[str]) -> list[dict]:
-    coco = list_coco_categories()
-    if [category['name'] for category in coco] == list(classes):
-        return coco
-    return [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
 
 
 def _make_writer(folder: Path, suffix: str) -> Callable[[PurePath, np.ndarray], None]:

@@ -23,8 +23,6 @@ _in_each_process = patch('mmengine.dist.utils.is_main_process', lambda group=Non
 def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
     """Builds OpenMMLab's inferencer for a config's task, on a GPU if there is one.
 
-    `load_model` loads the model, so a checkpoint that doesn't fit is refused.
-
     Raises:
         UserError: The config belongs to no known task, or the checkpoint doesn't match it.
     """

@@ -67,11 +67,9 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block on a map `(B, H, W, C)`: attention, then MLP.
+    """A pre-norm transformer block: attention, then MLP. `(B, H, W, C)` to the same.
 
     Args:
-        attention: Mixes the tokens; maps `(B, H, W, C)` to the same.
-        mlp: Mixes the channels of each token; maps `(B, H, W, C)` to the same.
         drop_path: Probability of dropping each of the two branches, drawn once for each.
         norm_eps: Epsilon of both norms.
     """

@@ -43,6 +43,14 @@ class Counting(NamedTuple):
     notes: Mapping[str, str] = {}
 
     @property
+    def variants(self) -> list[str]:
+        """Those that its tables print and, of the method's first counting, those in no table."""
+        same = [counting for counting in COUNTINGS if counting.method == self.method]
+        elsewhere = {name for counting in same if counting != self for name in counting.paper}
+        return [name for name in VARIANTS
+                if name in self.paper or self == same[0] and name not in elsewhere]
+
+    @property
     def paper(self) -> dict[str, dict[str, float]]:
         """What the paper prints, by variant: `params` in millions, `flops` in billions if any."""
         figures: dict[str, dict[str, float]] = {name: {} for name in VARIANTS}
@@ -92,33 +100,40 @@ class Cost(NamedTuple):
         return f'{names[0]}_{{{",".join(schedules)}}}'
 
     @property
-    def params_off(self) -> float:
-        """What is counted here relative to what the paper prints: 0.01 is 1% more."""
-        return self.counted_params / 1e6 / self.paper['params'] - 1
+    def params_off(self) -> float | None:
+        """What is counted relative to what the paper prints, if it does: 0.01 is 1% more."""
+        return self._off('params', self.counted_params / 1e6)
 
     @property
     def flops_off(self) -> float | None:
-        """The same for FLOPs; None where the paper prints none."""
-        return self.counted_macs / 1e9 / self.paper['flops'] - 1 if 'flops' in self.paper else None
+        """The same for FLOPs."""
+        return self._off('flops', self.counted_macs / 1e9)
+
+    def _off(self, figure: str, counted: float) -> float | None:
+        return counted / self.paper[figure] - 1 if figure in self.paper else None
 
 
 def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     """Builds and counts a counting's models, whose configs are in `folder`; takes no memory."""
-    for name, paper in counting.paper.items():
+    for name in counting.variants:
         configs = sorted(folder.glob(
             f'{counting.method}_{VARIANTS[name].in_configs}_*.py' if counting.method
             else f'_base_/backbones/{name}.py'))
+        if not configs:
+            continue
         with torch.device('meta'):
             model = _build(configs[0])
-            classifier = _classifier(getattr(model, 'backbone', model).out_channels[-1])
+            channels = getattr(model, 'backbone', model).out_channels[-1]
+            # ImageNet's, which the paper's detectors and segmentors carry unused.
+            classifier = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 1000))
             macs = count_macs(_run, model, classifier, torch.empty(1, 3, *counting.image_size))
             counted_macs = macs.layers + counting.attention * macs.attention
             if counting.output_deconvolution:
                 counted_macs += _deconvolution_surplus(model)
         params = _count_params(model)
         yield Cost(counting, [path.stem for path in configs], params,
-                   params + _count_params(classifier), macs, counted_macs, paper,
-                   counting.notes.get(name, ''))
+                   params + _count_params(classifier), macs, counted_macs,
+                   counting.paper.get(name, {}), counting.notes.get(name, ''))
 
 
 def _build(config: Path) -> nn.Module:
@@ -127,11 +142,6 @@ def _build(config: Path) -> nn.Module:
     model = cfg.get('model') or dict(cfg.backbone, norm_after_stage=False)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         return MODELS.build(model).eval()
-
-
-def _classifier(channels: int) -> nn.Module:
-    """ImageNet's final norm and head, which the paper's detectors and segmentors carry unused."""
-    return nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 1000))
 
 
 def _run(model: nn.Module, classifier: nn.Module, images: torch.Tensor) -> None:

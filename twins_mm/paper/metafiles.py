@@ -21,8 +21,8 @@ HEADER = """\
 """
 
 
-def write_metafiles(costs: Iterable[Cost], folder: Path) -> None:
-    """Writes costs of models into a folder: a method's into the file with its name in configs."""
+def write_metafiles(costs: Iterable[Cost], root: Path) -> None:
+    """Writes `configs/metafiles/`, a file for each method, and their index below `root`."""
     costs = list(costs)
     for method in METHODS:
         collection = f'{method.title} with Twins'
@@ -39,18 +39,23 @@ def write_metafiles(costs: Iterable[Cost], folder: Path) -> None:
                      'Metadata': _describe(cost), 'Results': _list_results(config, task, data_set)}
                     for cost in costs if cost.counting.method == method.recipe
                     for config in cost.configs])
-        with replacing(folder / f'{method.recipe}.yml') as path:
-            path.write_text(HEADER + mmengine.dump(content, file_format='yaml', sort_keys=False))
+        _write(root / f'configs/metafiles/{method.recipe}.yml', content)
+    _write(root / 'model-index.yml', dict(
+        Import=sorted(f'configs/metafiles/{method.recipe}.yml' for method in METHODS)))
+
+
+def _write(path: Path, content: dict) -> None:
+    with replacing(path) as partial:
+        partial.write_text(HEADER + mmengine.dump(content, file_format='yaml', sort_keys=False))
 
 
 def _describe(cost: Cost) -> dict:
     height, width = cost.counting.image_size
     costs = {'Parameters': cost.params, 'FLOPs': sum(cost.macs),
              'Image Size of FLOPs': f'{height} x {width}',
-             'Parameters in Paper (M)': cost.paper['params']}
-    if 'flops' in cost.paper:
-        costs['FLOPs in Paper (G)'] = cost.paper['flops']
-    return costs
+             'Parameters in Paper (M)': cost.paper.get('params'),
+             'FLOPs in Paper (G)': cost.paper.get('flops')}
+    return {name: value for name, value in costs.items() if value is not None}
 
 
 def _list_results(config: str, task: Task, data_set: str) -> list[dict]:

@@ -32,16 +32,10 @@ class _Region(NamedTuple):
 
 def draw_pair(sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
               ) -> Figure:
-    """Draws a data sample's image with its ground truth, and with its prediction.
+    """Draws a data sample's image with its ground truth, and with all its predictions.
 
     Boxes are labelled with their class and, if predicted, their score. A legend lists the classes
-    of label maps, the largest first.
-
-    Args:
-        sample: The data sample; all its predictions are drawn.
-        task: The sample's task.
-        classes: The names of the classes.
-        palette: The colours of the classes, RGB, 0 to 255.
+    of label maps, the largest first. The colours in `palette` are RGB, 0 to 255.
     """
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     palette = np.array(palette, np.uint8)
@@ -89,24 +83,21 @@ def list_objects(instances: InstanceData) -> Iterator[_Region]:
 
 def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
           palette: np.ndarray) -> None:
-    overlay = np.zeros((*axes.images[0].get_size(), 4), np.uint8)
+    height, width = axes.images[0].get_size()
+    overlay = np.zeros((height, width, 4), np.uint8)
     for region in regions:
         if region.mask is not None:
             overlay[region.mask] = *palette[region.label], _OPACITY
     axes.imshow(overlay)
     for label, _, box, score in regions:
-        if box is not None:
-            name = classes[label] if score is None else f'{classes[label]} {score:.2f}'
-            _draw_box(axes, box, name, palette[label] / 255)
-
-
-def _draw_box(axes: Axes, box: np.ndarray, name: str, color: np.ndarray) -> None:
-    left, top, right, bottom = box
-    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color))
-    height, width = axes.images[0].get_size()
-    # The name is above the box, or inside it near the top of the image.
-    x, align = (left, 'left') if left < 0.7 * width else (right, 'right')
-    is_light = color @ (0.299, 0.587, 0.114) > 0.5
-    axes.text(x, top, name, ha=align, va='bottom' if top > 0.07 * height else 'top', clip_on=True,
-              fontsize=_SMALL, color='black' if is_light else 'white',
-              bbox=dict(facecolor=color, linewidth=0, pad=1))
+        if box is None:
+            continue
+        (left, top, right, bottom), color = box, palette[label] / 255
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color))
+        name = classes[label] if score is None else f'{classes[label]} {score:.2f}'
+        # Above the box, or inside it near the top of the image.
+        x, align = (left, 'left') if left < 0.7 * width else (right, 'right')
+        is_light = color @ (0.299, 0.587, 0.114) > 0.5
+        axes.text(x, top, name, ha=align, va='bottom' if top > 0.07 * height else 'top',
+                  clip_on=True, fontsize=_SMALL, color='black' if is_light else 'white',
+                  bbox=dict(facecolor=color, linewidth=0, pad=1))

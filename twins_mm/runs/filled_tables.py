@@ -58,8 +58,7 @@ def collect(runs: Iterable[Run], configs: Path) -> Results:
             results.runs[run.name] = run
         found = list(_take(run))
         for tta, metrics, origin in found:
-            for metric, value in metrics.items():
-                results.figures[Key(run.name, metric, tta)] = value
+            results.figures |= {Key(run.name, metric, tta): metrics[metric] for metric in metrics}
             results.sources[run.name, tta] = (
                 f'{run.name}: {origin} in {run.folder}{_doubt(run, configs)}')
         if not found:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+_NUMBER = re.compile(r'[-+]?[\d.,]+(e[-+]?\d+)?%?')
 _STYLE = """
 :root { color-scheme: light dark; --page: #fff; --text: #1f2328; --quiet: #59636e; --line: #d1d9e0;
         --link: #0969da; --good: #dafbe1; --bad: #ffebe9; --warn: #fff8c5; --plain: #f1f3f5; }
@@ -64,7 +65,8 @@ def callout(look: str, title: str, text: str) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
     """A table; columns of numbers are aligned right."""
-    kinds = [' class="number"' if all(map(_is_number, column)) else '' for column in zip(*rows)]
+    kinds = [' class="number"' if all(_NUMBER.fullmatch(str(cell)) for cell in column) else ''
+             for column in zip(*rows)]
     return '<div class="scroll"><table>\n' + '\n'.join(
         '<tr>' + ''.join(f'<{tag}{kind}>{_breakable(cell)}</{tag}>'
                          for kind, cell in zip(kinds, cells))
@@ -83,10 +85,6 @@ def pictures(captions: Mapping[Path, str]) -> str:
 def details(title: str, part: str) -> str:
     """A part that is shown on demand."""
     return f'<details><summary>{escape(title)}</summary>\n{part}\n</details>'
-
-
-def _is_number(cell: object) -> bool:
-    return re.fullmatch(r'[-+]?[\d.,]+(e[-+]?\d+)?%?', str(cell)) is not None
 
 
 def _breakable(cell: object) -> str:

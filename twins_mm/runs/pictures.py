@@ -31,19 +31,12 @@ class Picture(NamedTuple):
     source: Path
 
 
-class Extremes(NamedTuple):
-    """The best and the worst pictures, the extremes first, and the errors of omitted images."""
-
-    best: list[Picture]
-    worst: list[Picture]
-    failures: list[str]
-
-
-def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
+def draw_extremes(run: Run, count: int, folder: Path
+                  ) -> tuple[list[Picture], list[Picture], list[str]]:
     """Predicts `count` validation images, evenly spaced; draws the best and worst into `folder`.
 
-    Draws up to `SHOWN` of each kind; no image is in both. Images that can't be read or predicted
-    are left out.
+    Returns up to `SHOWN` of the best and of the worst, the extremes first, and the errors of images
+    that can't be read or predicted, which are left out. No image is in both.
 
     Raises:
         UserError: There is no checkpoint, or the data is not in place.
@@ -74,7 +67,7 @@ def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
             Picture(predictor.draw(index, folder / f'{kind}_{rank}.jpg'), scores[index],
                     predictor.path_of(index)) for rank, index in enumerate(indices, 1)]
             for kind, indices in chosen.items()}
-        return Extremes(**pictures, failures=failures)
+        return pictures['best'], pictures['worst'], failures
 
 
 def describe_error(error: Exception) -> str:

@@ -1,13 +1,15 @@
 """Finds the paper's recipe for a run, and where the run differs from it."""
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
+
+from ..config import accumulative_counts
 
 # The parts of a config that determine the trained model.
 _PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
@@ -19,24 +21,15 @@ _NEUTRAL = {'data_root', 'ann_file', 'data_prefix', 'backend_args', 'num_workers
             'val_begin', 'val_interval', 'seed', 'batch_size', 'accumulative_counts', 'enable'}
 # These make a resumed run equal to an unbroken one.
 _NEUTRAL_HOOKS = {'StepSeedHook', 'CheckpointFitHook'}
-_ABSENT = '-'
-
-
-class Difference(NamedTuple):
-    """A key whose values differ; '-' stands for a missing value."""
-
-    key: str
-    run: Any
-    recipe: Any
 
 
 @dataclass
 class Recipe:
-    """A config of this repository that a run is compared with."""
+    """A config of this repository that a run is compared with, and their differences."""
 
     path: Path
     cfg: Config
-    differences: list[Difference]
+    differences: list[tuple[str, Any, Any]]
 
     @property
     def name(self) -> str:
@@ -49,8 +42,7 @@ class Recipe:
     @property
     def has_other_classes(self) -> bool:
         """Whether the run learns other classes than the recipe."""
-        return any(re.search(r'\b(num_classes|metainfo)\b', difference.key)
-                   for difference in self.differences)
+        return any(re.search(r'\b(num_classes|metainfo)\b', key) for key, *_ in self.differences)
 
 
 def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
@@ -69,14 +61,14 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
 
 
-def find_differences(run: Config, recipe: Config) -> list[Difference]:
-    """The differences between two configs that affect the trained model."""
+def find_differences(run: Config, recipe: Config) -> list[tuple[str, Any, Any]]:
+    """Keys that affect the trained model and differ, with both values; '-' is a missing one."""
     # For a resumed run, `load_from` is the checkpoint to resume from.
     parts = [part for part in _PARTS if part != 'load_from' or not run.get('resume')]
     ours, theirs = ({key: value for part in parts for key, value in _flatten(cfg.get(part), part)}
                     for cfg in (run, recipe))
-    return [Difference(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
-            for key in {**theirs, **ours} if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
+    pairs = {key: (ours.get(key, '-'), theirs.get(key, '-')) for key in {**theirs, **ours}}
+    return [(key, mine, other) for key, (mine, other) in pairs.items() if mine != other]
 
 
 def expected_lr(cfg: Config, iterations: int, epoch_length: int | None,
@@ -110,7 +102,7 @@ def _stretch(recipe: Config, run: Config) -> Config:
 
     Schedules in iterations count the recipe's weight updates. Epochs stay the same.
     """
-    count = (run.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    count = accumulative_counts(run)
     if count > 1 and 'max_iters' in recipe.train_cfg:
         recipe.train_cfg.max_iters *= count
         for scheduler in recipe.param_scheduler:
@@ -129,13 +121,11 @@ def _flatten(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(node, (list, tuple)):
         node = [item for item in node if not (
             isinstance(item, dict) and item.get('type') in _NEUTRAL_HOOKS)] or None
-    if isinstance(node, dict):
-        items: Iterable = node.items()
-    elif isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
-        items = enumerate(node)
-    else:
+    if isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
         yield path, node
         return
-    for key, value in items:
+    for key, value in node.items():
         if key not in _NEUTRAL:
             yield from _flatten(value, f'{path}.{key}')

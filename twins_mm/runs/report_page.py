@@ -8,7 +8,7 @@ from .page import callout, details, heading, make_page, paragraph, pictures, tab
 from .pictures import describe_error, draw_extremes
 from .plots import plot_run
 from .recipes import Recipe, find_recipe
-from .verdict import Check, Verdict, judge, metrics_of
+from .verdict import Verdict, judge, metrics_of
 from .work_dir import Run
 
 TITLE = 'Training report'
@@ -19,11 +19,7 @@ _FEW_DIFFERENCES = 12
 def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> list[Verdict]:
     """Writes report.html and its pictures into `out`; returns the verdicts.
 
-    Args:
-        runs: The runs, in the order of the report.
-        configs: The folder of the recipes.
-        images: How many validation images to predict with a run's last checkpoint; 0 for none.
-        out: The output folder, created if necessary.
+    The recipes are those in `configs`; `images` of a run's validation images are predicted.
     """
     recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
     verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
@@ -65,13 +61,12 @@ def _summarise(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
 
 def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path
             ) -> list[str]:
-    title = 'Is this run on track?'
     parts = [heading(2, f'{run.name} ({run.folder})'),
-             callout(_LOOKS.get(verdict.state, 'plain'), title, verdict.sentence),
+             callout(_LOOKS.get(verdict.state, 'plain'), 'Is this run on track?', verdict.sentence),
              paragraph(describe_progress(run))]
     if verdict.checks:
-        parts.append(table(['', 'check'], [[_mark_check(check), check.text]
-                                             for check in verdict.checks]))
+        parts.append(table(['', 'check'], [['✓' if good else '✗', text]
+                                           for good, text in verdict.checks]))
     plots = {}
     for name, (figure, caption) in plot_run(run, recipe).items():
         path = folder / f'{name}.png'
@@ -89,17 +84,15 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
             paragraph('The loss of this run is averaged over the last fifth of the iterations up '
                       'to the given one.')]
     return [*parts, *_show_pictures(run, images, folder), *_show_config(run, recipe),
-            *_show_environment(run)]
-
-
-def _mark_check(check: Check) -> str:
-    return {True: '✓', False: '✗', None: '·'}[check.good]
+            heading(3, 'Environment'),
+            table(['', ''], list(run.environment.items())) if run.environment else
+            paragraph('Not logged.')]
 
 
 def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
-    title = heading(3, 'Best and worst predictions')
     if not images:
         return []
+    title = heading(3, 'Best and worst predictions')
     try:
         best, worst, failures = draw_extremes(run, images, folder / 'predictions')
     except Exception as error:  # the rest of the report doesn't depend on them
@@ -136,9 +129,3 @@ def _show_config(run: Run, recipe: Recipe | None) -> list[str]:
 def _shorten(value) -> str:
     text = str(value)
     return text if len(text) <= 80 else f'{text[:77]}...'
-
-
-def _show_environment(run: Run) -> list[str]:
-    return [heading(3, 'Environment'),
-            table(['', ''], list(run.environment.items())) if run.environment else
-            paragraph('Not logged.')]

@@ -6,16 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config import task_of
+from ..config import describe_batch, task_of
 from ..families import variant_of
 from ..paper.figures import figures_of
-from ..paper.official_logs import (
-    LOGS,
-    LOSS_ITERATIONS,
-    LOSS_TOLERANCE,
-    MIOU_TOLERANCE,
-    OfficialLog,
-)
+from ..paper.official_logs import LOGS, LOSS_ITERATIONS, LOSS_TOLERANCE, OfficialLog
 from ..tasks import TASKS
 from .recipes import Recipe, expected_lr
 from .work_dir import Run
@@ -35,9 +29,9 @@ class Comparison(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A basic fact; `good` is None if it is neither good nor bad."""
+    """A basic fact, and whether it is as it should be."""
 
-    good: bool | None
+    good: bool
     text: str
 
 
@@ -64,7 +58,7 @@ def yardstick(run: Run, recipe: Recipe | None) -> Recipe | None:
 def official_log(recipe: Recipe | None) -> OfficialLog | None:
     """The authors' log of a recipe, if there is one."""
     if recipe and recipe.name.startswith('upernet') and (variant := variant_of(recipe.name)):
-        return LOGS[variant.name]
+        return LOGS.get(variant.name)
     return None
 
 
@@ -85,7 +79,7 @@ def judge(run: Run, recipe: Recipe | None) -> Verdict:
     """Judges a run by the authors' log, else by the paper's results, else by basic checks."""
     recipe = yardstick(run, recipe)
     checks = list(_check(run, recipe))
-    faults = [check.text for check in checks if check.good is False]
+    faults = [check.text for check in checks if not check.good]
     log = official_log(recipe)
     if not run.training:
         verdict = Verdict('unknown', 'No training has been logged yet.')
@@ -129,13 +123,14 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
     mious = [Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
              for line in run.validation
              if (theirs := log.miou_at(step := line['step'] // run.accumulation))]
-    loss_words = (f'the loss is {_percent(loss.difference)} (interpolated between five points '
-                  f'of their log, so only accurate to {math.expm1(LOSS_TOLERANCE):.0%})')
+    loss_words = (f'the loss is {_beside(loss.difference, ".0%")} theirs (interpolated between '
+                  'five points of their log, so only accurate to '
+                  f'{math.expm1(LOSS_TOLERANCE):.0%})')
     if mious:
-        last, tolerance = mious[-1], MIOU_TOLERANCE
+        last, tolerance = mious[-1], task_of(run.cfg).chance
         gap = last.difference
         words = (f'at iteration {last.iteration:,} mIoU is {last.ours:.2f}, '
-                 f"{_points(gap)} the authors' {last.theirs:.2f} at the same point "
+                 f"{_beside(gap, '.2f')} the authors' {last.theirs:.2f} at the same point "
                  f'(up to {tolerance:.1f} may be chance); {loss_words}')
     else:
         gap, tolerance = -math.log1p(loss.difference), LOSS_TOLERANCE
@@ -154,9 +149,9 @@ def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> V
         tolerance = task_of(run.cfg).chance
         state, head = _rate(min(ours - theirs for _, ours, theirs in figures), tolerance,
                             'the paper')
-        words = ', '.join(f"{name} is {ours:.1f}, {abs(ours - theirs):.1f} "
-                          f"{'above' if ours > theirs else 'below'} the paper's {theirs}"
-                          for name, ours, theirs in figures)
+        words = ', '.join(
+            f"{name} is {ours:.1f}, {_beside(ours - theirs, '.1f')} the paper's {theirs}"
+            for name, ours, theirs in figures)
         return Verdict(state, ' '.join([
             f'{head}: finished, {words} (up to {tolerance:.1f} may be chance).', *faults]))
     if faults:
@@ -178,18 +173,18 @@ def _rate(gap: float, tolerance: float, rival: str) -> tuple[str, str]:
 
 def _describe_end(run: Run) -> str:
     """The first and last losses, and the latest metrics."""
-    start, end = (np.mean([line['loss'] for line in lines])
-                  for lines in _first_and_last(run.training))
+    start, end = _first_and_last_loss(run)
     words = f'Loss {start:.3g} at first, {end:.3g} now'
     for key, name in metrics_of(run).items():
         words += f'; {name} {run.validation[-1][key]:.1f}'
     return words + '.'
 
 
-def _first_and_last(lines: list[dict]) -> tuple[list[dict], list[dict]]:
-    """The first and the last tenth of the lines, at least one each."""
-    count = max(1, len(lines) // 10)
-    return lines[:count], lines[-count:]
+def _first_and_last_loss(run: Run) -> tuple[float, float]:
+    """The mean losses of the first and of the last tenth of what was logged."""
+    losses = [line['loss'] for line in run.training]
+    count = max(1, len(losses) // 10)
+    return np.mean(losses[:count]), np.mean(losses[-count:])
 
 
 def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
@@ -199,16 +194,13 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
     if bad:
         yield Check(False, f'The loss is {bad["loss"]} at iteration {bad["step"]:,}.')
     else:
-        start, end = (np.mean([line['loss'] for line in lines])
-                      for lines in _first_and_last(run.training))
+        start, end = _first_and_last_loss(run)
         falls = len(run.training) < 20 or bool(end < start)
         yield Check(falls, f'The loss is always finite; it was {start:.3g} in the first tenth and '
                            f'{end:.3g} in the last{"" if falls else ": it does not fall"}.')
     if not recipe:
         return
-    factors = f'{run.processes} x {run.cfg.train_dataloader.batch_size}'
-    factors += f' x {run.accumulation} accumulated' if run.accumulation > 1 else ''
-    batch = f'The batch size is {run.batch} ({factors})'
+    batch = f'The batch size is {describe_batch(run.cfg, run.processes)}'
     if run.batch == recipe.batch:
         yield Check(True, f'{batch}, as in the recipe.')
     else:
@@ -218,14 +210,12 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
     if run.by_epoch and not run.epoch_length:
         return
     rates = recipe_rates(run, recipe, run.iteration)
-    off = next(((line, rates[line['step'] - 1]) for line in run.training
-                if not math.isclose(line['lr'], rates[line['step'] - 1],
-                                    rel_tol=1e-3, abs_tol=1e-12)), None)
-    if off:
-        yield Check(False, f"The learning rate deviates from the recipe's at iteration "
-                           f'{off[0]["step"]:,}: {off[0]["lr"]:.3g} instead of {off[1]:.3g}.')
-    else:
-        yield Check(True, "The learning rate follows the recipe's schedule at every iteration.")
+    for step, lr in ((line['step'], line['lr']) for line in run.training):
+        if not math.isclose(lr, rates[step - 1], rel_tol=1e-3, abs_tol=1e-12):
+            yield Check(False, "The learning rate deviates from the recipe's at iteration "
+                               f'{step:,}: {lr:.3g} instead of {rates[step - 1]:.3g}.')
+            return
+    yield Check(True, "The learning rate follows the recipe's schedule at every iteration.")
 
 
 def _scales(run: Run) -> bool:
@@ -233,9 +223,5 @@ def _scales(run: Run) -> bool:
     return bool((run.cfg.get('auto_scale_lr') or {}).get('enable'))
 
 
-def _percent(difference: float) -> str:
-    return f"{abs(difference):.0%} {'above' if difference > 0 else 'below'} theirs"
-
-
-def _points(difference: float) -> str:
-    return f"{abs(difference):.2f} {'above' if difference > 0 else 'below'}"
+def _beside(difference: float, digits: str) -> str:
+    return f'{abs(difference):{digits}} {"above" if difference > 0 else "below"}'

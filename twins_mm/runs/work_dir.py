@@ -2,9 +2,9 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -19,7 +19,6 @@ from ..errors import UserError
 class Evaluation:
     """A run of tools/test.py: its metrics, in percent, and what was tested."""
 
-    log: Path
     metrics: dict[str, float]
     checkpoint: str
     tta: bool
@@ -84,7 +83,7 @@ class Run:
         interval = self.cfg.get('default_hooks', {}).get('logger', {}).get('interval', 10)
         return bool(self.iterations and self.iterations - self.iteration < interval)
 
-    @cached_property
+    @property
     def seconds(self) -> float | None:
         """Seconds per iteration, as the median of recent ones."""
         times = [line['time'] for line in self.training[-20:] if 'time' in line]
@@ -134,16 +133,15 @@ def read_run(folder: Path) -> Run:
     if not starts:
         raise UserError(f'{folder} is not the working directory of a run (it has no '
                         '*/vis_data/config.py)')
-    trained = [start for start in starts if _read_scalars(start)]
-    last = (trained or starts)[-1]
+    trained = {start: lines for start in starts if (lines := _read_scalars(start))}
+    last = max(trained or starts)
     # At each start, mmengine writes the config there under its own name.
     name = max(folder.glob('*.py'), key=lambda path: path.stat().st_mtime, default=last).stem
-    newest = _scalars(last) if trained else _config(last)
+    newest = last / 'vis_data' / ('scalars.json' if trained else 'config.py')
     logged = datetime.fromtimestamp(newest.stat().st_mtime)
     run = Run(folder, name, _read_config(last), logged)
     records = []
-    for start in trained:
-        new = _read_scalars(start)
+    for new in trained.values():
         first = next((line['step'] for line in new if _is_training(line)), float('inf'))
         # Drop records that the resumed run repeats.
         again = next((number for number, line in enumerate(records)
@@ -159,18 +157,12 @@ def read_run(folder: Path) -> Run:
     return run
 
 
-def _scalars(start: Path) -> Path:
-    return start / 'vis_data/scalars.json'
-
-
 def _read_scalars(start: Path) -> list[dict]:
     """The complete lines; an active run may still be writing the last one."""
-    lines = []
-    for text in _scalars(start).read_text().splitlines() if _scalars(start).exists() else ():
-        try:
+    path, lines = start / 'vis_data/scalars.json', []
+    for text in path.read_text().splitlines() if path.exists() else ():
+        with suppress(json.JSONDecodeError):
             lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
     return lines
 
 
@@ -178,12 +170,9 @@ def _is_training(line: dict) -> bool:
     return 'lr' in line
 
 
-def _config(start: Path) -> Path:
-    return start / 'vis_data/config.py'
-
-
 def _read_config(start: Path) -> Config:
-    return Config.fromfile(_config(start), import_custom_modules=False, lazy_import=False)
+    return Config.fromfile(
+        start / 'vis_data/config.py', import_custom_modules=False, lazy_import=False)
 
 
 def _to_percent(metrics: dict) -> dict:
@@ -200,8 +189,8 @@ def _read_evaluations(start: Path) -> Iterator[Evaluation]:
         metrics = {key: value for key, value in json.loads(path.read_text()).items()
                    if isinstance(value, (int, float))}
         # --tta wraps the model in one that merges its predictions.
-        yield Evaluation(path, _to_percent(metrics), cfg.get('load_from') or '',
-                         'module' in cfg.model)
+        yield Evaluation(
+            _to_percent(metrics), cfg.get('load_from') or '', 'module' in cfg.model)
 
 
 def _read_environment(log: str) -> dict[str, str]:

@@ -5,12 +5,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-# The positions of a shape's corners on its circumcircle, in degrees, clockwise from the right.
-SHAPES = {
-    'disc': np.arange(0, 360, 7.5),
-    'rectangle': np.array([28, 152, 208, 332]),
-    'triangle': np.array([50, 130, 270]),
-}
+# A disc, a rectangle and a triangle: the positions of the corners on the circumcircle, in degrees,
+# clockwise from the right.
+SHAPES = np.arange(0, 360, 7.5), np.array([28, 152, 208, 332]), np.array([50, 130, 270])
 _TURN = 25
 _RADII = 34, 58
 _CROWD_RADIUS = 46
@@ -44,31 +41,23 @@ class Instance(NamedTuple):
         return len(self.outlines) > 1
 
 
-class _Palette(NamedTuple):
-    """Matching ranges of saturation and value, both 0 to 1."""
-    backdrop_saturation: tuple[float, float]
-    backdrop_value: tuple[float, float]
-    shape_saturation: tuple[float, float]
-    shape_value: tuple[float, float]
-
-
+# Of saturation and value, 0 to 1: a backdrop's, and those of shapes that stand out from it.
 _PALETTES = (
-    _Palette((0.15, 0.45), (0.8, 0.98), (0.65, 0.9), (0.5, 0.85)),
-    _Palette((0.45, 0.7), (0.2, 0.45), (0.35, 0.7), (0.85, 1)),
+    ((0.15, 0.45), (0.8, 0.98), (0.65, 0.9), (0.5, 0.85)),
+    ((0.45, 0.7), (0.2, 0.45), (0.35, 0.7), (0.85, 1)),
 )
 
 
-def draw_scene(
-        rng: np.random.Generator, shapes: int, crowds: int = 0
-) -> tuple[np.ndarray, list[Instance]]:
+def draw_scene(rng: np.random.Generator, shapes: int, crowds: int = 0
+               ) -> tuple[np.ndarray, list[Instance]]:
     """Draws shapes and crowds, except those that don't fit, on a backdrop.
 
     Returns the image, `(H, W, 3)`, uint8, BGR, and its instances, from back to front.
     """
     height, width = _SIZES[rng.integers(len(_SIZES))]
-    palette = _PALETTES[rng.integers(len(_PALETTES))]
+    *backdrop, saturation, value = _PALETTES[rng.integers(len(_PALETTES))]
     hue = rng.random()
-    image = _draw_backdrop(rng, height, width, palette, hue)
+    image = _draw_backdrop(rng, height, width, hue, *backdrop)
     circles, instances = [], []
     for is_crowd in [True] * crowds + [False] * shapes:
         radius = _CROWD_RADIUS if is_crowd else rng.uniform(*_RADII)
@@ -79,8 +68,9 @@ def draw_scene(
         label = int(rng.integers(len(SHAPES)))
         outline = _outline_crowd if is_crowd else _outline_shape
         instances.append(Instance(label, outline(rng, label, centre, radius)))
-        covered = cover(instances[-1], height, width)
-        _paint(image, covered, _pick_shape_colour(rng, palette, hue))
+        strength = rng.uniform(*saturation)
+        colour = _to_bgr(hue + rng.uniform(0.2, 0.8), strength, rng.uniform(*value))
+        _paint(image, cover(instances[-1], height, width), colour)
     return image.clip(0, 255).round().astype(np.uint8), instances
 
 
@@ -93,10 +83,8 @@ def cover(instance: Instance, height: int, width: int) -> np.ndarray:
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) / np.float32(255)
 
 
-def _find_room(
-        rng: np.random.Generator, radius: float, circles: list[tuple[np.ndarray, float]],
-        size: tuple[int, int]
-) -> np.ndarray | None:
+def _find_room(rng: np.random.Generator, radius: float, circles: list[tuple[np.ndarray, float]],
+               size: tuple[int, int]) -> np.ndarray | None:
     """A centre (x, y) for a circle that keeps its distance from others; None if none is found."""
     reach = radius + _MARGIN
     for _ in range(_TRIES):
@@ -107,18 +95,16 @@ def _find_room(
     return None
 
 
-def _outline_shape(
-        rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
-) -> list[np.ndarray]:
+def _outline_shape(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
+                   ) -> list[np.ndarray]:
     """The polygon of a shape inside a circle, turned a little, as a list of one."""
-    angles = np.radians(list(SHAPES.values())[label] + rng.uniform(-_TURN, _TURN))
+    angles = np.radians(SHAPES[label] + rng.uniform(-_TURN, _TURN))
     corners = centre + radius * np.stack((np.cos(angles), np.sin(angles)), axis=1)
     return [(np.round(corners * _GRID) / _GRID).astype(np.float32)]
 
 
-def _outline_crowd(
-        rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
-) -> list[np.ndarray]:
+def _outline_crowd(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
+                   ) -> list[np.ndarray]:
     """The polygons of tiny shapes, spread over a circle like a sunflower's seeds."""
     outlines = []
     for member in range(_CROWD_SIZE):
@@ -130,24 +116,17 @@ def _outline_crowd(
 
 
 def _draw_backdrop(
-        rng: np.random.Generator, height: int, width: int, palette: _Palette, hue: float
-) -> np.ndarray:
+        rng: np.random.Generator, height: int, width: int, hue: float,
+        saturation: tuple[float, float], values: tuple[float, float]) -> np.ndarray:
     """Two similar hues that blend into each other: `(H, W, 3)`, float32."""
-    tones = [
-        _to_bgr(hue + rng.uniform(-0.08, 0.08), rng.uniform(*palette.backdrop_saturation), value)
-        for value in palette.backdrop_value]
+    tones = [_to_bgr(hue + rng.uniform(-0.08, 0.08), rng.uniform(*saturation), value)
+             for value in values]
     mix = np.zeros((height, width, 1), np.float32)
     for cells, share in (3, 0.7), (9, 0.2), (64, 0.1):
         noise = rng.random((cells, cells), np.float32)
         smooth = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
         mix += share * smooth[..., None]
     return tones[0] * mix + tones[1] * (1 - mix)
-
-
-def _pick_shape_colour(rng: np.random.Generator, palette: _Palette, hue: float) -> np.ndarray:
-    """A colour that stands out from a backdrop of this hue."""
-    saturation = rng.uniform(*palette.shape_saturation)
-    return _to_bgr(hue + rng.uniform(0.2, 0.8), saturation, rng.uniform(*palette.shape_value))
 
 
 def _to_bgr(hue: float, saturation: float, value: float) -> np.ndarray:

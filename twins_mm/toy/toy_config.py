@@ -29,7 +29,9 @@ def use_toy_data(cfg: Config) -> None:
     make_toy_data()
     _use_loaders(cfg, task, DATA_SETS[task.data_set])
     _use_schedule(cfg, task)
-    _use_augmented_tests(cfg, task)
+    cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
+        [_resize(ratio) for ratio in task.tta_ratios], [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)],
+        [task.load], [dict(type=task.pack)]])]
     for node in walk(cfg.model):
         if node.get('type') == 'SegDataPreProcessor':
             node.update(size=(SIDE, SIDE), size_divisor=None)
@@ -65,12 +67,6 @@ def _classes(cfg: Config, data: DataSet) -> Sequence[str]:
     if not count or count >= len(names):
         return names
     return (*data.toy_classes, *(name for name in names if name not in data.toy_classes))[:count]
-
-
-def _use_augmented_tests(cfg: Config, task: Task) -> None:
-    cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
-        [_resize(ratio) for ratio in task.tta_ratios], [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)],
-        [task.load], [dict(type=task.pack)]])]
 
 
 def _resize(ratio: float = 1) -> dict:

@@ -1,6 +1,6 @@
 """Makes small data sets of drawn shapes, in the layouts of COCO 2017 and ADE20K."""
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
@@ -14,7 +14,8 @@ from .scenes import Instance, cover, draw_scene
 _IMAGES = dict(train=200, val=50)
 # Increase this with every change to images or files, so that old data is replaced.
 _VERSION = 2
-_STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES))
+_STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES, data_sets=list(DATA_SETS)))
+_STAMP_NAME = 'stamp.json'
 
 _MOST_SHAPES = 4
 # One in this many images is empty, and one has a crowd.
@@ -30,7 +31,7 @@ def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
         OSError: `root` contains something else, or cannot be written.
     """
     root = Path(root)
-    if _is_complete(root):
+    if _read_stamp(root) == _STAMP:
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     # Made in a temporary folder next to `root` and then renamed, so that `root` is never partial.
@@ -38,25 +39,22 @@ def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
         made = Path(temporary, 'made')
         for data in DATA_SETS.values():
             resolve_name(data.make_toy)(made / data.toy_folder.name)
-        _stamp(made).write_text(_STAMP)
-        if _stamp(root).exists() and not _is_complete(root):
+        (made / _STAMP_NAME).write_text(_STAMP)
+        if _read_stamp(root) not in ('', _STAMP):
             root.rename(Path(temporary, 'outdated'))
         try:
             made.rename(root)
         except OSError:
             # Another process may have been faster, for example with one process per GPU.
-            if not _is_complete(root):
+            if _read_stamp(root) != _STAMP:
                 raise
     return root
 
 
-def _stamp(root: Path) -> Path:
-    """The file that is written last and contains the version of the others."""
-    return root / 'stamp.json'
-
-
-def _is_complete(root: Path) -> bool:
-    return _stamp(root).exists() and _stamp(root).read_text() == _STAMP
+def _read_stamp(root: Path) -> str:
+    """The version of the data in a folder, from the file that is written last; '' without one."""
+    path = root / _STAMP_NAME
+    return path.read_text() if path.exists() else ''
 
 
 def make_coco(root: Path) -> None:
@@ -91,8 +89,10 @@ def make_ade20k(root: Path) -> None:
     for split, folder in zip(_IMAGES, ('training', 'validation'), strict=True):
         for number, image, instances in _draw_scenes('ade', split):
             name = f'ADE_{split}_{number:08d}'
-            height, width = image.shape[:2]
-            labels = _draw_labels(instances, height, width, background, shapes)
+            labels = np.zeros(image.shape[:2], np.uint8)
+            labels[_ADE_BORDER:-_ADE_BORDER, _ADE_BORDER:-_ADE_BORDER] = background
+            for instance in instances:
+                labels[cover(instance, *labels.shape) > 0.5] = shapes[instance.label]
             _save(root / 'images' / folder / f'{name}.jpg', image)
             _save(root / 'annotations' / folder / f'{name}.png', labels)
 
@@ -111,7 +111,10 @@ def _describe(instance: Instance, height: int, width: int) -> dict:
     corners = np.concatenate(instance.outlines)
     low, high = corners.min(axis=0), corners.max(axis=0)
     if instance.is_crowd:
-        runs = _count_runs(cover(instance, height, width) > 0.5)
+        mask = cover(instance, height, width) > 0.5
+        # The lengths of runs of equal pixels, column by column, starting outside the mask.
+        changes = np.flatnonzero(np.diff(mask.ravel(order='F'), prepend=False))
+        runs = np.diff([0, *changes, mask.size]).tolist()
         segmentation: dict | list = dict(counts=runs, size=[height, width])
     else:
         segmentation = [outline.ravel().tolist() for outline in instance.outlines]
@@ -119,25 +122,6 @@ def _describe(instance: Instance, height: int, width: int) -> dict:
         bbox=[*low.tolist(), *(high - low).tolist()],
         area=sum(cv2.contourArea(outline) for outline in instance.outlines),
         iscrowd=int(instance.is_crowd), segmentation=segmentation)
-
-
-def _count_runs(mask: np.ndarray) -> list[int]:
-    """The lengths of runs of equal pixels, column by column, starting outside the mask."""
-    changes = np.flatnonzero(np.diff(mask.ravel(order='F'), prepend=False))
-    return np.diff([0, *changes, mask.size]).tolist()
-
-
-def _draw_labels(
-        instances: Sequence[Instance], height: int, width: int, background: int,
-        shapes: Sequence[int]
-) -> np.ndarray:
-    """The label of each pixel, 0 along the border: `(H, W)`, uint8."""
-    labels = np.zeros((height, width), np.uint8)
-    inside = slice(_ADE_BORDER, -_ADE_BORDER)
-    labels[inside, inside] = background
-    for instance in instances:
-        labels[cover(instance, height, width) > 0.5] = shapes[instance.label]
-    return labels
 
 
 def _save(path: Path, image: np.ndarray) -> None:

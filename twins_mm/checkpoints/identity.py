@@ -23,8 +23,7 @@ class Identity(NamedTuple):
         stages = len(self.depths)
         for variant in VARIANTS.values():
             arch = variant.family.archs[variant.size]
-            if variant.family == self.family and (
-                    arch['embed_dims'][:stages], arch['depths'][:stages]) == self[1:]:
+            if self == (variant.family, arch['embed_dims'][:stages], arch['depths'][:stages]):
                 return variant
         return None
 
