@@ -12,6 +12,7 @@ try:
     from twins_mm.config import accumulative_counts, add_hook, batch_size, describe_batch
     from twins_mm.data.checks import check_data
     from twins_mm.errors import UserError
+    from twins_mm.training.locking import lock_work_dir
 except (ImportError, OSError) as error:
     sys.exit(f'error: {error}\nTo find the cause and a fix:  python -m twins_mm.doctor')
 
@@ -71,6 +72,7 @@ def main() -> None:
     cfg = prepare_run(args, 'train')
     apply_flags(cfg, args)
     check_data(cfg, 'train', 'val')
+    lock_work_dir(cfg)
     runner = build_runner(cfg)
     fit_learning_rate(cfg, runner)
     runner.train()
