@@ -74,7 +74,9 @@ class NumberedSampler(Sampler):
 
     def __iter__(self) -> Iterator[Draw]:
         world_size = self.runner.world_size
-        first = self.runner.iter * self.batch_size * world_size + self.runner.rank
+        # A resumed epoch starts over here, and `UnseenBatches` drops what it has seen.
+        iteration = self.runner.iter - count_seen(self.runner)
+        first = iteration * self.batch_size * world_size + self.runner.rank
         return map(Draw, self.sampler, count(first, world_size))
 
     def __len__(self) -> int:
@@ -101,6 +103,14 @@ class RemainingBatches:
     def skip_iter(self, num_iters: int) -> None:
         """The maintained forks skip them all at once."""
         self.seen -= num_iters
+
+
+def count_seen(runner: Runner) -> int:
+    """How many batches of the current epoch the run has seen; 0 in an iteration-based loop."""
+    loop = runner.train_loop
+    if hasattr(loop, 'dataloader_iterator'):
+        return 0
+    return loop.iter - loop.epoch * len(loop.dataloader)
 
 
 def draw_samples(dataset: Dataset, seed: int, draws: Sequence[Draw]) -> list:
