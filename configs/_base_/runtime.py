@@ -5,6 +5,7 @@ custom_imports = dict(imports='twins_mm', allow_failed_imports=False)
 default_hooks = dict(
     step_seed=dict(type='StepSeedHook'),
     preemption=dict(type='PreemptionHook'),
+    finite_loss=dict(type='FiniteLossHook'),
     logger=dict(type='LoggerHook', interval=50),
     checkpoint=dict(
         type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto', rule='greater'))

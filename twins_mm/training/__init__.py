@@ -1,4 +1,4 @@
 """What keeps training runs right; importing the package registers it with mmengine."""
-from . import hooks, preemption, resuming, seeding, whole_files
+from . import finiteness, hooks, preemption, resuming, seeding, whole_files
 
-__all__ = ['hooks', 'preemption', 'resuming', 'seeding', 'whole_files']
+__all__ = ['finiteness', 'hooks', 'preemption', 'resuming', 'seeding', 'whole_files']

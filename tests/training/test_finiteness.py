@@ -1,0 +1,19 @@
+import pytest
+import torch
+
+from twins_mm.training.resuming import list_checkpoints
+
+
+@pytest.mark.parametrize(('interval', 'newest'), [(1, 13), (6, 12), (50, None)])
+def test_nan_stops_a_run_before_it_is_saved(interval, newest, train, tmp_path):
+    """At a checkpoint, or a few iterations later; the message names the batch that it was."""
+    images = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()[26:28]
+    output = train(f'train_dataloader.dataset.bad={images[0]}', 'model.seconds=0',
+                   interval=interval, end=20).end(1)
+    assert 'Traceback' not in output
+    assert 'error: Training stopped at iteration 14, with nan as the loss' in output
+    for image in images:
+        assert f'\n  image_{image}.jpg\n' in output
+    good = [tmp_path / f'run/iter_{newest}.pth'] if newest else []
+    assert f'The last good checkpoint: {good[0] if good else "none yet"}\n' in output
+    assert list_checkpoints(tmp_path / 'run')[:1] == good
