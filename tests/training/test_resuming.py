@@ -1,8 +1,14 @@
+import logging
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
-from twins_mm.training.resuming import list_checkpoints
+import torch
+from mmengine.config import Config
+
+from twins_mm.training.locking import lock_work_dir
+from twins_mm.training.resuming import NewestCheckpointHook, list_checkpoints
 
 
 def worker(rank):
@@ -22,10 +28,7 @@ def parent(process):
     return Path('/proc', str(process), 'stat').read_text().rpartition(')')[2].split()[1]
 
 
-def test_torchrun_restarts_a_killed_run_from_its_newest_checkpoint(train, losses, tmp_path):
-    """Not from a checkpoint of an earlier run in the same folder."""
-    (tmp_path / 'run').mkdir()
-    (tmp_path / 'run/iter_99.pth').write_text('from an earlier run')
+def test_torchrun_restarts_a_killed_run_from_its_newest_checkpoint(train, losses):
     run = train('model.seconds=0.1', interval=4, end=30, torchrun=('--max-restarts', '3'))
     run.wait_for('[ 6/')
     os.kill(worker(1), signal.SIGKILL)
@@ -62,3 +65,16 @@ def test_newest_checkpoint_is_the_noted_one_and_then_by_time(tmp_path):
     (tmp_path / 'last_checkpoint').write_text('/folder/before/moving/iter_7.pth')
     assert [path.name for path in list_checkpoints(tmp_path)] == [
         'iter_7.pth', 'stopped.pth', 'epoch_1.pth']
+
+
+def test_restarted_run_passes_over_checkpoints_of_an_earlier_one(tmp_path):
+    """A run of torchrun's that was killed before its first checkpoint starts anew."""
+    runner = SimpleNamespace(work_dir=tmp_path, logger=logging.getLogger(), rank=0,
+                             _resume=False, _load_from='weights.pth')
+    torch.save({}, tmp_path / 'iter_9.pth')
+    os.utime(tmp_path / 'iter_9.pth', (1, 1))
+    lock_work_dir(Config(dict(work_dir=str(tmp_path), launcher='none')))
+    NewestCheckpointHook(since_launch=True).before_run(runner)
+    assert (runner._resume, runner._load_from) == (False, 'weights.pth')
+    NewestCheckpointHook().before_run(runner)
+    assert (runner._resume, runner._load_from) == (True, str(tmp_path / 'iter_9.pth'))

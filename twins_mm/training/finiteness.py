@@ -41,7 +41,7 @@ class FiniteLossHook(Hook):
         images = self.unread[-1][-1] if self.unread else []
         _stop_at(self._read(), runner)
         if not all(value.isfinite().all() for value in weights_of(checkpoint).values()):
-            _stop_at((runner.iter, 'NaN or infinite in the weights', images), runner)
+            _stop_at((runner.iter, 'NaN or infinite weights', images), runner)
 
     def _read_all(self, runner: Runner) -> None:
         found = filter(None, all_gather_object(self._read()))

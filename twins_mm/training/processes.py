@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-_stores: list[torch.distributed.TCPStore] = []
+_stores = []
 
 
 def start_process_group(cfg: Config) -> None:
