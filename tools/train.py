@@ -9,9 +9,11 @@ try:
     from mmengine.runner import Runner, find_latest_checkpoint
 
     from twins_mm.cli import add_config_arguments, build_runner, make_parser, prepare_run, tool
-    from twins_mm.config import accumulative_counts, add_hook, batch_size, describe_batch
+    from twins_mm.config import accumulative_counts, batch_size, describe_batch
     from twins_mm.data.checks import check_data
     from twins_mm.errors import UserError
+    from twins_mm.training.locking import lock_work_dir
+    from twins_mm.training.resuming import set_resume
 except (ImportError, OSError) as error:
     sys.exit(f'error: {error}\nTo find the cause and a fix:  python -m twins_mm.doctor')
 
@@ -46,10 +48,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
             raise UserError('--auto-scale-lr needs the batch size that the learning rate is for: '
                             'add auto_scale_lr = dict(base_batch_size=...) to the config')
         cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        add_hook(cfg, type='CheckpointFitHook')
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    set_resume(cfg, args.resume)
 
 
 def fit_learning_rate(cfg: Config, runner: Runner) -> None:
@@ -71,6 +70,7 @@ def main() -> None:
     cfg = prepare_run(args, 'train')
     apply_flags(cfg, args)
     check_data(cfg, 'train', 'val')
+    lock_work_dir(cfg)
     runner = build_runner(cfg)
     fit_learning_rate(cfg, runner)
     runner.train()

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from .config import fit_to_cpu, move_data
 from .errors import UserError
 from .toy.toy_config import use_toy_data
-from .training.processes import start_process_group
+from .training.processes import start_process_group, use_new_store
 
 
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
@@ -115,8 +115,10 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """Builds mmengine's Runner, or the runner type that the config asks for."""
-    if get_device() == 'cpu':  # with GPUs, mmengine starts it
+    if get_device() == 'cpu':
         start_process_group(cfg.launcher)
+    elif cfg.launcher != 'none':
+        use_new_store()  # mmengine starts the group
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

@@ -41,18 +41,20 @@ class Recorder(BaseModel):
         return dict(loss=self.weight.sum())
 
 
-def train(work_dir, sampler, end, workers=0, resume=None, batch=BATCH):
+def train(work_dir, sampler, end, workers=0, resume=None, batch=BATCH, save_by_epoch=None):
     """Trains for `end` iterations, or epochs with `DefaultSampler`; returns its `Recorder`."""
     train_cfg = dict(by_epoch=False, max_iters=end) if sampler == INFINITE else dict(
         by_epoch=True, max_epochs=end)
+    if save_by_epoch is None:
+        save_by_epoch = train_cfg['by_epoch']
     runner = Runner(
         dict(type='Recorder'), str(work_dir), randomness=dict(seed=SEED), resume=bool(resume),
         load_from=resume, train_cfg=train_cfg, default_scope='mmengine',
         experiment_name=f'{work_dir.name}_{end}_{resume is not None}', log_level='ERROR',
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         default_hooks=dict(
-            step_seed=dict(type='StepSeedHook'),
-            checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=train_cfg['by_epoch'])),
+            step_seed=dict(type='StepSeedHook'), preemption=dict(type='PreemptionHook'),
+            checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=save_by_epoch)),
         train_dataloader=dict(
             batch_size=batch, num_workers=workers, persistent_workers=workers > 0,
             collate_fn=dict(type='pseudo_collate'), dataset=dict(type='AugmentedIndices'),
@@ -94,10 +96,19 @@ def test_another_batch_goes_on_with_the_images_that_come_next(tmp_path):
     assert torch.cat(last.batches).equal(whole[BATCH + 5:BATCH + 5 + 6])
 
 
+def test_another_batch_goes_on_in_the_middle_of_an_epoch(tmp_path):
+    whole = train(tmp_path / 'whole', SHUFFLED, 2, save_by_epoch=False)
+    resumed = train(tmp_path / 'run', SHUFFLED, 2, resume=str(tmp_path / 'whole/iter_2.pth'),
+                    batch=2 * BATCH)
+    assert [len(batch) for batch in resumed.batches] == [3, 4, 3]
+    assert torch.cat(resumed.batches).equal(torch.cat(whole.batches[2:]))
+
+
 def test_checkpoint_without_the_number_of_images(tmp_path):
     whole = train(tmp_path / 'whole', INFINITE, 4)
     checkpoint = torch.load(tmp_path / 'whole/iter_2.pth', weights_only=False)
-    del checkpoint['meta']['images_seen'], checkpoint['meta']['batch']
+    for name in ('images_seen', 'images_of_epoch', 'batch'):
+        del checkpoint['meta'][name]
     torch.save(checkpoint, tmp_path / 'old.pth')
     resumed = train(tmp_path / 'run', INFINITE, 4, resume=str(tmp_path / 'old.pth'))
     assert torch.cat(resumed.batches).equal(torch.cat(whole.batches[2:]))

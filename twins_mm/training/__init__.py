@@ -1,4 +1,4 @@
-"""Hooks for training runs; importing the package registers them."""
-from . import hooks, seeding
+"""What keeps training runs right; importing the package registers it with mmengine."""
+from . import finiteness, hooks, preemption, resuming, seeding, whole_files
 
-__all__ = ['hooks', 'seeding']
+__all__ = ['finiteness', 'hooks', 'preemption', 'resuming', 'seeding', 'whole_files']

@@ -71,6 +71,8 @@ class StepSeedHook(Hook):
             runner.logger.warning(f'An iteration was {before} before, and is {self._batch} now.')
         at_this_batch = runner.iter * self._images
         self._offset = self._resumed.get('images_seen', at_this_batch) - at_this_batch
+        runner.train_loop.epoch_start = (
+            runner.iter - self._resumed.get('images_of_epoch', 0) // self._images)
 
     def _seen(self, iteration: int) -> int:
         return self._offset + iteration * self._images
@@ -78,13 +80,18 @@ class StepSeedHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if self._images:
             meta = checkpoint['meta']
-            meta.update(images_seen=self._seen(meta['iter']), batch=self._batch)
+            of_epoch = (meta['iter'] - runner.train_loop.epoch_start) * self._images
+            meta.update(images_seen=self._seen(meta['iter']), images_of_epoch=of_epoch,
+                        batch=self._batch)
 
     def before_train_epoch(self, runner: Runner) -> None:
         self._seed(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         self._seed(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        runner.train_loop.epoch_start = runner.iter
 
     @staticmethod
     def _seed(runner: Runner) -> None:
@@ -111,7 +118,9 @@ class NumberedSampler(Sampler):
         self.seen = seen
 
     def __iter__(self) -> Iterator[Draw]:
-        first = self.seen(self.runner.iter) + self.runner.rank
+        # A resumed epoch starts over here, and `UnseenBatches` drops what it has seen.
+        iteration = self.runner.iter - count_seen(self.runner)
+        first = self.seen(iteration) + self.runner.rank
         return map(Draw, self.sampler, count(first, self.runner.world_size))
 
     def __len__(self) -> int:
@@ -138,6 +147,14 @@ class RemainingBatches:
     def skip_iter(self, num_iters: int) -> None:
         """The maintained forks skip them all at once."""
         self.seen -= num_iters
+
+
+def count_seen(runner: Runner) -> int:
+    """How many batches of the current epoch the run has seen; 0 in an iteration-based loop."""
+    loop = runner.train_loop
+    if hasattr(loop, 'dataloader_iterator'):
+        return 0
+    return loop.iter - loop.epoch_start
 
 
 def draw_samples(dataset: Dataset, seed: int, draws: Sequence[Draw]) -> list:

@@ -1,0 +1,47 @@
+"""One run for each working directory."""
+import os
+import socket
+from io import TextIOWrapper
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..errors import UserError
+
+LOCK = 'run.lock'
+_RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+_held: list[TextIOWrapper] = []
+
+
+def lock_work_dir(cfg: Config) -> None:
+    """Takes the work dir of a run for this process until it ends, in the first process of the run.
+
+    The system releases the lock of a process that died, also on NFS. Unlike those of `flock`,
+    these locks are not inherited, so data workers that outlive a killed run don't hold them.
+
+    Raises:
+        UserError: Another run has it.
+    """
+    import fcntl  # only Unix has it
+    if int(os.environ.get(_RANK.get(cfg.launcher, ''), 0)):
+        return
+    path = Path(cfg.work_dir, LOCK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open('a+')
+    _held.append(file)
+    file.seek(0)
+    owner = file.read()
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise UserError(f'{cfg.work_dir} is in use by {owner}. Wait for it to end, or choose '
+                        'another folder: --work-dir DIR') from None
+    except OSError as error:
+        print(f'{path} cannot be locked ({error.strerror}): do not start a second run in it.')
+    # Of a run that torchrun restarts, the same: so the file's time is that of the launch.
+    launched = 'TORCHELASTIC_RUN_ID' in os.environ
+    name = f'process {os.getppid() if launched else os.getpid()} on {socket.gethostname()}'
+    if name != owner:
+        file.truncate(0)
+        file.write(name)
+        file.flush()
