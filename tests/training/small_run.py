@@ -1,4 +1,5 @@
 """A data set and a model that train in a process in seconds; the tests' configs import it."""
+import random
 import time
 
 import torch
@@ -12,7 +13,7 @@ SIZE = 64
 
 @DATASETS.register_module()
 class NumberedImages:
-    """Each image is its number; that of `bad` is NaN."""
+    """Each image is its number and a random one, as augmentation is; that of `bad` is NaN."""
 
     def __init__(self, bad=None):
         self.bad = bad
@@ -21,7 +22,7 @@ class NumberedImages:
         return SIZE
 
     def __getitem__(self, index):
-        value = float('nan') if index == self.bad else index / SIZE
+        value = float('nan') if index == self.bad else index / SIZE + random.random()
         return dict(inputs=torch.tensor([value]),
                     data_samples=BaseDataElement(metainfo=dict(img_path=f'image_{index}.jpg')))
 

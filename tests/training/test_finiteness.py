@@ -8,7 +8,8 @@ from twins_mm.training.finiteness import FiniteLossHook
 from twins_mm.training.resuming import list_checkpoints
 
 
-@pytest.mark.parametrize(('interval', 'newest'), [(1, 13), (6, 12), (50, None)])
+@pytest.mark.parametrize(('interval', 'newest'), [
+    (1, 13), pytest.param(6, 12, marks=pytest.mark.large), (50, None)])
 def test_nan_stops_a_run_before_it_is_saved(interval, newest, train, tmp_path):
     """At a checkpoint, or a few iterations later; the message names the batch that it was."""
     images = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()[26:28]

@@ -4,9 +4,11 @@ import signal
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 from mmengine.config import Config
 
+from twins_mm.errors import UserError
 from twins_mm.training.locking import lock_work_dir
 from twins_mm.training.resuming import NewestCheckpointHook, list_checkpoints
 
@@ -48,10 +50,6 @@ def test_damaged_checkpoint_is_named_and_the_one_before_it_taken(train, losses, 
     assert f'{newest} is damaged' in output
     first, second = losses()
     assert second == {step: first[step] for step in range(9, 13)}
-    for path in list_checkpoints(tmp_path / 'run'):
-        path.write_bytes(b'')
-    output = train(resume=['--resume']).end(1)
-    assert 'error: No checkpoint to resume is whole: ' in output
 
 
 def test_newest_checkpoint_is_the_noted_one_and_then_by_time(tmp_path):
@@ -67,10 +65,20 @@ def test_newest_checkpoint_is_the_noted_one_and_then_by_time(tmp_path):
         'iter_7.pth', 'stopped.pth', 'epoch_1.pth']
 
 
-def test_restarted_run_passes_over_checkpoints_of_an_earlier_one(tmp_path):
+@pytest.fixture
+def runner(tmp_path):
+    return SimpleNamespace(work_dir=tmp_path, logger=logging.getLogger(), rank=0, _resume=False,
+                           _load_from='weights.pth')
+
+
+def test_run_does_not_start_anew_if_all_checkpoints_are_damaged(runner, tmp_path):
+    (tmp_path / 'iter_9.pth').touch()
+    with pytest.raises(UserError, match='No checkpoint to resume is whole: .*/iter_9.pth'):
+        NewestCheckpointHook().before_run(runner)
+
+
+def test_restarted_run_passes_over_checkpoints_of_an_earlier_one(runner, tmp_path):
     """A run of torchrun's that was killed before its first checkpoint starts anew."""
-    runner = SimpleNamespace(work_dir=tmp_path, logger=logging.getLogger(), rank=0,
-                             _resume=False, _load_from='weights.pth')
     torch.save({}, tmp_path / 'iter_9.pth')
     os.utime(tmp_path / 'iter_9.pth', (1, 1))
     lock_work_dir(Config(dict(work_dir=str(tmp_path), launcher='none')))
