@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -85,6 +86,7 @@ class Site(SimpleHTTPRequestHandler):
 
     def do_GET(self):
         self.server.downloads.append(self.path)
+        time.sleep(0.5)  # so that a second process would ask too
         self.path = f'/{Path(self.path).name}'
         super().do_GET()
 
@@ -186,6 +188,14 @@ def test_processes_score_as_one(name, metric, processes, launch):
 
     assert read(launch(processes)) == read(launch(1))
     assert read(launch(1))[metric] > 0
+
+
+@SEVERAL
+def test_processes_share_the_images(processes, launch):
+    output = launch(processes).output
+    share = -(-7 // processes)
+    assert output.count(f'Iter(test) [{share}/{share}]') == len(TESTS)
+    assert output.count('\n7 images, ') == len(TESTS)
 
 
 @SEVERAL
