@@ -28,8 +28,8 @@ def test_nan_stops_a_run_before_it_is_saved(interval, newest, train, tmp_path):
 def test_nan_in_another_process_is_named_and_not_saved(train, tmp_path):
     """Its weights reach the process that saves."""
     images = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()[53:56:2]
-    output = train(f'train_dataloader.dataset.bad={images[0]}', 'model.seconds=0', interval=5,
-                   end=20, torchrun=()).end(1)
+    output = train(f'train_dataloader.dataset.bad={images[0]}', 'model.seconds=0',
+                   interval=10, end=20, torchrun=()).end(1)
     assert 'error: Training stopped at iteration 14, with nan as the loss' in output
     assert all(f'  image_{image}.jpg\n' in output for image in images)
     newest, *_ = list_checkpoints(tmp_path / 'run')
