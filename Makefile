@@ -1,6 +1,6 @@
 # The whole setup: `make train` and `make test` install what they need, once, into a virtual
-# environment of this folder. STACK=onedl takes the maintained forks, TORCH=torch==2.1.2 another
-# torch, each in an environment of its own.
+# environment in this folder. STACK=onedl installs the maintained forks, TORCH=torch==2.1.2 another
+# torch, each in a separate environment.
 STACK ?= openmmlab
 DEFAULT_TORCH := torch==2.13.0
 TORCH ?= $(DEFAULT_TORCH)
@@ -11,7 +11,7 @@ VENV := .venv$(if $(filter onedl,$(STACK)),-onedl)$(if \
 	$(filter-out $(DEFAULT_TORCH),$(TORCH)),-$(subst ==,,$(TORCH)))
 BIN := $(VENV)/bin
 
-# CUDA=1 compiles mmcv's operators for GPUs too, CUDA=0 for CPUs alone. Unless told, an environment
+# CUDA=1 compiles mmcv's operators for GPUs too, CUDA=0 for CPUs only. Unless told, an environment
 # that has CUDA operators keeps them, so that a login node doesn't undo them; any other gets what
 # this machine's cards need. On other cards they don't run: without a card, a list is demanded.
 SPACE := $(subst ,, )
@@ -25,17 +25,17 @@ ARCHS := $(if $(filter 1,$(CUDA)),$(sort $(or \
 FOR_CUDA := $(if $(ARCHS),-cuda-$(subst $(SPACE),-,$(ARCHS)))
 READY := $(VENV)/.ready$(FOR_CUDA)
 ifeq ($(filter 0 1,$(CUDA)),)
-$(error CUDA is 1, or 0 for CPUs alone, not $(CUDA))
+$(error CUDA is 1, or 0 for CPUs only, not $(CUDA))
 else ifeq ($(CUDA)$(ARCHS),1)
 $(error CUDA=1, but no GPU is visible here: name the cards to compile for, \
 	as TORCH_CUDA_ARCH_LIST="8.0 9.0" for A100 and H100: https://developer.nvidia.com/cuda-gpus)
 endif
 
-# setuptools 81 has no pkg_resources, by which mmengine finds `mmdet::` and mmcv's setup.py runs;
-# torch 2.1 and 2.2 also want the `packaging` inside it, gone in 70, and were built for numpy 1.
+# setuptools 81 lacks pkg_resources, which mmengine needs for `mmdet::` and mmcv's setup.py to run;
+# torch 2.1 and 2.2 also need the `packaging` inside it, gone in 70, and were built for numpy 1.
 LIMITS := $(if $(filter torch==2.1.% torch==2.2.%,$(TORCH)),setuptools<70 numpy<2,setuptools<81)
 $(READY): export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
-# mmcv 2.1.0 doesn't compile on Python 3.13, which would show after the rest is installed.
+# mmcv 2.1.0 doesn't compile on Python 3.13, which would only show after everything else.
 BEFORE := $(if $(filter onedl,$(STACK)),99,13)
 
 .PHONY: install train test test-all lint clean
@@ -54,11 +54,11 @@ $(READY): Makefile setup.py
 	$(MAKE) --no-print-directory $(STACK) CUDA=$(CUDA) TORCH_CUDA_ARCH_LIST="$(ARCHS)"
 	touch $@
 
-# mmcv has no wheel for today's torch: it is compiled, once. pip keeps the result in a cache for this
-# torch and these cards alone, because operators compiled for others don't load or don't run.
+# mmcv has no wheel for current torch, so it is compiled, once. pip keeps the result in a cache per
+# torch version and cards, because operators compiled for others don't load or don't run.
 define mmcv
 @echo "Compiling mmcv's operators$(if $(ARCHS), for CUDA $(TORCH_CUDA) on cards of $(ARCHS)):" \
-	"$(if $(ARCHS),half an hour,12 minutes) on two cores. pip keeps them for the next time."
+	"$(if $(ARCHS),half an hour,12 minutes) on two cores. pip caches the result."
 $(if $(PIP_TOOLKIT),CUDA_HOME=$(PIP_TOOLKIT) )$(BIN)/pip install --no-build-isolation $(1) \
 	--cache-dir "$$($(BIN)/pip cache dir)/$$( \
 	$(BIN)/python -c 'import torch; print(f"torch-{torch.__version__}")')$(FOR_CUDA)"
@@ -108,7 +108,7 @@ onedl:
 train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
-# Small models on many processes: a second thread in each would only be in the others' way.
+# Small models in many processes: more threads per process would only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 test: $(READY)

@@ -1,4 +1,4 @@
-"""Declares the package. The order in which to install what it needs is in the Makefile."""
+"""Declares the package. The Makefile has the order in which to install its requirements."""
 import re
 import shutil
 from pathlib import Path
@@ -12,12 +12,12 @@ LINT = ['codespell==2.4.3', 'mypy==2.4.1', 'ruff==0.17.6']  # as in .pre-commit-
 
 
 class BuildWithRecipes(build_py):
-    """Adds configs, tools and their index, in the folder where OpenMMLab's packages have them."""
+    """Adds configs, tools and their index, in the folder that OpenMMLab's packages use."""
 
     def run(self) -> None:
         super().run()
         mim = Path(self.build_lib, 'twins_mm/.mim')
-        shutil.rmtree(mim, ignore_errors=True)  # of an earlier build
+        shutil.rmtree(mim, ignore_errors=True)  # from an earlier build
         for folder in ('configs', 'tools'):
             shutil.copytree(ROOT / folder, mim / folder,
                             ignore=shutil.ignore_patterns('__pycache__'))
@@ -42,7 +42,7 @@ setup(
         'mmcv>=2.0.0,<2.2.0',  # mmdet 3.3.0 and mmsegmentation 1.2.2 refuse 2.2.0
         'mmdet>=3.3.0,<4',
         'mmsegmentation>=1.2.2,<2',
-        # Imported and not declared: by mmsegmentation; by mmengine, pkg_resources for `mmdet::`.
+        # Imported but not declared: by mmsegmentation; by mmengine, pkg_resources for `mmdet::`.
         'ftfy', 'regex', 'setuptools<81',
         'huggingface_hub>=0.24', 'safetensors',
         'matplotlib', 'numpy', 'opencv-python', 'prettytable>=3.12', 'pycocotools', 'rich',

@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parent.parent
 # Two processes share the machine's cores; small models gain nothing from more threads.
 THREADS = dict(OMP_NUM_THREADS='1')
 
-TINY_LEAF = """\
+TINY_CONFIG = """\
 _base_ = '{base}'
 model = dict(
     backbone=dict(init_cfg=None, arch=dict(
@@ -35,11 +35,11 @@ TINY_HEADS = dict(
 
 @pytest.fixture
 def tiny_config(tmp_path):
-    """Makes a config that is one of ours with a tiny backbone: a second instead of a minute."""
+    """Makes one of our configs with a tiny backbone: a second instead of a minute."""
     def make(name):
         windows = 'window_sizes=(7, 7, 7, 7)' if '_svt_' in name else ''
         path = tmp_path / 'tiny.py'
-        path.write_text(TINY_LEAF.format(
+        path.write_text(TINY_CONFIG.format(
             base=REPOSITORY / f'configs/{name}.py', windows=windows,
             heads=next(heads for key, heads in TINY_HEADS.items() if name.startswith(key))))
         return path
@@ -48,9 +48,9 @@ def tiny_config(tmp_path):
 
 @pytest.fixture
 def save_model():
-    """Saves a config's model with random weights, which see more than one class."""
+    """Saves a config's model with random weights, which predict more than one class."""
     def save(config, target, meta=None):
-        # Imported late, so that what needs no model starts at once.
+        # Imported late, so that tests without a model start fast.
         import torch
         from mmengine.config import Config
         from mmengine.registry import MODELS, init_default_scope
@@ -77,7 +77,7 @@ def run_tool(tmp_path):
 
 @pytest.fixture
 def call_tool(tmp_path, monkeypatch, capfd):
-    """Runs a tool as `run_tool` does, in this process, which has imported torch already."""
+    """Like `run_tool`, but in this process, which has already imported torch."""
     def call(tool, *args, status=0):
         path = REPOSITORY / 'tools' / f'{tool}.py'
         monkeypatch.chdir(tmp_path)
@@ -104,7 +104,7 @@ def toy_data(tmp_path_factory):
 
 @pytest.fixture
 def toy_folder(tmp_path, toy_data):
-    """The folder that tools run in, with the toy data where they look for it."""
+    """The folder that tools run in, with the toy data where they expect it."""
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/toy').symlink_to(toy_data)
     return tmp_path

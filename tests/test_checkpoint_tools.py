@@ -12,7 +12,7 @@ def weights():
 
 
 @pytest.mark.parametrize('target', ['timm', 'mmseg', 'mmpretrain'])
-def test_there_and_back_gives_the_same_bytes(target, weights, call_tool, tmp_path):
+def test_round_trip_gives_the_same_bytes(target, weights, call_tool, tmp_path):
     save_file(weights, tmp_path / 'ours.safetensors', dict(format='pt'))
     output = call_tool('convert_checkpoint', 'ours.safetensors', 'new/theirs.pth', '--to', target)
     assert f'new/theirs.pth: {len(torch.load(tmp_path / "new/theirs.pth"))} tensors' in output
@@ -40,11 +40,11 @@ def test_whole_model_keeps_its_heads_and_its_meta(weights, call_tool, tmp_path):
 
 
 @pytest.mark.parametrize(('args', 'message'), [
-    (['ours.pth', 'ours.pth'], 'ours.pth is there already; name a new file'),
-    (['ours.pth', 'ours.onnx'], 'has to end in .safetensors or .pth'),
-    (['none.pth', 'new.pth'], 'There is no checkpoint none.pth'),
-    (['other.pth', 'new.pth'], 'There is no Twins backbone in it, but conv1')])
-def test_what_cannot_be_converted_is_told_and_nothing_written(
+    (['ours.pth', 'ours.pth'], 'ours.pth exists already; choose a new file'),
+    (['ours.pth', 'ours.onnx'], 'must end in .safetensors or .pth'),
+    (['none.pth', 'new.pth'], 'Checkpoint not found: none.pth'),
+    (['other.pth', 'new.pth'], 'No Twins backbone found; the weights are of conv1')])
+def test_failed_conversion_is_reported_and_writes_nothing(
         args, message, weights, call_tool, tmp_path):
     torch.save(weights, tmp_path / 'ours.pth')
     torch.save(dict(conv1=torch.rand(1)), tmp_path / 'other.pth')
@@ -64,7 +64,7 @@ def test_inspection(call_tool, tmp_path):
     assert 'configs/_base_/backbones/pcpvt_s.py' in lines['config']
 
 
-def test_inspection_of_what_is_no_checkpoint(call_tool, tmp_path):
+def test_inspection_of_a_file_that_is_not_a_checkpoint(call_tool, tmp_path):
     (tmp_path / 'page.pth').write_text('<!DOCTYPE html>')
     output = call_tool('inspect_checkpoint', 'page.pth', status=1)
     assert 'it is a web page' in output

@@ -9,19 +9,19 @@ from twins_mm.errors import UserError
 CONFIG = str(Path(__file__).parent.parent / 'configs/retinanet_twins_svt_s_1x.py')
 
 
-def test_option_of_the_user_wins_over_data_root():
+def test_user_option_overrides_data_root():
     cfg = load_config(CONFIG, {'val_dataloader.dataset.data_root': '/other'}, data_root='/mnt/coco')
     assert [cfg[f'{split}_dataloader'].dataset.data_root for split in ('train', 'val', 'test')] == [
         '/mnt/coco', '/other', '/mnt/coco']
     assert cfg.test_evaluator.ann_file == '/mnt/coco/annotations/instances_val2017.json'
 
 
-def test_toy_data_and_data_elsewhere_exclude_each_other():
-    with pytest.raises(UserError, match='--toy has data of its own: leave out --data-root'):
+def test_toy_and_data_root_exclude_each_other():
+    with pytest.raises(UserError, match='--toy uses its own data: drop either --data-root'):
         load_config(CONFIG, toy=True, data_root='/mnt/coco')
 
 
-def test_data_root_that_is_empty_is_not_ignored():
+def test_empty_data_root_is_not_ignored():
     assert load_config(CONFIG, data_root='').train_dataloader.dataset.data_root == ''
 
 

@@ -41,7 +41,7 @@ def test_fit_to_cpu_replaces_sync_bn_and_amp():
 
 
 @pytest.mark.parametrize('norm', ['BN', 'GN'])
-def test_fit_to_cpu_says_nothing_where_nothing_is_done(norm):
+def test_fit_to_cpu_is_silent_when_it_changes_nothing(norm):
     cfg = Config(dict(model=dict(norm_cfg=dict(type=norm))))
     assert fit_to_cpu(cfg) == []
     assert cfg.model.norm_cfg.type == norm
@@ -59,9 +59,9 @@ def test_data_sets_are_found_in_their_wrappers(wrapped, names):
 
 
 def coco(root):
-    """Loaders, wrapped in every way, evaluators and a pipeline with data in `root`."""
+    """Loaders with all kinds of wrappers, evaluators and a pipeline with data in `root`."""
     data = dict(type='CocoDataset', data_root=root, ann_file='annotations/train.json',
-                data_prefix=dict(img='data/coco'))  # below the root, whatever its name
+                data_prefix=dict(img='data/coco'))  # relative to the root, despite its name
     boxes = f'{root.rstrip("/")}/annotations/val.json'
     metric = dict(type='CocoMetric', ann_file=boxes, metric=['bbox'])
     return Config(dict(
@@ -74,21 +74,21 @@ def coco(root):
 
 @pytest.mark.parametrize('new', ['/mnt/coco', '/mnt/coco/', 'data/coco/2017', 's3://bucket/coco'])
 @pytest.mark.parametrize('old', ['data/coco/', './data/coco', '/data/coco'])
-def test_data_moves_in_loaders_and_evaluators_alike(old, new):
+def test_data_moves_in_loaders_and_evaluators(old, new):
     cfg = coco(old)
     move_data(cfg, new)
     assert cfg.to_dict() == coco(new).to_dict()
 
 
-@pytest.mark.parametrize(('roots', 'said'), [
+@pytest.mark.parametrize(('roots', 'found'), [
     (['data/a', 'data/b/'], 'data/a, data/b'), ([None, ''], 'none'), (['./'], 'none')])
-def test_data_that_has_not_one_root_is_not_moved(roots, said):
+def test_data_without_exactly_one_root_is_not_moved(roots, found):
     loader = dict(dataset=dict(datasets=[dict(data_root=root) for root in roots]))
-    with pytest.raises(UserError, match=f'this one has {said}. Set each path by --cfg-options'):
+    with pytest.raises(UserError, match=f'this one has {found}. Set each path with --cfg-options'):
         move_data(Config(dict(train_dataloader=loader)), '/mnt')
 
 
-def test_paths_from_here_move_with_the_configs_own_root():
+def test_relative_paths_move_with_the_configs_data_root():
     cfg = Config(dict(data_root='data/coco/', train_dataloader=dict(dataset=dict(
         data_root=None, ann_file='data/coco/train.json', data_prefix=dict(img='data/coco/train')))))
     move_data(cfg, '/mnt')
@@ -100,7 +100,7 @@ def test_paths_from_here_move_with_the_configs_own_root():
     (None, 64, '64 (4 x 16)'),
     (dict(type='OptimWrapper'), 64, '64 (4 x 16)'),
     (dict(type='OptimWrapper', accumulative_counts=2), 128, '128 (4 x 16 x 2 accumulated)')])
-def test_batch_counts_what_is_accumulated(wrapper, images, text):
+def test_batch_counts_accumulated_iterations(wrapper, images, text):
     cfg = Config(dict(train_dataloader=dict(batch_size=16), optim_wrapper=wrapper))
     assert batch_size(cfg, processes=4) == images
     assert describe_batch(cfg, processes=4) == text

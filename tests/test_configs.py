@@ -30,7 +30,7 @@ def read(name):
 
 
 def build_on_meta(cfg):
-    """The model without memory for its weights."""
+    """The model, without memory for its weights."""
     init_default_scope(cfg.default_scope)
     drop_pretrained(cfg)
     with torch.device('meta'):
@@ -69,7 +69,7 @@ def test_custom_keys_match_parameters(name):
         assert any(key in parameter for parameter in parameters), key
 
 
-# name: (optimiser's lr, weight decay, iterations or epochs); facts of the paper, sections 4.2, 4.3.
+# name: (optimiser's lr, weight decay, iterations or epochs); from the paper, sections 4.2 and 4.3.
 TRAINING = {
     'retinanet_1x': (1e-4, 1e-4, 12), 'retinanet_3x': (1e-4, 1e-4, 36),
     'mask_rcnn_1x': (2e-4, 1e-4, 12), 'mask_rcnn_3x': (1e-4, 0.05, 36),
@@ -80,7 +80,7 @@ TRAINING = {
 
 
 @every_config
-def test_training_numbers_are_the_papers(name):
+def test_training_numbers_match_the_paper(name):
     cfg = read(name)
     recipe, _, schedule = name.partition('_twins_')
     lr, weight_decay, length = TRAINING[f'{recipe}_{schedule.rpartition("_")[2]}']
@@ -107,7 +107,7 @@ def test_drop_path_and_window_padding(name):
 
 
 @every_config
-def test_batch_goes_with_the_learning_rate(name):
+def test_batch_matches_the_learning_rate(name):
     cfg = read(name)
     base = cfg.auto_scale_lr.base_batch_size
     thirty_two = name.startswith('released/semantic_fpn') or name == (
@@ -156,7 +156,7 @@ def test_learning_rate_equals_the_old_formula(recipe):
                 scheduler.step()
 
 
-def test_tta_of_segmentors_takes_the_papers_scales():
+def test_tta_of_segmentors_uses_the_papers_scales():
     scales, flips = read('upernet_twins_svt_s_160k').tta_pipeline[1].transforms[:2]
     assert [step.scale for step in scales] == [
         (2048 * ratio, 512 * ratio) for ratio in (0.5, 0.75, 1., 1.25, 1.5, 1.75)]
@@ -183,7 +183,7 @@ def test_masks_are_loaded_where_they_are_learned(detector, schedule):
     assert cfg.test_evaluator == cfg.val_evaluator
 
 
-def test_no_two_leaves_say_the_same():
+def test_no_two_configs_are_the_same():
     texts = {}
     for path in itertools.chain(CONFIGS.glob('*.py'), CONFIGS.glob('released/*.py')):
         assert texts.setdefault(path.read_text(), path) is path

@@ -1,4 +1,4 @@
-"""What OpenMMLab's own tools and functions do with our configs, with nothing added."""
+"""OpenMMLab's own tools and functions work with our configs as they are."""
 import re
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def initialise(scope, config):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """Makes a file of a config's randomly initialised weights."""
+    """Saves a config's randomly initialised weights."""
     def make(scope, config):
         model = initialise(scope, config)
         torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'weights.pth')
@@ -69,7 +69,7 @@ def test_mmdets_own_train_tool(tiny_config, run_tool, toy_folder):
 
 
 def documented(start):
-    """The block of Python in README or docs that starts so."""
+    """The Python block in README or docs that starts with `start`."""
     return next(block for block in BLOCKS if block.startswith(start))
 
 
@@ -92,7 +92,7 @@ def test_configs_are_documented_for_both_libraries():
 
 
 @pytest.mark.parametrize(('base', 'metric'), [('mmdet', 'Evaluating bbox'), ('mmseg', 'mIoU')])
-def test_documented_config_of_ones_own(base, metric, run_tool, toy_folder):
+def test_documented_user_config(base, metric, run_tool, toy_folder):
     path = toy_folder / 'my_config.py'
     path.write_text(documented(f"_base_ = '{base}::"))
     output = run_tool(

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md promises of the code's rooms."""
+"""What CONTRIBUTING.md promises about the structure of the code."""
 import ast
 import re
 import subprocess
@@ -20,7 +20,7 @@ FILES = [path for path in (REPOSITORY / 'twins_mm').rglob('*.py')
 
 
 def imports_of(path):
-    """The modules of the package that a file imports, anywhere in it."""
+    """The modules of the package that a file imports, anywhere in its code."""
     package = path.relative_to(REPOSITORY).parent.parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -30,7 +30,7 @@ def imports_of(path):
 
 
 def room_of(module):
-    """A folder, or a file outside of them."""
+    """A folder of the package, or a file outside the folders."""
     return module.split('.')[1]
 
 
@@ -72,7 +72,7 @@ def test_no_two_public_things_have_the_same_name():
 
 
 def test_networks_need_torch_and_mmengine_alone():
-    """Nothing of OpenMMLab's other libraries, of the hub, or of safetensors is imported."""
+    """They import none of OpenMMLab's other libraries, nor the hub's, nor safetensors."""
     others = ('mmcv', 'mmdet', 'mmseg', 'safetensors', 'huggingface_hub', 'pycocotools', 'onnx')
     code = f"""
 import sys
@@ -86,7 +86,7 @@ print(len(TwinsSVT('small')(torch.rand(1, 3, 64, 64))))
     assert (done.stdout, done.returncode) == ('4\n', 0), done.stderr
 
 
-def test_names_in_the_tables_are_there():
+def test_names_in_the_tables_exist():
     for task in TASKS.values():
         assert task.data_set in DATA_SETS
         for name in (task.inferencer, task.write, task.regions, task.score, task.dump):

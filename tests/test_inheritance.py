@@ -1,4 +1,4 @@
-"""`twins_mm::` in a checkout; tests/test_package.py has it in a wheel."""
+"""`twins_mm::` in a checkout; for a wheel see tests/test_package.py."""
 import pytest
 from mmengine.config import Config
 
@@ -7,7 +7,7 @@ from twins_mm.shipped import CONFIGS
 
 @pytest.fixture
 def inherit(tmp_path):
-    """Reads a config that has nothing but a base."""
+    """Reads a config that consists of a base only."""
     def read(base):
         path = tmp_path / 'my_config.py'
         path.write_text(f'_base_ = {base!r}')
@@ -18,16 +18,16 @@ def inherit(tmp_path):
 @pytest.mark.parametrize('name', [
     'retinanet_twins_svt_s_1x.py', 'released/upernet_twins_svt_s_160k.py',
     '_base_/recipes/mask_rcnn_3x.py'])
-def test_what_is_inherited_is_what_the_file_has(name, inherit):
-    """The scope of mmengine's own `::` would be the one thing more."""
+def test_inherited_config_equals_the_file(name, inherit):
+    """mmengine's own `::` would add a scope."""
     assert inherit(f'twins_mm::{name}').to_dict() == Config.fromfile(CONFIGS / name).to_dict()
 
 
-def test_other_packages_are_inherited_from_as_before(inherit):
+def test_inheriting_from_other_packages_still_works(inherit):
     cfg = inherit('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
     assert cfg.model._scope_ == 'mmdet'
 
 
-def test_config_that_does_not_exist_is_told(inherit):
+def test_missing_config_is_reported(inherit):
     with pytest.raises(FileNotFoundError, match='configs/retinanet.py'):
         inherit('twins_mm::retinanet.py')

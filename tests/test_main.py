@@ -13,7 +13,7 @@ def run(*args, folder, status=0):
     return done.stdout
 
 
-def test_script_runs_as_if_started_by_itself_but_twins_mm_is_imported(tmp_path):
+def test_script_runs_as_usual_with_twins_mm_imported(tmp_path):
     (tmp_path / 'scripts').mkdir()
     (tmp_path / 'scripts/neighbour.py').touch()
     (tmp_path / 'scripts/script.py').write_text(
@@ -31,4 +31,4 @@ def test_tools_are_known_by_name(tmp_path):
 def test_tools_are_listed(args, status, tmp_path):
     output = ' '.join(run(*args, folder=tmp_path, status=status).split())
     assert ', '.join(sorted(path.stem for path in TOOLS.glob('*.py'))) in output
-    assert ('no script trian' in output) == (status == 2)
+    assert ('no such script: trian' in output) == (status == 2)

@@ -150,7 +150,7 @@ def test_toolkit_is_of_torchs_cuda(cuda, release, brought, machine):
 
 @pytest.mark.parametrize(('torch', 'mmcv', 'args', 'error'), [
     ('13.0', '13.0', ['CUDA=1'], 'name the cards to compile for'),
-    ('13.0', '13.0', ['CUDA=yes'], 'CUDA is 1, or 0 for CPUs alone, not yes'),
+    ('13.0', '13.0', ['CUDA=yes'], 'CUDA is 1, or 0 for CPUs only, not yes'),
     (None, '13.0', ['CUDA=1', 'TORCH_CUDA_ARCH_LIST=8.0'], 'pip installed a torch without CUDA'),
     ('13.0', 'not available', ['CUDA=1', 'TORCH_CUDA_ARCH_LIST=8.0'],
      'error: mmcv has no CUDA operators')])

@@ -1,4 +1,4 @@
-"""What travels in a wheel, and what it needs: tried in folders that are not the repository."""
+"""What a wheel contains and needs, tested outside the repository."""
 import ast
 import json
 import os
@@ -23,7 +23,7 @@ MMDET_TRAIN = Path(mmdet.__file__).parent / '.mim/tools/train.py'
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
-    """Made as `python -m build` makes it: of a source archive alone."""
+    """Built from a source archive alone, as `python -m build` does."""
     folder = tmp_path_factory.mktemp('build')
     for name in ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml',
                  'setup.py'):
@@ -45,7 +45,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture
 def run_elsewhere(wheel, tmp_path):
-    """Runs Python in a folder of its own, with the wheel and without the repository."""
+    """Runs Python in a separate folder, with the wheel and without the repository."""
     site = tmp_path / 'site'
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -113,7 +113,7 @@ def test_wheel_alone_reaches_every_config(run_elsewhere):
     assert found['weights'][1].startswith('0 of 6 are in the cache')
 
 
-def test_mmdets_own_train_tool_takes_what_inherits_from_the_wheel(
+def test_mmdets_own_train_tool_takes_configs_that_inherit_from_the_wheel(
         run_elsewhere, tiny_config, toy_folder):
     (toy_folder / 'data/coco').symlink_to('toy/coco')
     config = tiny_config('retinanet_twins_svt_s_1x')
@@ -126,7 +126,7 @@ def test_mmdets_own_train_tool_takes_what_inherits_from_the_wheel(
 
 @pytest.fixture(scope='module')
 def requirements(wheel):
-    """What the wheel declares: {extra, '' for all: its requirements}."""
+    """The wheel's requirements by extra; '' for those that always apply."""
     found = defaultdict(list)
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read(next(name for name in archive.namelist()
@@ -138,7 +138,7 @@ def requirements(wheel):
     return found
 
 
-# The packages whose names are not those of what they are imported as.
+# The packages whose names differ from the modules that they are imported as.
 PACKAGES = dict(cv2='opencv-python', mmseg='mmsegmentation')
 
 

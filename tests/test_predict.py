@@ -13,7 +13,7 @@ IMAGES = dict(mmdet='data/toy/coco/val2017',
 BLUE = 200, 50, 10
 
 
-def test_labels_are_those_that_the_test_tool_writes(tiny_config, save_model, run_tool, toy_folder):
+def test_labels_equal_those_of_the_test_tool(tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('upernet_twins_svt_s_160k')
     save_model(config, toy_folder / 'model.pth')
     images = sorted((toy_folder / IMAGES['mmseg']).iterdir())[:3]
@@ -29,7 +29,7 @@ def test_labels_are_those_that_the_test_tool_writes(tiny_config, save_model, run
         assert picture.shape == cv2.imread(str(image)).shape
 
 
-def test_boxes_and_masks_are_those_that_the_test_tool_finds(
+def test_boxes_and_masks_equal_those_of_the_test_tool(
         tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('mask_rcnn_twins_pcpvt_s_3x')
     classes = tuple(f'name {number}' for number in range(80))
@@ -58,7 +58,7 @@ def test_boxes_and_masks_are_those_that_the_test_tool_finds(
             assert box['area'] == coco.annToMask(box).sum()
 
 
-def test_unreadable_images_are_named_and_the_others_predicted(
+def test_unreadable_images_are_listed_and_the_others_predicted(
         tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('retinanet_twins_svt_s_1x')
     save_model(config, toy_folder / 'model.pth')
@@ -69,7 +69,7 @@ def test_unreadable_images_are_named_and_the_others_predicted(
     output = run_tool('predict', config, 'model.pth', 'photos', '--toy', '--out', 'photos/out',
                       '--score-thr', 1, status=1)
     assert '2 images, ' in output
-    assert 'error: 1 of 3 images could not be read: b/page.jpg' in output
+    assert 'error: Could not read 1 of 3 images: b/page.jpg' in output
     assert 'Traceback' not in output
     written = (toy_folder / 'photos/out').rglob('*.*')
     assert {path.relative_to(toy_folder / 'photos/out').as_posix() for path in written} == {
@@ -78,7 +78,7 @@ def test_unreadable_images_are_named_and_the_others_predicted(
     assert picture.mean((0, 1)) == pytest.approx(BLUE, abs=3)
     names = [category['name'] for category in json.loads(
         (toy_folder / 'photos/out/predictions.json').read_text())['categories']]
-    assert names[0] == 'person'  # COCO's, by the config: the checkpoint has none
+    assert names[0] == 'person'  # COCO's, from the config: the checkpoint has none
 
 
 def test_video(tiny_config, save_model, run_tool, toy_folder):
@@ -98,10 +98,10 @@ def test_video(tiny_config, save_model, run_tool, toy_folder):
 
 
 @pytest.mark.parametrize(('args', 'message'), [
-    (['none.pth', 'x.png'], 'There is no checkpoint none.pth'),
-    (['backbone.pth', 'x.png'], 'The checkpoint is not one of this config: .* missing, such as'),
+    (['none.pth', 'x.png'], 'Checkpoint not found: none.pth'),
+    (['backbone.pth', 'x.png'], 'The checkpoint does not match this config: .* missing, such as'),
     (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more')])
-def test_what_cannot_be_predicted_is_told_and_nothing_written(
+def test_errors_are_reported_and_nothing_is_written(
         args, message, tiny_config, save_model, call_tool, tmp_path):
     config = tiny_config('retinanet_twins_svt_s_1x')
     save_model(config, tmp_path / 'backbone.pth')

@@ -1,4 +1,4 @@
-"""Every config's whole model takes a training step and a test step, on small images."""
+"""Every config's model takes a training step and a test step, on small images."""
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData, PixelData
 from twins_mm.config import drop_pretrained, fit_to_cpu
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
-LEAVES = [
+CONFIG_FILES = [
     pytest.param(path, marks=() if '_s_' in path.stem else pytest.mark.large,
                  id=str(path.relative_to(CONFIGS).with_suffix('')))
     for path in sorted(CONFIGS.rglob('*.py')) if '_base_' not in path.parts]
@@ -43,7 +43,7 @@ def segmentation_sample():
 
 
 def build(path):
-    """The config in `path` and its model, fit for small images on this machine."""
+    """The config in `path` and its model, adapted to small images and this machine."""
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     drop_pretrained(cfg)
@@ -61,7 +61,7 @@ def make_batch(cfg):
                 data_samples=[sample(), sample()])
 
 
-@pytest.mark.parametrize('path', LEAVES)
+@pytest.mark.parametrize('path', CONFIG_FILES)
 def test_step(path):
     cfg, model = build(path)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
@@ -85,7 +85,7 @@ def test_step(path):
     'retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k', 'upernet_twins_svt_s_160k',
     pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.skipif(
         get_device() == 'cpu', reason="mmcv's NMS has no half precision on a CPU"))])
-def test_mixed_precision_changes_no_loss_that_matters(name, dtype):
+def test_mixed_precision_hardly_changes_the_losses(name, dtype):
     device = get_device()
     if device == 'cpu' and dtype == torch.float16 and torch.__version__ < '2.3':
         pytest.skip('float16 autocast on a CPU needs torch 2.3')

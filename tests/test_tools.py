@@ -21,12 +21,12 @@ FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=5',
 
 
 def functions(tool):
-    """What a tool defines, by name, to be called without a process."""
+    """A tool's functions, by name, to call them without a process."""
     return runpy.run_path(str(Path(__file__).parent.parent / f'tools/{tool}.py'))
 
 
 def scalars(folder, key='loss'):
-    """What training logged in the newest run: {iteration: value}."""
+    """Logged values of the newest training run: {iteration: value}."""
     path = max(Path(folder).glob('*/vis_data/scalars.json'))
     lines = map(json.loads, path.read_text().splitlines())
     return {line['step']: line[key] for line in lines if key in line}
@@ -61,9 +61,8 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
 
 
 @pytest.mark.parametrize('name', ['mask_rcnn_twins_svt_s_1x', 'upernet_twins_svt_s_160k'])
-def test_resumed_toy_run_has_the_losses_of_one_without_a_break(
-        name, tiny_config, run_tool, toy_folder):
-    """Drop path, the proposals that are sampled, augmentation, the order of the images."""
+def test_resumed_toy_run_repeats_the_losses(name, tiny_config, run_tool, toy_folder):
+    """Despite drop path, sampled proposals, augmentation and shuffled images."""
     flags = [tiny_config(name), '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=5',
              'default_hooks.checkpoint.interval=3']
     run_tool('train', *flags, '--work-dir', 'whole')
@@ -73,15 +72,15 @@ def test_resumed_toy_run_has_the_losses_of_one_without_a_break(
     assert resumed == pytest.approx({step: whole[step] for step in resumed}, rel=1e-6)
 
 
-def test_resumed_epoch_has_the_losses_of_one_without_a_break(tiny_config, run_tool, toy_folder):
-    """On data in COCO's layout, by the config's own epochs, pipeline and schedule."""
+def test_resumed_epoch_repeats_the_losses(tiny_config, run_tool, toy_folder):
+    """On data in COCO's layout, with the config's own epochs, pipeline and schedule."""
     (toy_folder / 'data/coco').symlink_to('toy/coco')
     flags = [tiny_config('retinanet_twins_svt_s_3x'), '--cfg-options', 'train_cfg.max_epochs=2',
              'train_dataloader.dataset.indices=2', 'val_dataloader.dataset.indices=1',
              'train_dataloader.batch_size=1', 'train_dataloader.num_workers=1',
              'default_hooks.logger.interval=1']
     output = run_tool('train', *flags, '--work-dir', 'run')
-    assert 'The batch is 1 (1 x 1), but the learning rate is for 16' in output
+    assert 'The batch size is 1 (1 x 1), but the learning rate is for 16' in output
     whole = scalars(toy_folder / 'run')
     (toy_folder / 'run/epoch_2.pth').unlink()
     (toy_folder / 'run/last_checkpoint').write_text(str(toy_folder / 'run/epoch_1.pth'))
@@ -100,24 +99,25 @@ def test_auto_scale_lr_scales(tiny_config, run_tool, toy_folder):
 
 
 @pytest.mark.parametrize(('counts', 'warnings'), [
-    (1, ['The batch is 4 (2 x 2), but the learning rate is for 16. --auto-scale-lr scales it.']),
-    (3, ['The batch is 12 (2 x 2 x 3 accumulated), but the learning rate is for 16. '
-         '--auto-scale-lr scales it.']),
+    (1, ['The batch size is 4 (2 x 2), but the learning rate is for 16. '
+         'Use --auto-scale-lr to scale it.']),
+    (3, ['The batch size is 12 (2 x 2 x 3 accumulated), but the learning rate is for 16. '
+         'Use --auto-scale-lr to scale it.']),
     (4, [])])
-def test_batch_is_compared_with_what_the_learning_rate_is_for(counts, warnings):
+def test_batch_size_that_does_not_match_the_learning_rate(counts, warnings):
     cfg = Config(dict(train_dataloader=dict(batch_size=2), auto_scale_lr=dict(base_batch_size=16),
                       optim_wrapper=dict(accumulative_counts=counts)))
-    said = []
-    runner = SimpleNamespace(world_size=2, logger=SimpleNamespace(warning=said.append))
+    logged = []
+    runner = SimpleNamespace(world_size=2, logger=SimpleNamespace(warning=logged.append))
     functions('train')['fit_learning_rate'](cfg, runner)
-    assert said == warnings
+    assert logged == warnings
 
 
 @pytest.mark.parametrize(('flags', 'changes', 'message'), [
     (['--show-dir', 'x'], dict(default_hooks=None), 'has no default_hooks.visualization'),
     (['--out', 'x'], dict(test_evaluator=[dict(type='Mine')]), 'test_evaluator has neither'),
     (['--tta'], dict(tta_model=None), 'has no tta_model')])
-def test_what_a_config_cannot_do_is_told(flags, changes, message, monkeypatch):
+def test_flags_that_the_config_does_not_support(flags, changes, message, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['test.py', 'config.py', 'checkpoint.pth', *flags])
     test = functions('test')
     with pytest.raises(UserError, match=message):
@@ -143,7 +143,7 @@ test_evaluator = [_base_.test_evaluator]
      'best_mIoU_iter_?.pth', ['--out', 'labels'])])
 def test_recipe_on_data_elsewhere(
         name, data, lengths, options, best, flags, tiny_config, run_tool, toy_folder):
-    """Without --toy, so with the recipe's own hooks; then tested by a config of unusual form."""
+    """Without --toy, so with the recipe's hooks; then tested with a config of unusual form."""
     config = tiny_config(name)
     data = ['--data-root', f'data/toy/{data}']
     options += ['train_dataloader.batch_size=1', 'optim_wrapper.accumulative_counts=16',
@@ -171,14 +171,13 @@ def test_recipe_on_data_elsewhere(
 @pytest.mark.parametrize(('name', 'missing'), [
     ('mask_rcnn_twins_svt_b_1x', 'data/coco/annotations/instances_train2017.json'),
     ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training')])
-def test_missing_data_is_told_in_one_message(name, missing, tiny_config, call_tool, tmp_path):
+def test_missing_data_is_reported_in_one_message(name, missing, tiny_config, call_tool, tmp_path):
     output = call_tool('train', tiny_config(name), status=1)
     assert str(tmp_path / missing) in output
-    assert 'add --toy' in output
+    assert '--toy' in output
 
 
-def test_weights_that_cannot_be_fetched_are_told_in_one_message(
-        tiny_config, run_tool, toy_folder):
+def test_unavailable_weights_are_reported_in_one_message(tiny_config, run_tool, toy_folder):
     (toy_folder / 'data/coco').symlink_to('toy/coco')
     config = toy_folder / 'pretrained.py'
     config.write_text(f"""_base_ = '{tiny_config('retinanet_twins_svt_s_1x')}'
@@ -186,13 +185,13 @@ model = dict(backbone=dict(init_cfg=dict(
     _delete_=True, type='Pretrained', checkpoint='hf://timm/twins_svt_small.in1k')))""")
     output = run_tool('train', config, status=1)
     message = output[output.rindex('error: '):]
-    assert 'hf://timm/twins_svt_small.in1k could not be fetched' in message
+    assert 'hf://timm/twins_svt_small.in1k could not be downloaded' in message
     assert 'init_cfg=None' in message
     assert 'Traceback' not in output
 
 
 @pytest.mark.parametrize('layout', ['mmseg', 'mmpretrain'])
-def test_checkpoint_of_a_neighbour_is_evaluated(
+def test_checkpoint_in_another_layout_is_evaluated(
         layout, tiny_config, save_model, run_tool, call_tool, toy_folder):
     config = tiny_config('semantic_fpn_twins_svt_s_80k')
     save_model(config, toy_folder / 'ours.pth')
@@ -207,12 +206,12 @@ def test_checkpoint_of_a_neighbour_is_evaluated(
     (_, expected), (output, labels) = evaluate('ours.pth'), evaluate('theirs.pth')
     assert labels == expected != []
     assert f"{layout}'s layout" in output
-    assert ("numbers need numerics='mmseg'" in output) == (layout == 'mmseg')
+    assert ("set numerics='mmseg'" in output) == (layout == 'mmseg')
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    ('backbone', 'The checkpoint is not one of this config: .* missing, such as bbox_head'),
-    ('other classes', r'of another shape, such as bbox_head.retina_cls.bias, \(720,\) for')])
+    ('backbone', 'The checkpoint does not match this config: .* missing, such as bbox_head'),
+    ('other classes', r'of different shape, such as bbox_head.retina_cls.bias, \(720,\) instead')])
 def test_heads_that_do_not_fit_are_not_evaluated(
         content, message, tiny_config, save_model, call_tool, toy_folder):
     path = tiny_config('retinanet_twins_svt_s_1x')
@@ -227,16 +226,16 @@ def test_heads_that_do_not_fit_are_not_evaluated(
     assert re.search(message, output), output
 
 
-def test_weights_alone_are_not_resumed(tiny_config, call_tool, toy_folder):
+def test_weights_without_training_state_are_not_resumed(tiny_config, call_tool, toy_folder):
     torch.save(dict(state_dict={}), toy_folder / 'weights.pth')
     output = call_tool('train', tiny_config('retinanet_twins_svt_s_1x'), '--toy', '--resume',
                       'weights.pth', status=1)
-    assert 'no state of a training run to resume' in output
+    assert 'no training state to resume' in output
     assert '--cfg-options load_from=CHECKPOINT' in output
 
 
 class Malicious:
-    """Runs a command when it is unpickled."""
+    """Runs a command when unpickled."""
 
     def __init__(self, command):
         self.command = command
@@ -246,7 +245,7 @@ class Malicious:
         return os.system, (self.command,)
 
 
-@pytest.mark.skipif(not WEIGHTS_ONLY, reason='before torch 2.6 a file has to be trusted')
+@pytest.mark.skipif(not WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
 @pytest.mark.parametrize('flags', [['test'], ['train', '--resume']])
 def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, call_tool, toy_folder):
     tool, *resume = flags
@@ -254,19 +253,19 @@ def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, call_tool, toy
     torch.save(dict(state_dict={}, meta=Malicious(f'touch {trace}')), toy_folder / 'bad.pth')
     output = call_tool(tool, tiny_config('retinanet_twins_svt_s_1x'), *resume,
                       toy_folder / 'bad.pth', '--toy', status=1)
-    assert 'bad.pth was refused, and nothing of it was run' in output
+    assert 'bad.pth was refused, and none of its code was run' in output
     assert not trace.exists()
 
 
 @pytest.mark.parametrize(('args', 'message'), [
-    (['train', 'none.py'], 'There is no config none.py'),
+    (['train', 'none.py'], 'Config not found: none.py'),
     (['train', '{config}', '--toy', '--amp'], '--amp needs a GPU'),
-    (['test', '{config}', 'none.pth', '--toy'], 'There is no checkpoint none.pth'),
+    (['test', '{config}', 'none.pth', '--toy'], 'Checkpoint not found: none.pth'),
     (['test', '{config}', '{config}', '--toy', '--out', 'x.json'], 'go into a .pkl file'),
 ])
-def test_bad_flags_are_told_in_one_message(args, message, tiny_config, call_tool, toy_folder):
+def test_bad_flags_are_reported_in_one_message(args, message, tiny_config, call_tool, toy_folder):
     if torch.cuda.is_available() and '--amp' in args:
-        pytest.skip('a GPU is here')
+        pytest.skip('there is a GPU')
     config = tiny_config('retinanet_twins_svt_s_1x')
     tool, *args = (arg.format(config=config) for arg in args)
     output = call_tool(tool, *args, status=1)
@@ -277,6 +276,6 @@ def test_benchmark(run_tool, tmp_path):
     output = run_tool('benchmark', '--preset', 'paper', '--variants', 'svt_s', '--modes',
                       'inference', '--peers', 'twins_mm', 'plain', '--rounds', 3, '--out', 'out')
     assert '**svt_s, inference, 8 x 224 x 224, float32**' in output
-    assert re.search(r'\| plain \| \d+ \| ', output)
+    assert re.search(r'\| plain +\| +\d+ \| ', output)
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
         'results.json', 'results.md', 'ratios.png'}

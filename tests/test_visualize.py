@@ -34,13 +34,13 @@ def test_picture(name, weights, flags, rows, tiny_config, run_tool, files):
 
 @pytest.mark.parametrize(('args', 'message'), [
     (['svt.pth', 'image.jpg', '--point', '60,10'],
-     '--point 60,10 is not in the image, which has 60 x 40 pixels'),
-    (['svt.pth', 'image.jpg', '--out', 'picture.xyz'], 'has to end in .png, .pdf or .svg'),
-    (['svt.pth', 'none.jpg'], 'There is no image none.jpg'),
-    (['svt.pth', 'page.jpg'], 'There is no image page.jpg'),
-    (['none.pth', 'image.jpg'], 'There is no checkpoint none.pth'),
+     '--point 60,10 is outside the image, which has 60 x 40 pixels'),
+    (['svt.pth', 'image.jpg', '--out', 'picture.xyz'], 'must end in .png, .pdf or .svg'),
+    (['svt.pth', 'none.jpg'], 'Could not read the image none.jpg'),
+    (['svt.pth', 'page.jpg'], 'Could not read the image page.jpg'),
+    (['none.pth', 'image.jpg'], 'Checkpoint not found: none.pth'),
     (['pcpvt.pth', 'image.jpg'], 'these are Twins-PCPVT')])
-def test_what_cannot_be_drawn_is_told(args, message, tiny_config, call_tool, files):
+def test_errors_are_reported(args, message, tiny_config, call_tool, files):
     before = set(files.iterdir())
     output = call_tool('visualize', tiny_config('retinanet_twins_svt_s_1x'), *args, status=1)
     assert message in output

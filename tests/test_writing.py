@@ -3,7 +3,7 @@ import pytest
 from twins_mm.writing import replacing
 
 
-def test_replaces_once_all_is_written(tmp_path):
+def test_replaces_once_everything_is_written(tmp_path):
     path = tmp_path / 'new/picture.png'
     for text in ('first', 'second'):
         with replacing(path) as partial:
@@ -14,7 +14,7 @@ def test_replaces_once_all_is_written(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_leaves_what_was_there_if_writing_fails(tmp_path):
+def test_keeps_the_old_file_if_writing_fails(tmp_path):
     path = tmp_path / 'picture.png'
     path.write_text('first')
     with pytest.raises(OSError, match='disk'), replacing(path) as partial:

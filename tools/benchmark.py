@@ -1,4 +1,4 @@
-"""Measures time and memory of the backbones, ours beside every peer that is installed."""
+"""Measures time and memory of our backbones, compared with every peer that is installed."""
 import argparse
 import itertools
 from pathlib import Path
@@ -7,18 +7,19 @@ import torch
 from rich.console import Console
 
 from twins_mm.bench.measure import Case, measure
-from twins_mm.bench.peers import PEERS, VARIANTS
+from twins_mm.bench.peers import PEERS
 from twins_mm.bench.results import (
+    describe_groups,
     describe_machine,
     describe_shares,
     save,
     summarise,
-    to_markdown,
 )
 from twins_mm.bench.shares import measure_shares
 from twins_mm.cli import load_config, make_parser, tool
 from twins_mm.config import fit_to_cpu
 from twins_mm.errors import UserError
+from twins_mm.families import VARIANTS
 
 EXAMPLES = """examples:
   python tools/benchmark.py --preset det
@@ -47,17 +48,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--peers', nargs='+', choices=PEERS, default=DEFAULT_PEERS,
                         help='what to measure; those that are not installed are left out')
     parser.add_argument('--model', metavar='CONFIG',
-                        help='instead, where the time of a whole detector or segmentor goes')
-    parser.add_argument('--rounds', type=int, default=7, help='turns that each peer has; 3 or more')
+                        help='measure this detector or segmentor instead: the time of each part')
+    parser.add_argument('--rounds', type=int, default=7,
+                        help='how often each is measured; 3 or more')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), metavar='DIR',
-                        help='where results go')
+                        help='where the results go')
     return parser.parse_args()
 
 
 def show_shares(path: str, rounds: int, device: str) -> None:
     cfg = load_config(path)
     if device == 'cpu':
-        print(*fit_to_cpu(cfg), sep='\n')
+        for note in fit_to_cpu(cfg):
+            print(note)
     with Console(stderr=True).status(path):
         seconds = measure_shares(cfg, rounds)
     print(describe_machine(device), describe_shares(seconds), sep='\n\n')
@@ -66,10 +69,11 @@ def show_shares(path: str, rounds: int, device: str) -> None:
 def compare(args: argparse.Namespace, device: str) -> None:
     peers = [name for name in args.peers if PEERS[name].is_installed]
     if absent := [name for name in args.peers if name not in peers]:
-        print(f'not installed, left out: {", ".join(absent)}')
+        print(f'Not installed, left out: {", ".join(absent)}')
     sizes = [(cpu_batch if device == 'cpu' else gpu_batch, height, width)
              for preset in args.preset for cpu_batch, gpu_batch, height, width in PRESETS[preset]]
     machine = describe_machine(device)
+    print(f'{machine}\n')
     groups = []
     console = Console(stderr=True)
     for size, variant, mode, precision in itertools.product(
@@ -81,17 +85,17 @@ def compare(args: argparse.Namespace, device: str) -> None:
             results = measure(cases, args.rounds, lambda text, title=title, status=status:
                               status.update(f'{title}: {text}'))
         groups.append(summarise(list(zip(cases, results))))
-        print(to_markdown(groups[-1:], machine))
-        # After each group, so that what was measured is kept whatever comes.
+        print(describe_groups(groups[-1:]))
+        # After each group, so that an interrupted run keeps what it measured.
         paths = save(groups, machine, args.out)
-    print('results:', *paths, sep='\n  ')
+    print('Results:', *paths, sep='\n  ')
 
 
 @tool
 def main() -> None:
     args = parse_args()
     if args.rounds < 3:
-        raise UserError(f'--rounds {args.rounds}: fewer than 3 say nothing about noise')
+        raise UserError(f'--rounds {args.rounds}: fewer than 3 cannot show noise')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if args.model:
         show_shares(args.model, args.rounds, device)

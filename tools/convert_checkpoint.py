@@ -1,4 +1,4 @@
-"""Gives a checkpoint of Twins weights the names of another library."""
+"""Converts a checkpoint of Twins weights to the names of another library."""
 import argparse
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('source', metavar='SRC', help='a file, a URL, or hf://ORG/NAME')
     parser.add_argument('target', metavar='DST', type=Path,
-                        help='a new file: .safetensors for weights alone, or .pth')
-    parser.add_argument('--to', choices=TARGETS, required=True, help='whose names')
+                        help='a new file: .safetensors for weights only, or .pth')
+    parser.add_argument('--to', choices=TARGETS, required=True, help='whose names to use')
     return parser.parse_args()
 
 
@@ -39,13 +39,13 @@ def save(weights: dict, meta: dict, path: Path) -> None:
 def main() -> None:
     args = parse_args()
     if args.target.exists():
-        raise UserError(f'{args.target} is there already; name a new file')
+        raise UserError(f'{args.target} exists already; choose a new file')
     if args.target.suffix not in ('.safetensors', '.pth'):
-        raise UserError(f'{args.target} has to end in .safetensors or .pth')
+        raise UserError(f'{args.target} must end in .safetensors or .pth')
     checkpoint = CheckpointLoader.load_checkpoint(args.source, 'cpu', 'silent')
     weights = weights_of(checkpoint)
     converted = convert(weights, args.to)
-    # In place of the config is a message for whoever builds a model from it.
+    # In place of the config, it has an error message for whoever builds a model from it.
     meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key != 'cfg'}
     save(converted, meta, args.target)
     print(f'{args.target}: {len(converted)} tensors, {args.to} layout')

@@ -1,30 +1,30 @@
-"""Exports a trained model to ONNX, and checks it against PyTorch at once."""
+"""Exports a trained model to ONNX and compares it with the model in PyTorch."""
 import argparse
 import os
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
+from twins_mm.printing import format_table
 
 EXAMPLES = """examples:
   python tools/export.py configs/retinanet_twins_svt_s_1x.py CHECKPOINT --out retinanet.onnx
   python tools/export.py configs/upernet_twins_svt_s_160k.py CHECKPOINT --out upernet.onnx --int8
 
-Segmentors are exported whole, from the image to the class map; RetinaNet to the boxes that
-suppression leaves; of Mask R-CNN and other two-stage detectors, backbone and FPN. The image is
-uint8, (B, 3, H, W), BGR as OpenCV reads it, at the size that the model is to see, 64 x 64 or more;
-normalisation and padding are inside.
+A segmentor is exported from the image to the class map; RetinaNet from the image to the boxes
+after suppression; of Mask R-CNN and other two-stage detectors, only backbone and FPN. The image is
+uint8, (B, 3, H, W), BGR as OpenCV reads it, resized as the model expects it, 64 x 64 or more.
+Normalisation and padding are part of the file.
 """
 # What to do where rounding to a precision changes too much.
 ADVICE = dict(
     float32='Please report it, with the config',
     float16='Values beyond 65504 overflow in float16: export without --half',
-    int8='Export with --half or in float32; if you checked with images that the model is not for, '
-         'check with one that it is for: --image FILE')
+    int8='Export with --half or in float32; or, if the images were unlike those that the model is '
+         'trained for, check with one that is like them: --image FILE')
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,13 +41,13 @@ def parse_args() -> argparse.Namespace:
                            help='the linear layers in int8')
     parser.add_argument('--image', metavar='FILE',
                         help='check with this image and its mirror image; by default with drawn '
-                             'shapes, which only suit models that detect something in them')
-    add_option_arguments(parser, 'time at the scale of toy data')
+                             'shapes, in which a detector may detect nothing')
+    add_option_arguments(parser, 'check and time at the image size of the toy data')
     return parser.parse_args()
 
 
 def check_requirements(out: Path) -> None:
-    """Says what is missing before minutes are spent.
+    """Finds what is missing before the export, which takes minutes.
 
     Raises:
         UserError: A package is missing, torch is too old, or `out` can't be written.
@@ -60,18 +60,20 @@ def check_requirements(out: Path) -> None:
         raise UserError(f'{out} is a folder: --out names the file to write')
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f'{out} cannot be written: {folder} is no folder that you may write to')
+        raise UserError(f'{out} cannot be written: {folder} is not a folder with write permission')
 
 
 def show_rows(rows: list[dict], limit: float) -> None:
-    table = Table(title=f'ONNX compared with PyTorch; up to {limit:.0%} may differ')
-    for name in rows[0]:
-        table.add_column(name, justify='right')
-    for row in rows:
-        table.add_row(*(f'{value:.3%}' if name == 'differing' else f'{value:.2g}'
-                        if isinstance(value, float) else str(value)
-                        for name, value in row.items()))
-    Console().print(table)
+    head = list(dict.fromkeys(name for row in rows for name in row))
+    print(f'\nONNX compared with PyTorch; up to {limit:.0%} may differ')
+    print(format_table(head, [[format_cell(name, row.get(name, '')) for name in head]
+                              for row in rows], markdown=False), end='\n\n')
+
+
+def format_cell(name: str, value: float | int | str) -> str:
+    if name == 'differing':
+        return f'{value:.3%}'
+    return f'{value:.2g}' if isinstance(value, float) else str(value)
 
 
 @tool
@@ -99,12 +101,12 @@ def main() -> None:
     model = load_model(cfg, args.checkpoint)
     deployable = make_deployable(model)
     size = find_test_size(cfg, images[0])
-    cases = answer(model, deployable, images, [*SIZES, size])
+    answers = answer(model, deployable, images, [*SIZES, size])
     if args.precision == 'float16':
         deployable.model.half()
-    outputs = list(deployable.outputs)
-    with Console(stderr=True).status('Exporting: a minute or a few'):
-        export(deployable, outputs, args.out, metadata=describe_export(model))
+    names = list(deployable.outputs)
+    with Console(stderr=True).status('Exporting: takes a minute or more'):
+        export(deployable, names, args.out, metadata=describe_export(model))
         if args.precision == 'int8':
             quantize(args.out)
     print(f'\n{args.out}: {args.out.stat().st_size / 2**20:.0f} MiB, {args.precision}'
@@ -113,7 +115,7 @@ def main() -> None:
         print(f'  {name}: {text}')
 
     exported = OnnxModel(args.out)
-    rows = check(cases, outputs, exported)
+    rows = check(answers, names, exported)
     limit = LIMITS[args.precision]
     show_rows(rows, limit)
 

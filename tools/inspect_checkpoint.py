@@ -1,4 +1,4 @@
-"""Says what a checkpoint of Twins weights is: layout, variant, head, classes, config."""
+"""Describes a checkpoint of Twins weights: layout, variant, head, classes, config."""
 import argparse
 import os
 from pathlib import Path

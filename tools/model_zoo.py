@@ -1,15 +1,14 @@
-"""Prints what every model costs, parameters and FLOPs, beside the paper's figures."""
+"""Prints what every model costs, parameters and FLOPs, compared with the paper's figures."""
 import argparse
 import warnings
-from collections.abc import Iterable
 
-from prettytable import PrettyTable, TableStyle, VRuleStyle
 from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import make_parser
-from twins_mm.paper.costs import TABLES, Row, Table, make_rows
+from twins_mm.paper.costs import COUNTINGS, Cost, Counting, count_costs
 from twins_mm.paper.metafiles import write_metafiles
+from twins_mm.printing import format_table
 from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:
@@ -34,48 +33,42 @@ COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('--markdown', action='store_true', help='print what the README shows')
+    parser.add_argument('--markdown', action='store_true', help='print the tables as Markdown')
     parser.add_argument('--metafiles', action='store_true',
                         help='write configs/metafiles/, which `mim` and the inferencers read')
     return parser.parse_args()
 
 
-def describe(table: Table) -> str:
-    height, width = table.image_size
-    return (f'{table.title}. FLOPs counted: {height} x {width}, '
-            f'{"layers and attention" if table.attention else "layers without attention"}'
-            + ", the mask head's deconvolution as if over its output" * table.output_deconvolution)
+def describe(counting: Counting) -> str:
+    height, width = counting.image_size
+    return (f'{counting.title}. FLOPs counted: {height} x {width}, '
+            f'{"layers and attention" if counting.attention else "layers without attention"}'
+            + ", the mask head's deconvolution as if over its output"
+            * counting.output_deconvolution)
 
 
-def format_rows(rows: Iterable[Row], markdown: bool) -> str:
-    table = PrettyTable(COLUMNS, align='r')
-    table.align['config'] = table.align['note'] = 'l'
-    if markdown:
-        table.set_style(TableStyle.MARKDOWN)
-    else:
-        table.vrules = VRuleStyle.NONE
-    for row in rows:
-        flops = ('', '') if row.flops_off is None else (row.paper.flops, f'{row.flops_off:+.1%}')
-        table.add_row([
-            row.name, f'{row.params / 1e6:.2f}', f'{row.counted_params / 1e6:.2f}',
-            row.paper.params, f'{row.params_off:+.1%}', f'{row.macs.layers / 1e9:.2f}',
-            f'{row.macs.attention / 1e9:.2f}', f'{row.counted_macs / 1e9:.2f}', *flops,
-            row.paper.note])
-    return table.get_string()
+def list_cells(cost: Cost) -> list:
+    flops = ('', '') if cost.flops_off is None else (cost.paper['flops'], f'{cost.flops_off:+.1%}')
+    return [cost.name, f'{cost.params / 1e6:.2f}', f'{cost.counted_params / 1e6:.2f}',
+            cost.paper['params'], f'{cost.params_off:+.1%}', f'{cost.macs.layers / 1e9:.2f}',
+            f'{cost.macs.attention / 1e9:.2f}', f'{cost.counted_macs / 1e9:.2f}', *flops,
+            cost.note]
 
 
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
     print(LEGEND)
-    all_rows = []
-    for table in TABLES:
-        rows = list(track(make_rows(table, CONFIGS), table.title, len(table.paper),
-                          console=Console(stderr=True), transient=True))
-        print(describe(table), format_rows(rows, args.markdown), sep='\n\n', end='\n\n')
-        all_rows += rows
+    all_costs = []
+    for counting in COUNTINGS:
+        costs = list(track(count_costs(counting, CONFIGS), counting.title, len(counting.paper),
+                           console=Console(stderr=True), transient=True))
+        print(describe(counting), end='\n\n')
+        print(format_table(COLUMNS, [list_cells(cost) for cost in costs], args.markdown,
+                           text=('note',)), end='\n\n')
+        all_costs += costs
     if args.metafiles:
-        write_metafiles(all_rows, CONFIGS / 'metafiles')
+        write_metafiles(all_costs, CONFIGS / 'metafiles')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Predicts for images or a video: drawn pictures, and boxes and masks or labels in files."""
+"""Runs a model on images or a video; writes pictures, and boxes, masks or labels as files."""
 import argparse
 import time
 import warnings
@@ -29,21 +29,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', nargs='+', metavar='IMAGE',
                         help='files, folders, globs, or one video')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/predictions'), metavar='DIR',
-                        help='where results go (default: %(default)s)')
+                        help='output folder (default: %(default)s)')
     parser.add_argument('--score-thr', type=float, default=0.3, metavar='SCORE',
-                        help='draw boxes and masks with a higher score; the files have all '
+                        help='draw boxes and masks with a higher score; the files contain all '
                              '(default: %(default)s)')
     parser.add_argument('--batch-size', type=int, default=1, metavar='N',
-                        help='images of one size, one after the other, that are predicted at once '
+                        help='predict up to N consecutive images of the same size at once '
                              '(default: %(default)s)')
-    add_option_arguments(parser, 'at the scale of toy data, for a checkpoint of train.py --toy')
+    add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     return parser.parse_args()
 
 
 @tool
 def main() -> None:
     args = parse_args()
-    warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
+    warnings.filterwarnings('ignore', module='mmseg')  # its heads warn about its own code
     if args.batch_size < 1:
         raise UserError(f'--batch-size {args.batch_size}: pass 1 or more')
     frames = open_frames(args.images, args.out)
@@ -71,10 +71,10 @@ def main() -> None:
             add_prediction(frame, sample)
             done += 1
     rate = done / (time.perf_counter() - start)
-    print(f'{done} images, {rate:.2f} a second with reading and drawing\n'
+    print(f'{done} images, {rate:.2f} per second including reading and drawing\n'
           f'  pictures:    {pictures_path}\n  predictions: {predictions_path}')
     if unreadable:
-        raise UserError(f'{len(unreadable)} of {len(frames)} images could not be read: '
+        raise UserError(f'Could not read {len(unreadable)} of {len(frames)} images: '
                         + ', '.join(map(str, unreadable)))
 
 

@@ -1,4 +1,4 @@
-"""Unpacks the official archives of COCO 2017 or ADE20K to where the configs look for them."""
+"""Unpacks the official archives of COCO 2017 or ADE20K to where the configs expect the data."""
 import argparse
 from pathlib import Path
 
@@ -14,11 +14,11 @@ EXAMPLES = """examples:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('dataset', choices=DATA_SETS, help='which of them')
+    parser.add_argument('dataset', choices=DATA_SETS, help='the data set')
     parser.add_argument('--archives', metavar='DIR', type=Path, required=True,
-                        help='the folder with the official archives, under their own names')
+                        help='the folder with the official archives, under their original names')
     parser.add_argument('--out', metavar='DIR', type=Path, default=Path('data'),
-                        help='where the data goes, by default "data", where the configs look')
+                        help='output folder; the default, "data", is where the configs look')
     return parser.parse_args()
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     data = DATA_SETS[args.dataset]
     root = args.out / data.folder.relative_to('data')
     count = unpack_archives(data, args.archives, root)
-    print(f'{data.title} is complete in {root}: {count:,} files were unpacked.\nNext:')
+    print(f'{data.title} is complete in {root}; unpacked {count:,} files.\nNext:')
     if root.resolve() != data.folder.resolve():
         print(f'  mkdir -p {data.folder.parent} && ln -s {root.absolute()} {data.folder}')
     print(f'  python tools/train.py configs/{data.example}.py --auto-scale-lr')

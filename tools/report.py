@@ -1,4 +1,4 @@
-"""Reports on training runs, in one HTML file: is my run on track?"""
+"""Writes an HTML report on training runs: are they on track?"""
 import argparse
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ from twins_mm.runs.work_dir import Run, read_run
 from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:
-  python tools/report.py work_dirs/upernet_twins_svt_s_160k               # while it trains, too
+  python tools/report.py work_dirs/upernet_twins_svt_s_160k               # also during training
   python tools/report.py work_dirs/* --out report --images 0
 """
 
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR',
                         help='the working directory of a run; other folders are skipped')
     parser.add_argument('--out', type=Path, metavar='DIR',
-                        help="where results go; by default report/ in the first run's WORK_DIR")
+                        help="output folder; by default report/ in the first run's WORK_DIR")
     parser.add_argument('--images', type=int, default=50, metavar='N',
                         help='how many validation images to predict, to show the best and the '
                              'worst; 0 for none (default: %(default)s)')
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """The runs among some folders; says which are none."""
+    """Reads the runs among some folders; prints which folders are not runs."""
     runs, skipped = [], []
     for folder in folders:
         try:
@@ -38,7 +38,7 @@ def read_runs(folders: list[Path]) -> list[Run]:
         except UserError as error:
             skipped.append(str(error))
     if not runs:
-        raise UserError('\n'.join([*skipped, 'Pass the folder that --work-dir named.']))
+        raise UserError('\n'.join([*skipped, 'Pass the --work-dir of a training run.']))
     for reason in skipped:
         print(f'skipped: {reason}')
     return runs
@@ -47,7 +47,7 @@ def read_runs(folders: list[Path]) -> list[Run]:
 @tool
 def main() -> None:
     args = parse_args()
-    warnings.filterwarnings('ignore', module='mmseg')  # it warns of its own code
+    warnings.filterwarnings('ignore', module='mmseg')  # it warns about its own code
     runs = read_runs(args.work_dirs)
     for run in runs if args.data_root is not None else ():
         if not run.is_toy:

@@ -11,8 +11,7 @@ from twins_mm.bench.results import describe_machine
 from twins_mm.bench.shares import measure_shares
 from twins_mm.cli import make_parser, tool
 from twins_mm.config import fit_to_cpu
-from twins_mm.paper.figures import TABLES
-from twins_mm.runs.filled_tables import Results, collect, to_markdown
+from twins_mm.runs.filled_tables import FILLED, Results, collect, format_filled
 from twins_mm.runs.plan import Training, list_tests, list_trainings
 from twins_mm.runs.work_dir import find_runs
 from twins_mm.shipped import CONFIGS
@@ -42,8 +41,8 @@ def parse_args() -> argparse.Namespace:
 def show_tables(results: Results) -> None:
     print("Ours: the paper's figure, yours, and the difference. G: billions of FLOPs, M: millions "
           'of parameters,\nas the paper prints them. mIoU and AP in percent.\n')
-    for table in TABLES:
-        print(to_markdown(table, results.figures), end='\n\n')
+    for number in FILLED:
+        print(format_filled(number, results.figures), end='\n\n')
     for title, lines in (('Yours are from', results.sources.values()),
                          ('Left out', results.left_out)):
         if lines:

@@ -22,10 +22,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
     parser.add_argument('--out', metavar='PATH',
-                        help="keep the predictions: a detector's in this .pkl file, a "
+                        help="save the predictions: a detector's in this .pkl file, a "
                              "segmentor's as label PNGs in this folder")
     parser.add_argument('--show-dir', metavar='DIR',
-                        help='draw ground truth and prediction, side by side, into this folder')
+                        help='save pictures of ground truth and prediction, side by side, in this '
+                             'folder')
     parser.add_argument('--tta', action='store_true',
                         help="test-time augmentation: the config's scales and flips")
     add_config_arguments(parser)
@@ -38,7 +39,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     task = task_of(cfg) if args.show_dir or args.out else None
     if args.show_dir:
         if not (cfg.get('default_hooks') or {}).get('visualization'):
-            raise UserError(f'{args.config} has no default_hooks.visualization, which draws')
+            raise UserError(f'{args.config} has no default_hooks.visualization to draw')
         cfg.default_hooks.visualization.update(draw=True, interval=1)
         cfg.merge_from_dict({task.show_dir: os.path.abspath(args.show_dir)})
     if args.out and not task.dump:
@@ -54,7 +55,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def find_label_writer(cfg: Config) -> dict:
-    """The config of the first metric that can write the labels that it is given."""
+    """The config of the first metric that can write label maps."""
     for node in walk(cfg.test_evaluator):
         if node.get('type', '').endswith(('IoUMetric', 'CityscapesMetric')):
             return node
@@ -67,7 +68,7 @@ def main() -> None:
     args = parse_args()
     cfg = prepare_run(args, 'test')
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise UserError(f'There is no checkpoint {args.checkpoint}')
+        raise UserError(f'Checkpoint not found: {args.checkpoint}')
     apply_flags(cfg, args)
     check_data(cfg, 'test')
     runner = build_runner(cfg)

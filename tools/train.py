@@ -13,7 +13,7 @@ try:
     from twins_mm.data.checks import check_data
     from twins_mm.errors import UserError
 except (ImportError, OSError) as error:
-    sys.exit(f'error: {error}\nWhat is wrong, and how to fix it:  python -m twins_mm.doctor')
+    sys.exit(f'error: {error}\nTo find the cause and a fix:  python -m twins_mm.doctor')
 
 EXAMPLES = """examples:
   python tools/train.py configs/retinanet_twins_svt_s_1x.py --toy       # minutes, no GPU, no data
@@ -28,10 +28,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='an mmdet or mmseg config, ours or your own')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true',
-                        help='scale the learning rate to the batch that you train with')
+                        help='scale the learning rate to the actual batch size')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='go on from a checkpoint; without one, from the latest in the '
-                             'working directory')
+                        help='resume from a checkpoint, by default the latest in the working '
+                             'directory')
     add_config_arguments(parser)
     return parser.parse_args()
 
@@ -43,7 +43,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-            raise UserError('--auto-scale-lr needs to know for which batch the learning rate is: '
+            raise UserError('--auto-scale-lr needs the batch size that the learning rate is for: '
                             'add auto_scale_lr = dict(base_batch_size=...) to the config')
         cfg.auto_scale_lr.enable = True
     if args.resume:
@@ -53,16 +53,16 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def fit_learning_rate(cfg: Config, runner: Runner) -> None:
-    """Scales the learning rate to the batch, or says so where it is for another."""
+    """Scales the learning rate to the batch size, or warns if they don't match."""
     scale = cfg.get('auto_scale_lr') or {}
     base = scale.get('base_batch_size')
     if base and scale.get('enable'):
-        # mmengine compares this with the batch of one iteration.
+        # mmengine compares this with the batch size of one iteration.
         runner.auto_scale_lr = dict(scale, base_batch_size=base / accumulative_counts(cfg))
     elif base and base != batch_size(cfg, runner.world_size):
         runner.logger.warning(
-            f'The batch is {describe_batch(cfg, runner.world_size)}, but the learning rate is for '
-            f'{base}. --auto-scale-lr scales it.')
+            f'The batch size is {describe_batch(cfg, runner.world_size)}, but the learning rate is '
+            f'for {base}. Use --auto-scale-lr to scale it.')
 
 
 @tool

@@ -31,15 +31,16 @@ parse_point.__name__ = 'point'
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('config', help='the config of a model with the backbone')
-    parser.add_argument('checkpoint', help='of the model or of its backbone alone, ImageNet '
-                                           'weights too: a file, a URL, or hf://ORG/NAME')
+    parser.add_argument('config', help="the config of the backbone's model")
+    parser.add_argument('checkpoint', help='weights of the model or of its backbone, such as '
+                                           'ImageNet weights: a file, a URL, or hf://ORG/NAME')
     parser.add_argument('image', type=Path)
     parser.add_argument('--point', nargs='+', type=parse_point, metavar='X,Y', default=[],
-                        help="whose attention is drawn, in pixels; by default the image's centre")
+                        help="points to draw attention for, in pixels; by default the image's "
+                             'centre')
     parser.add_argument('--out', type=Path, metavar='FILE', default=Path('attention.png'),
-                        help='the picture, .png, .pdf or .svg (default: %(default)s)')
-    add_option_arguments(parser, 'at the scale of toy data, for a checkpoint of train.py --toy')
+                        help='output file, .png, .pdf or .svg (default: %(default)s)')
+    add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     return parser.parse_args()
 
 
@@ -47,15 +48,15 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if args.out.suffix[1:] not in FigureCanvasBase.get_supported_filetypes():
-        raise UserError(f'--out {args.out}: the name has to end in .png, .pdf or .svg')
+        raise UserError(f'--out {args.out}: the name must end in .png, .pdf or .svg')
     image = read_image(args.image)
     if image is None:
-        raise UserError(f'There is no image {args.image}, or it is none')
+        raise UserError(f'Could not read the image {args.image}')
     height, width = image.shape[:2]
     points = args.point or [(width / 2, height / 2)]
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            raise UserError(f'--point {x:g},{y:g} is not in the image, which has {width} x '
+            raise UserError(f'--point {x:g},{y:g} is outside the image, which has {width} x '
                             f'{height} pixels')
     cfg = load_config(args.config, args.cfg_options, args.toy)
     device = get_device()

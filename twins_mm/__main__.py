@@ -1,6 +1,6 @@
-"""Runs a tool of ours by its name, or any script by its path, with twins_mm imported.
+"""Runs one of our tools by name, or any script by path, with twins_mm imported.
 
-`twins_mm::` in front of an argument is the folder of our configs.
+The prefix `twins_mm::` of an argument stands for the folder of our configs.
 """
 import argparse
 import runpy
@@ -17,17 +17,17 @@ EXAMPLES = """examples:
 
 
 def main() -> None:
-    """Hands the command line over to the script."""
+    """Runs the script with the remaining arguments."""
     tools = {path.stem: path for path in sorted(TOOLS.glob('*.py'))}
     parser = argparse.ArgumentParser(
         prog='python -m twins_mm', description=__doc__, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('tool', help=f'the path of a script, or one of {", ".join(tools)}')
-    parser.add_argument('args', nargs=argparse.REMAINDER, help='what the tool takes; try --help')
+    parser.add_argument('args', nargs=argparse.REMAINDER, help='arguments of the tool; try --help')
     args = parser.parse_args()
     script = tools.get(args.tool, Path(args.tool))
     if not script.is_file():
-        parser.error(f'there is no script {script}, and the tools are {", ".join(tools)}')
+        parser.error(f'no such script: {script}; the tools are {", ".join(tools)}')
     sys.argv = [str(script), *map(resolve, args.args)]
     sys.path.insert(0, str(script.parent))
     runpy.run_path(str(script), run_name='__main__')

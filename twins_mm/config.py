@@ -1,4 +1,4 @@
-"""What is done to a config between reading it and training: nothing about toy data is here."""
+"""Queries and edits of a config between loading and training; toy data is handled elsewhere."""
 import os
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -11,7 +11,7 @@ from .tasks import TASKS, Task
 
 
 def walk(node: Any) -> Iterator[dict]:
-    """Yields every dict in a nest of dicts and lists, the outer ones first."""
+    """Yields every dict in nested dicts and lists, outer ones first."""
     if isinstance(node, dict):
         yield node
         node = node.values()
@@ -22,7 +22,7 @@ def walk(node: Any) -> Iterator[dict]:
 
 
 def data_sets(node: Any) -> Iterator[dict]:
-    """Yields the data sets of a data loader, but not those that wrap others (`RepeatDataset`)."""
+    """Yields the data sets of a data loader, without wrappers such as `RepeatDataset`."""
     inner = node.get('dataset', node.get('datasets')) if isinstance(node, dict) else node
     if inner is None:
         yield node
@@ -34,10 +34,10 @@ def data_sets(node: Any) -> Iterator[dict]:
 
 
 def task_of(cfg: Config) -> Task:
-    """The task that a config is of.
+    """The task of a config.
 
     Raises:
-        UserError: It is of none that is known here.
+        UserError: The config belongs to no known task.
     """
     scope = cfg.get('default_scope')
     with_mask = any(step.get('with_mask') for step in walk(cfg.get('train_dataloader')))
@@ -46,11 +46,11 @@ def task_of(cfg: Config) -> Task:
         known = {f'{task.models} (default_scope = "{task.scope}")': None for task in TASKS.values()}
         raise UserError(f'twins_mm knows {" and ".join(known)}; this config has default_scope = '
                         f'{scope!r}')
-    return next((task for task in found if task.with_mask == with_mask), found[0])
+    return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
 
 
 def move_data(cfg: Config, root: str) -> None:
-    """Makes data loaders and evaluators look in `root` for what the config has in its `data_root`.
+    """Points data loaders and evaluators to `root` instead of the config's `data_root`.
 
     Raises:
         UserError: The config has no `data_root`, or several.
@@ -61,20 +61,20 @@ def move_data(cfg: Config, root: str) -> None:
     if cfg.get('data_root'):
         parts.append('data_root')
         roots = roots or {PurePath(cfg.data_root)}
-    # Every relative path begins with the current folder, so its name can't be replaced.
+    # The current folder is a prefix of every relative path, so it can't be replaced.
     roots.discard(PurePath())
     if len(roots) != 1:
         raise UserError(
-            f'--data-root replaces the one data_root of a config; this one has '
-            f'{", ".join(sorted(map(str, roots))) or "none"}. Set each path by --cfg-options, '
-            'as in train_dataloader.dataset.data_root=DIR')
+            f'--data-root needs a config with exactly one data_root; this one has '
+            f'{", ".join(sorted(map(str, roots))) or "none"}. Set each path with --cfg-options, '
+            'e.g. train_dataloader.dataset.data_root=DIR')
     old, = roots
     for part in parts:
         cfg[part] = _move(cfg[part], old, root)
 
 
 def _move(node: Any, old: PurePath, new: str) -> Any:
-    """A copy of `node` in which the paths below `old` are below `new`."""
+    """A copy of `node` with the paths under `old` moved to `new`."""
     if isinstance(node, str) and PurePath(node).is_relative_to(old):
         return os.path.join(new, *PurePath(node).relative_to(old).parts)
     if isinstance(node, (list, tuple)):
@@ -89,22 +89,22 @@ def _move(node: Any, old: PurePath, new: str) -> Any:
 
 
 def add_hook(cfg: Config, **hook: Any) -> None:
-    """Adds a custom hook to those that the config has."""
+    """Appends to the config's custom hooks."""
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), hook]
 
 
 def accumulative_counts(cfg: Config) -> int:
-    """Iterations per step of the optimizer."""
+    """Iterations per optimizer step."""
     return (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
 
 
 def batch_size(cfg: Config, processes: int) -> int:
-    """Images per step of the optimizer, over all processes and accumulated iterations."""
+    """Images per optimizer step, over all processes and accumulated iterations."""
     return processes * cfg.train_dataloader.get('batch_size', 1) * accumulative_counts(cfg)
 
 
 def describe_batch(cfg: Config, processes: int) -> str:
-    """The batch and what it is the product of: '16 (1 x 2 x 8 accumulated)'."""
+    """The batch size and its factors: '16 (1 x 2 x 8 accumulated)'."""
     counts = accumulative_counts(cfg)
     factors = f'{processes} x {cfg.train_dataloader.get("batch_size", 1)}'
     factors += f' x {counts} accumulated' if counts > 1 else ''
@@ -112,13 +112,13 @@ def describe_batch(cfg: Config, processes: int) -> str:
 
 
 def count_classes(cfg: Config) -> int | None:
-    """How many classes the model's heads tell apart; None if the config doesn't say."""
+    """How many classes the model's heads predict; None if the config doesn't say."""
     return max((node['num_classes'] for key, part in cfg.model.items() if key != 'backbone'
                 for node in walk(part) if 'num_classes' in node), default=None)
 
 
 def drop_pretrained(cfg: Config) -> None:
-    """Lets the model start from random weights, whatever the config loads."""
+    """Makes the model start from random weights, whatever the config loads."""
     cfg.load_from = None
     for node in walk(cfg.model):
         if (node.get('init_cfg') or {}).get('type') == 'Pretrained':

@@ -1,5 +1,5 @@
-"""The one exception for what a user can fix."""
+"""The exception for errors that a user can fix."""
 
 
 class UserError(Exception):
-    """Says in one message what was wrong and what to do; tools print it without a traceback."""
+    """Says what is wrong and what to do; tools print the message without a traceback."""

@@ -1,20 +1,20 @@
-"""The families of backbones, a row each: whatever is known of them outside their networks."""
+"""The backbone families, one row each: everything known about them except their networks."""
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Layout(NamedTuple):
-    """One way to name the weights of a backbone, as a map from the beginnings of our names.
+    """A naming scheme for the weights of a backbone, as a map from prefixes of our names.
 
-    In a map, `#` is a number, the first row that fits is taken, and what no row fits keeps its
-    name. On our side GSA's `attn` is called `gsa`: mmseg names its projection otherwise than LSA's.
+    In a map, `#` matches a number, the first matching row applies, and a name that no row matches
+    stays. Our side writes GSA's `attn` as `gsa`: mmseg names its projection differently from LSA's.
 
     Attributes:
         title: Whose names these are.
-        marks: Names that only this layout has together, without the prefix of a whole model.
-        names: The map from our names to those of the layout.
-        fused_gsa: Queries, keys and values of GSA are one tensor, called `gsa.qkv` in the map.
+        marks: Names that occur together only in this layout, without a whole model's prefix.
+        names: The map from our names to the layout's.
+        fused_gsa: GSA's queries, keys and values are one tensor, `gsa.qkv` in the map.
     """
 
     name: str
@@ -28,16 +28,14 @@ class Family(NamedTuple):
     """A family of backbones.
 
     Attributes:
-        name: In names of files and flags: 'svt' of `configs/_base_/backbones/svt_s.py`.
-        title: In the paper, and in lower case in names of configs: 'Twins-SVT' of
+        name: In file names and flags: 'svt' in `configs/_base_/backbones/svt_s.py`.
+        title: In the paper and, in lower case, in config names: 'Twins-SVT' in
             `upernet_twins_svt_s_160k.py`.
-        backbone: The class, by the name that it is registered under.
-        archs: Its variants by size, stage by stage: what the class takes as `arch`.
-        attention: Of each block in turn, the parameter of the attention that tells its kind.
-        stem: The weight of the first convolution.
-        layouts: What its weights are published in. Ours comes first.
-        rivals: By library or paper, the config of the backbone that the paper compares with each
-            size.
+        backbone: The name that the class is registered under.
+        archs: Its variants by size, with one value per stage: what the class takes as `arch`.
+        attention: For successive blocks, the attention parameter that identifies the kind.
+        layouts: The layouts that its weights are published in, ours first.
+        rivals: By name and size, the configs of the backbones that the paper compares it with.
     """
 
     name: str
@@ -45,13 +43,12 @@ class Family(NamedTuple):
     backbone: str
     archs: Mapping[str, Mapping[str, tuple[int, ...]]]
     attention: tuple[str, ...]
-    stem: str
     layouts: tuple[Layout, ...]
     rivals: Mapping[str, Mapping[str, dict]]
 
 
 class Variant(NamedTuple):
-    """A family's backbone of one size; `str` gives the paper's name, such as Twins-SVT-S."""
+    """A family's backbone at one size; `str` gives the paper's name, such as Twins-SVT-S."""
 
     family: Family
     size: str
@@ -76,7 +73,7 @@ class Variant(NamedTuple):
 
 
 def _openmmlab(blocks: str) -> dict[str, str]:
-    """What the names of mmseg and mmpretrain have in common."""
+    """The rows that mmseg and mmpretrain share."""
     return {
         'patch_embeds.#.proj.': 'patch_embeds.#.projection.',
         'pos_block.#.proj.0.': 'position_encodings.#.proj.',
@@ -87,7 +84,7 @@ def _openmmlab(blocks: str) -> dict[str, str]:
 
 
 _FIRST_NORM = 'patch_embeds.0.norm.weight'
-# mmpretrain has one name for the norm after the last stage and for a classifier's final norm.
+# mmpretrain gives the norm after the last stage and a classifier's final norm the same name.
 _TWINS_LAYOUTS = (
     Layout('released', "released: the authors', timm's and twins_mm's names",
            (_FIRST_NORM, 'blocks.0.0.norm1.weight'), {}),
@@ -100,39 +97,37 @@ _TWINS_LAYOUTS = (
     Layout('mmpretrain', "mmpretrain's", (_FIRST_NORM, 'stages.0.0.norm1.weight'), {
         'norm.': 'norm_after_stage3.', **_openmmlab('stages')}),
 )
-_TWINS = dict(attention=('q',), stem='patch_embeds.0.proj.weight', layouts=_TWINS_LAYOUTS, rivals={
+_PVT_DEPTHS = dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3))
+_RIVALS = {
     'Swin': {size: dict(
         type='mmdet.SwinTransformer', embed_dims=width, depths=(2, 2, depth, 2),
         num_heads=tuple(width // 32 * 2**stage for stage in range(4)), drop_path_rate=0.2)
         for size, width, depth in (('small', 96, 6), ('base', 96, 18), ('large', 128, 18))},
     'PVT': {size: dict(
         type='mmdet.PyramidVisionTransformer', num_layers=depths, drop_path_rate=0.2)
-        for size, depths in dict(
-            small=[3, 4, 6, 3], base=[3, 4, 18, 3], large=[3, 8, 27, 3]).items()}})
+        for size, depths in _PVT_DEPTHS.items()}}
 
 # Architectures: Tables 9 and 10 with the released code's corrections (depth 4 in PCPVT's second
 # stage) and its head counts.
-_ROWS = (
-    Family('pcpvt', 'Twins-PCPVT', 'TwinsPCPVT', {
-        size: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
-                   mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
-        for size, depths in dict(
-            small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3)).items()}, **_TWINS),
-    Family('svt', 'Twins-SVT', 'TwinsSVT', {
-        size: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
-                   num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
-                   mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
-        for size, (width, depths) in dict(
-            small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)),
-            large=(128, (2, 2, 18, 2))).items()}, **dict(_TWINS, attention=('qkv', 'q'))),
-)
-FAMILIES = {row.backbone: row for row in _ROWS}
-VARIANTS = {variant.name: variant
-            for row in _ROWS for size in row.archs for variant in [Variant(row, size)]}
+_PCPVT = Family('pcpvt', 'Twins-PCPVT', 'TwinsPCPVT', {
+    size: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
+               mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
+    for size, depths in _PVT_DEPTHS.items()
+}, ('q',), _TWINS_LAYOUTS, _RIVALS)
+_SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', {
+    size: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
+               num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
+               mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
+    for size, (width, depths) in dict(
+        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()
+}, ('qkv', 'q'), _TWINS_LAYOUTS, _RIVALS)
+FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT)}
+VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs
+            for variant in [Variant(family, size)]}
 
 
 def variant_of(name: str) -> Variant | None:
-    """The variant that the name of a config or of a backbone in the paper is of, if it is one."""
+    """The variant in the name of a config or of a backbone in the paper; None without one."""
     name = name.lower().replace('-', '_')
     return next((variant for variant in VARIANTS.values()
                  if re.search(rf'(^|_){variant.in_configs}(_|$)', name)), None)

@@ -1,4 +1,4 @@
-"""`_base_ = 'twins_mm::...'` in anybody's config: importing this module sets it up in mmengine."""
+"""Importing this module makes `_base_ = 'twins_mm::...'` work in any mmengine config."""
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
@@ -8,11 +8,11 @@ _find_base = Config._get_cfg_path
 
 
 def _find_base_or_ours(path: str, config: str) -> tuple[str, str | None]:
-    """The file that `_base_` of a config names, and the scope that its modules are built in.
+    """The file that a config's `_base_` names, and the scope to build its modules in.
 
-    mmengine's own way does not find a package that is installed as editable, and builds what is
-    inherited in the scope `twins_mm`, where none of mmdet's and mmseg's modules is registered.
-    Without a scope it is built in the one of the config, like what a base next to it has.
+    mmengine's own lookup misses packages that are installed as editable, and it builds inherited
+    modules in the scope `twins_mm`, where no mmdet or mmseg module is registered. Without a scope,
+    they are built in the config's own, like those of a base file next to it.
     """
     return (resolve(path), None) if path.startswith(PREFIX) else _find_base(path, config)
 

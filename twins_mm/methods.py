@@ -1,17 +1,17 @@
-"""The detectors and segmentors of the recipes, a row each."""
+"""The detectors and segmentors of the recipes, one row each."""
 from typing import NamedTuple
 
 
 class Method(NamedTuple):
-    """A kind of model, and how its weights are known.
+    """A kind of model, and how to recognise its weights.
 
     Attributes:
-        recipe: What the names of its configs begin with.
+        recipe: The prefix of its configs' names.
         task: Its row in `tasks.TASKS`.
-        modules: What its heads are made of, by the first two parts of a weight's name; those that
-            only help in training are not among them.
-        classifier: The weight whose rows are for classes.
-        rows: How many rows there are for each class, and how many for the background.
+        modules: The modules of its heads, as the first two parts of a weight's name, without
+            those that only help in training.
+        classifier: The weight whose rows correspond to classes.
+        rows: The number of rows for each class and for the background.
     """
 
     title: str

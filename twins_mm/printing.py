@@ -1,18 +1,17 @@
 """Tables as text."""
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from prettytable import PrettyTable, TableStyle, VRuleStyle
 
 
-def format_table(head: Sequence[str], rows: Iterable[Sequence], markdown: bool = True,
+def format_table(head: Sequence[str], rows: Sequence[Sequence], markdown: bool = True,
                  text: Collection[str] = ()) -> str:
-    """A table in Markdown, or as a terminal shows it.
+    """Formats a table as Markdown, or for a terminal.
 
-    The first column and those named in `text` hold words and stand left, the others numbers.
+    The first column and those named in `text` are aligned left, the others, numbers, right.
     """
     table = PrettyTable(head, align='r')
-    table.align[head[0]] = 'l'
-    for name in text:
+    for name in (head[0], *text):
         table.align[name] = 'l'
     if markdown:
         table.set_style(TableStyle.MARKDOWN)

@@ -1,6 +1,6 @@
 """Where configs and tools are: next to the package in a checkout, in its `.mim` in a wheel.
 
-Imports nothing but Python's own, for the doctor's sake.
+Imports only the standard library, for the doctor's sake.
 """
 from pathlib import Path
 
@@ -11,5 +11,5 @@ CONFIGS, TOOLS = _FOLDER / 'configs', _FOLDER / 'tools'
 
 
 def resolve(path: str) -> str:
-    """The path of one of our configs for `twins_mm::NAME`; anything else as it is."""
+    """The path of our config for `twins_mm::NAME`; any other path unchanged."""
     return str(CONFIGS / path.removeprefix(PREFIX)) if path.startswith(PREFIX) else path

@@ -1,7 +1,7 @@
-"""The tasks, a row each: what depends on whether a model detects or segments.
+"""The tasks, one row each: everything that depends on whether a model detects or segments.
 
 Classes and functions are named 'module:name', for `pkgutil.resolve_name`: the table imports
-nothing, and a library is imported when a model of its is at work.
+nothing, and a library is only imported when one of its models runs.
 """
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,22 +14,22 @@ class Task(NamedTuple):
         scope: The `default_scope` of its configs, and the name of its library.
         models: What its models are called.
         data_set: The row in `data_sets.DATA_SETS` whose stand-in is toy data.
-        load: The step of a pipeline that loads ground truth.
-        pack: The last step.
+        load: The pipeline step that loads ground truth.
+        pack: The last pipeline step.
         toy: Batch size and iterations of toy training.
-        tta_ratios: The scales of test-time augmentation, relative to the one of toy data.
-        evaluator: The metric of toy data.
-        metrics: By their names in logs, what the metrics are called, and what they measure.
-        chance: Points by which final metrics of two runs of a recipe may differ.
+        tta_ratios: Scales of test-time augmentation on toy data, relative to its own scale.
+        evaluator: The metric on toy data.
+        metrics: For each metric's name in logs, its usual name and what it measures.
+        chance: Points by which metrics of two runs of a recipe may differ at one iteration.
         hook: Draws validation images.
-        visualizer: Settings that the config's visualizer is completed with for predictions.
-        show_dir: The key of a config that says where to pictures of a test are drawn.
-        dump: The metric that keeps a test's predictions in a .pkl file; '' where the metric of the
-            config writes label PNGs.
+        visualizer: Default settings of the config's visualizer for predictions.
+        show_dir: The config key for the folder of a test's pictures.
+        dump: The metric that keeps a test's predictions in a .pkl file; '' where the config's
+            metric writes label PNGs.
         inferencer: OpenMMLab's class.
-        output: The file or folder of predictions, and `write` what writes it.
-        truth: Ground truth and prediction in a data sample.
-        regions: Takes either apart into what is drawn of it.
+        output: The file or folder of predictions, written by `write`.
+        truth: The fields of a data sample with its ground truth and its prediction.
+        regions: Splits either of them into the regions to draw.
         score: Rates a predicted sample from 0 to 1, as `how_scored` explains.
         deployables: What can be exported, in the order in which it is tried.
     """
@@ -57,10 +57,6 @@ class Task(NamedTuple):
     how_scored: str
     deployables: tuple[str, ...]
 
-    @property
-    def with_mask(self) -> bool:
-        return self.load.get('with_mask', False)
-
 
 _DETECTION = Task(
     scope='mmdet', models='detectors', data_set='coco',
@@ -77,15 +73,15 @@ _DETECTION = Task(
     write='twins_mm.inference.outputs:write_coco',
     truth=('gt_instances', 'pred_instances'),
     regions='twins_mm.runs.drawing:list_objects', score='twins_mm.runs.scores:score_boxes',
-    how_scored='Boxes are those of a score of 0.3 or more. The score of an image is F1: twice the '
-               'boxes that hit, at IoU 0.5 and with the right class, over predictions and ground '
-               'truth together. Images without objects are left out.',
+    how_scored='Boxes with a score of 0.3 or more count. The score of an image is F1: twice the '
+               'correct boxes (right class, IoU of at least 0.5) over the sum of predicted and '
+               'ground-truth boxes. Images without objects are left out.',
     deployables=('twins_mm.export.deployable:DeployableRetinaNet',
                  'twins_mm.export.deployable:DeployablePyramid'))
 
 TASKS = dict(
     detection=_DETECTION,
-    # Few images: the heads of Mask R-CNN work on 512 boxes an image.
+    # Few images: Mask R-CNN's heads process 512 boxes per image.
     instance_segmentation=_DETECTION._replace(
         load=dict(_DETECTION.load, with_mask=True), toy=(2, 150),
         evaluator=dict(type='CocoMetric', metric=['bbox', 'segm']),
@@ -96,8 +92,10 @@ TASKS = dict(
         toy=(4, 300), tta_ratios=(0.5, 0.75, 1., 1.25, 1.5, 1.75),
         evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
         metrics={'mIoU': ('mIoU', 'Semantic Segmentation')},
-        chance=1.3,  # `official_logs.miou_tolerance`
-        hook='SegVisualizationHook', visualizer=dict(alpha=0.5),  # else the image is hardly seen
+        # More in 1 of 20 cases: from how validations in the authors' logs vary around the mean of
+        # their neighbours. Lasting effects of a seed are not in it.
+        chance=1.3,
+        hook='SegVisualizationHook', visualizer=dict(alpha=0.5),  # else the image is hardly visible
         show_dir='visualizer.save_dir', dump='',
         inferencer='mmseg.apis:MMSegInferencer', output='labels',
         write='twins_mm.inference.outputs:write_labels',

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writes files so that they are complete or absent."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, with the suffix of `path`, that takes its place when all went well."""
+    """Yields a path to write to, with the suffix of `path`, which it replaces on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'partial_{path.name}')
     try:

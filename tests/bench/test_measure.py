@@ -3,7 +3,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from twins_mm.bench import measure as bench
 from twins_mm.bench.measure import Case, matmul_rate, measure
-from twins_mm.bench.peers import PEERS, VARIANTS
+from twins_mm.bench.peers import PEERS
+from twins_mm.families import VARIANTS
 
 
 def case(peer, training=False, size=(1, 64, 64), precision='float32'):
@@ -30,7 +31,7 @@ def test_each_has_its_rounds(training, precision):
 def test_products_are_smaller_where_they_take_long(seconds, size, monkeypatch):
     """What `_serve` sends, the time over the share, is that of the products of full size."""
     monkeypatch.setattr(bench, 'MATMUL_SIZE', dict(cpu=1024))
-    monkeypatch.setattr(bench, '_time', lambda *_: seconds)
+    monkeypatch.setattr(bench, 'seconds_of', lambda _: seconds)
     step, share = bench._matmul(case('matmul'))
     with FlopCounterMode(display=False) as counter:
         step()

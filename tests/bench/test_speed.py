@@ -1,21 +1,9 @@
 """Ours against the fixed reference, in turns in one process: never an absolute time."""
-import time
-
 import pytest
 import torch
 
 from twins_mm.bench.peers import PEERS
-
-
-def fastest(steps, rounds=4):
-    """The shortest time of each step; they take turns."""
-    times = [[] for _ in steps]
-    for _ in range(rounds):
-        for step, seconds in zip(steps, times):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-    return [min(seconds) for seconds in times]
+from twins_mm.timing import seconds_of, take_turns
 
 
 @pytest.mark.parametrize(('training', 'limit'), [(False, 1.), (True, 1.15)])
@@ -33,5 +21,6 @@ def test_ours_is_not_slower_than_the_plain_reference(variant, training, limit):
                 sum(level.mean() for level in levels).backward()
         return step
 
-    ours, plain = fastest([make_step('twins_mm'), make_step('plain')])
+    ours, plain = map(min, take_turns(
+        seconds_of, [make_step('twins_mm'), make_step('plain')], rounds=4))
     assert ours < plain * limit

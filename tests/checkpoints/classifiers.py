@@ -1,4 +1,4 @@
-"""What ImageNet's classifiers have beside the backbone."""
+"""The weights that ImageNet classifiers have besides the backbone."""
 import torch
 
 

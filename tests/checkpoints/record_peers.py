@@ -2,8 +2,8 @@
 
     python tests/checkpoints/record_peers.py
 
-`test_peers.py` reads the records, so that it can do without the peers. A peer that is not
-installed is named, and keeps the record it has.
+`test_peers.py` reads the records, so it doesn't need the peers. For a peer that is not installed,
+it prints a line and keeps the existing record.
 """
 import json
 from importlib import import_module
@@ -18,12 +18,12 @@ VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt')
 
 
 def build(peer: str, variant: str) -> nn.Module:
-    """The peer's classifier of ImageNet's 1000 classes, with random weights."""
+    """The peer's ImageNet classifier with 1000 classes and random weights."""
     library = import_module(peer)
     if peer == 'timm':
         return library.create_model(f'twins_{variant}')
     name, = library.list_models(f'twins-{variant.replace("_", "-")}*')
-    # The epsilon that mmpretrain defaults to; its config of PCPVT, not of SVT, has another.
+    # mmpretrain's default epsilon; its PCPVT config overrides it, its SVT config doesn't.
     return library.get_model(name, pretrained=False, backbone=dict(norm_cfg=dict(eps=1e-5)))
 
 
@@ -34,7 +34,7 @@ def record(peer: str) -> None:
         weights = build(peer, variant).state_dict()
         shapes = {key: list(value.shape) for key, value in weights.items()}
         lines.append(f'"{variant}": {json.dumps(shapes, separators=(",", ":"))}')
-    # One line a variant: small, and a difference still shows where it is.
+    # One line per variant: compact, and a diff still shows which variant changed.
     (FOLDER / f'{peer}.json').write_text(
         f'{{"version": "{version}", "keys": {{\n' + ',\n'.join(lines) + '\n}}\n')
 

@@ -23,7 +23,7 @@ def load(content, tmp_path):
 @pytest.mark.parametrize(('damage', 'reason'), [
     (b'', 'it is damaged'), (None, 'it is damaged'), (b'no pickle', 'it is damaged'),
     (b'\n <!DOCTYPE html>', 'it is a web page'),
-    (b'version https://git-lfs.github.com/spec/v1', 'a pointer to a file')],
+    (b'version https://git-lfs.github.com/spec/v1', 'a Git LFS pointer')],
     ids=['empty', 'truncated', 'text', 'page', 'pointer'])
 @pytest.mark.parametrize('name', ['checkpoint.pth', 'model.safetensors'])
 def test_damaged_file_is_refused(name, damage, reason, tmp_path):
@@ -34,25 +34,25 @@ def test_damaged_file_is_refused(name, damage, reason, tmp_path):
         CheckpointLoader.load_checkpoint(str(path))
 
 
-def test_what_is_not_weights_by_name_is_refused(tmp_path):
-    with pytest.raises(UserError, match='it holds a list'):
+def test_anything_but_a_dict_is_refused(tmp_path):
+    with pytest.raises(UserError, match='it contains a list'):
         load([torch.rand(1)], tmp_path)
 
 
-def test_weights_that_the_authors_code_saved_load(tmp_path):
-    """Its checkpoints have the weights under 'model', and the Namespace of its command line."""
+def test_checkpoints_of_the_authors_code_load(tmp_path):
+    """They have the weights under 'model', and the Namespace of the command line."""
     loaded = load(dict(model=dict(x=torch.ones(1)), epoch=3, args=Namespace(lr=1e-3)), tmp_path)
     assert loaded['state_dict'] == dict(x=torch.ones(1))
     assert loaded['args'].lr == 1e-3
 
 
-def test_missing_file_is_told(tmp_path):
-    with pytest.raises(UserError, match='There is no checkpoint'):
+def test_missing_file_is_reported(tmp_path):
+    with pytest.raises(UserError, match='Checkpoint not found'):
         CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))
 
 
 class OwnGet(OrderedDict):
-    """Unpickles to an OrderedDict whose `get` is another function, so that it finds nothing."""
+    """Unpickles to an OrderedDict whose `get` is replaced with a function that finds nothing."""
 
     def __reduce__(self):
         return OrderedDict, (), dict(get=set), None, iter(self.items())
@@ -61,7 +61,7 @@ class OwnGet(OrderedDict):
 CONFIGS = dict(
     harmless='a = 1', code="import os\nos.system('touch RUN')", call="open('RUN', 'w')",
     base="_base_ = 'RUN.py'", placeholder='a = {{ fileDirname }}',
-    # mmengine imports the types of models by their dotted names.
+    # mmengine imports model types by dotted name.
     dotted="default_scope = 'mmdet'\nmodel = dict(type='os.system', command='touch RUN')")
 PLACES = dict(
     meta=lambda text: dict(meta=dict(cfg=text)),
@@ -74,7 +74,7 @@ PLACES = dict(
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The folder that tests run in; nothing in them may make the file RUN."""
+    """The working directory of a test, which must not create the file RUN."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'RUN.py').write_text("open('RUN', 'w')")
     yield tmp_path
@@ -87,7 +87,7 @@ def folder(tmp_path, monkeypatch):
     (DetInferencer, 'mmdet'), (MMSegInferencer, 'mmseg')])
 def test_no_model_is_built_from_a_checkpoint(inferencer, scope, config, place, folder):
     torch.save(PLACES[place](CONFIGS[config]), folder / 'checkpoint.pth')
-    with pytest.raises(UserError, match=r'No config is taken out of a checkpoint(.|\n)*model='):
+    with pytest.raises(UserError, match=r'Configs are never read from checkpoints(.|\n)*model='):
         inferencer(None, weights='checkpoint.pth', scope=scope, device='cpu')
 
 
@@ -102,7 +102,7 @@ def test_model_of_a_named_config_is_loaded(name, build, tiny_config, folder):
 
 
 class Scale(BaseModel):
-    """A model of one weight."""
+    """A model with one weight."""
 
     def __init__(self):
         super().__init__()
@@ -113,7 +113,7 @@ class Scale(BaseModel):
 
 
 def train(name, **options):
-    """Trains a model of one weight for two epochs, with all that a checkpoint can hold."""
+    """Trains a model with one weight for two epochs, with everything a checkpoint can contain."""
     data = torch.utils.data.TensorDataset(torch.ones(2))
     data.metainfo = dict(classes=np.array(['a']), palette=np.zeros((1, 3), np.uint8))
     Runner(
@@ -128,7 +128,7 @@ def train(name, **options):
 
 
 @pytest.mark.parametrize('config', CONFIGS)
-def test_resumed_run_goes_on_with_its_own_config(config, folder):
+def test_resumed_run_keeps_its_own_config(config, folder):
     whole = train(f'whole_{config}')
     broken = torch.load(f'whole_{config}/epoch_1.pth', weights_only=False)
     for owner, key in ((broken['meta'], 'config'), (broken['meta'], 'cfg'),
@@ -146,14 +146,14 @@ def test_resumed_run_goes_on_with_its_own_config(config, folder):
 @pytest.mark.parametrize(('content', 'place'), [
     (dict(meta=[1]), 'meta'), (dict(message_hub=3.), 'message_hub'),
     (dict(message_hub=dict(runtime_info=np.str_('cfg'))), 'runtime_info')])
-def test_config_in_what_is_no_dict_is_refused(content, place, tmp_path):
+def test_config_outside_a_dict_is_refused(content, place, tmp_path):
     with pytest.raises(UserError, match=f'its {place} is not a dict but a '):
         load(content, tmp_path)
 
 
 @pytest.mark.skipif(not WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
 def test_values_with_fields_are_refused(folder):
-    """`value['runtime_info']['cfg']` gives a string, of what is no dict."""
+    """`value['runtime_info']['cfg']` gives a string, although nothing is a dict."""
     fields = np.array(((CONFIGS['call'],),), [('runtime_info', [('cfg', 'U100')])])[()]
     with pytest.raises(UserError, match='was refused'):
         load(dict(message_hub=fields), folder)

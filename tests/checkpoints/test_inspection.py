@@ -18,7 +18,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 def build(name, **options):
-    """The state dict of a config's model, without memory."""
+    """The state dict of a config's model, without its memory."""
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     drop_pretrained(cfg)
     cfg.merge_from_dict(options)
@@ -67,7 +67,7 @@ def test_number_of_classes(name, options, count):
      {'model.pretrained': None, 'model.decode_head.in_channels': 512,
       'model.auxiliary_head.in_channels': 256},
      'auxiliary_head, decode_head')])
-def test_relative_of_a_known_model_is_not_taken_for_it(library, name, options, parts):
+def test_similar_models_are_not_confused_with_ours(library, name, options, parts):
     """They share modules with Mask R-CNN, RetinaNet and UperNet."""
     cfg = Config.fromfile(Path(library.__file__).parent / f'.mim/configs/{name}.py')
     cfg.merge_from_dict(options)
@@ -78,12 +78,12 @@ def test_relative_of_a_known_model_is_not_taken_for_it(library, name, options, p
     with torch.device('meta'):
         topics = describe_checkpoint(MODELS.build(cfg.model).state_dict(), CONFIGS)
     assert topics['backbone'] == 'Twins-SVT-S'
-    assert topics['head'] == f'none of our configs: {parts}'
+    assert topics['head'] == f'not in our configs: {parts}'
     assert topics['config'] == 'none'
 
 
 def test_backbone_of_neither_family():
-    """Windows in every block, as a Swin has, and no position encodings, as a PVT has."""
+    """No position encodings, like a PVT, and windows in every block, like a Swin."""
     weights = TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict()
     others = [
         {name: value for name, value in weights.items() if 'pos_block' not in name},
@@ -91,7 +91,7 @@ def test_backbone_of_neither_family():
     for weights in others:
         topics = describe_checkpoint(weights, CONFIGS)
         assert topics['backbone'] == (
-            'unknown Twins of 2, 2, 3, 2 blocks with 8, 16, 24, 32 channels')
+            'unknown Twins with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels')
         assert topics['config'] == 'none'
 
 
@@ -118,18 +118,18 @@ def test_classifier(layout):
      'cat, dog', 'epoch 12, iter 87960, mmdet 2.8.0'),
     (dict(epoch=0, iter=160000, dataset_meta=dict(classes=list('abcdefghij'))),
      'a, b, c, d, e, f, g, h, ...', 'epoch 0, iter 160000')])
-def test_what_the_run_wrote(meta, classes, trained):
+def test_meta_of_a_training_run(meta, classes, trained):
     topics = describe_checkpoint(
         dict(meta=meta, state_dict=TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict()), CONFIGS)
     assert (topics['classes'], topics['trained']) == (classes, trained)
     assert topics['head'] == topics['config'] == 'none'
     assert topics['backbone'] == (
-        'Twins-SVT of 2, 2, 3, 2 blocks with 8, 16, 24, 32 channels')
+        'Twins-SVT with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels')
 
 
 def test_head_of_another_model():
     weights = {f'backbone.{name}': value for name, value in TwinsSVT(
         TINY_ARCHS['TwinsSVT']).state_dict().items()} | {'mask_head.x': torch.rand(1)}
     topics = describe_checkpoint(weights, CONFIGS)
-    assert topics['head'] == 'none of our configs: mask_head'
+    assert topics['head'] == 'not in our configs: mask_head'
     assert topics['config'] == 'none'

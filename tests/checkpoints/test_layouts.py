@@ -1,4 +1,4 @@
-"""The names themselves are compared with the peers' in test_peers.py and test_mmseg.py."""
+"""For comparisons of the names with the peers' see test_peers.py and test_mmseg.py."""
 import pytest
 import torch
 from checkpoints.classifiers import with_classifier
@@ -10,7 +10,7 @@ from twins_mm.errors import UserError
 
 
 def weights_of(family, norm_after_stage=False, classifier=False, prefix='', heads=False):
-    """A state dict under the released names, of tensors that can be told from each other."""
+    """A state dict under the released names, with distinguishable tensors."""
     model = dict(PCPVT=TwinsPCPVT, SVT=TwinsSVT)[family](
         TINY_ARCHS[f'Twins{family}'], norm_after_stage=norm_after_stage)
     weights = dict(model.state_dict())
@@ -41,7 +41,7 @@ def assert_same(weights, expected):
     (kind, target) for kind in KINDS for target in TARGETS
     if target != 'timm' or kind in ('backbone', 'classifier')])
 @pytest.mark.parametrize('family', ['PCPVT', 'SVT'])
-def test_there_and_back_is_the_same(family, kind, target):
+def test_round_trips_are_lossless(family, kind, target):
     weights = weights_of(family, **KINDS[kind])
     converted = convert(weights, target)
     assert_same(convert(converted, 'twins_mm'), weights)
@@ -52,7 +52,7 @@ def test_there_and_back_is_the_same(family, kind, target):
 
 @pytest.mark.parametrize('source', ['mmseg', 'mmpretrain'])
 @pytest.mark.parametrize('target', ['mmseg', 'mmpretrain'])
-def test_from_neighbour_to_neighbour_and_back(source, target):
+def test_round_trips_between_other_layouts_are_lossless(source, target):
     weights = convert(weights_of('SVT', classifier=True), source)
     assert_same(convert(convert(weights, target), source), weights)
 
@@ -64,7 +64,7 @@ def test_queries_keys_and_values_of_gsa_are_one_tensor_in_mmseg():
         weights['blocks.0.1.attn.q.weight'], weights['blocks.0.1.attn.kv.weight']]))
 
 
-def test_a_part_does_not_hold_on_to_the_memory_of_the_whole():
+def test_split_tensors_do_not_keep_the_fused_one_in_memory():
     weights = convert(convert(weights_of('PCPVT'), 'mmseg'), 'twins_mm')
     part = weights['blocks.0.0.attn.q.weight']
     assert part.untyped_storage().nbytes() == part.nbytes
@@ -106,5 +106,5 @@ def test_timm_does_not_get_norms_that_it_would_ignore():
     (dict(), 'nothing'), (dict.fromkeys(['conv1.weight', 'fc.bias', 'fc.weight']), 'conv1, fc'),
     ({'patch_embeds.0.norm.weight': None}, 'patch_embeds')])
 def test_other_weights_are_refused(weights, found):
-    with pytest.raises(UserError, match=f'no Twins backbone in it, but {found}'):
+    with pytest.raises(UserError, match=f'No Twins backbone found; the weights are of {found}'):
         convert(weights, 'twins_mm')

@@ -26,7 +26,7 @@ def random_weights(model):
 
 
 def classifier_weights(family='SVT'):
-    """What ImageNet's classifiers have: no norms after stages, a final norm, a head."""
+    """An ImageNet classifier's weights: no norms after stages, a final norm, a head."""
     return with_classifier(random_weights(build(family, norm_after_stage=False)), 32)
 
 
@@ -71,10 +71,10 @@ def test_backbone_starts_from_a_classifier(family, layout, wrap, tmp_path, log):
         expected = weights.get(name, torch.full_like(value, float(name.endswith('weight'))))
         assert torch.equal(value, expected), name
     layout = '' if layout == 'twins_mm' else f"{layout}'s layout, "
-    norms = ', stage norms start fresh' * (family == 'SVT')
-    said = [line for line in log if 'weights: ' in line]
-    assert len(said) == 1
-    assert said[0].endswith(f'weights: {layout}classifier left out{norms}')
+    norms = ', stage norms newly initialised' * (family == 'SVT')
+    notes = [line for line in log if 'weights: ' in line]
+    assert len(notes) == 1
+    assert notes[0].endswith(f'weights: {layout}classifier left out{norms}')
     assert not any('not match' in line for line in log)
 
 
@@ -91,7 +91,7 @@ def test_whole_model_takes_every_layout(family, layout, tmp_path, log):
 
 @pytest.mark.parametrize(('layout', 'numerics', 'hint'), [
     ('mmseg', 'released', True), ('mmseg', 'mmseg', False), ('twins_mm', 'released', False)])
-def test_numerics_of_the_weights_are_told(layout, numerics, hint, log):
+def test_numerics_of_the_weights_are_logged(layout, numerics, hint, log):
     weights = convert(Segmentor().state_dict(), layout)
     model = Segmentor(numerics=numerics)
     model.load_state_dict(weights)
@@ -121,10 +121,10 @@ def test_later_stages_are_left_out(log):
         assert torch.equal(source.state_dict()[name], value)
 
 
-# Red, green and blue in turn. One channel takes their sum; more take their shares of three.
+# Channels cycle through red, green and blue, scaled by 3 / channels. One channel takes their sum.
 @pytest.mark.parametrize(('channels', 'order'), [
     (1, None), (2, [0, 1]), (4, [0, 1, 2, 0]), (6, [0, 1, 2, 0, 1, 2])])
-def test_first_convolution_is_fitted_to_the_channels(channels, order, tmp_path, log):
+def test_first_convolution_is_adapted_to_the_channels(channels, order, tmp_path, log):
     rgb, name = build(), 'patch_embeds.0.proj.weight'
     torch.save(convert(rgb.state_dict(), 'mmseg'), tmp_path / 'rgb.pth')
     model = build(in_channels=channels, init_cfg=dict(
@@ -135,9 +135,9 @@ def test_first_convolution_is_fitted_to_the_channels(channels, order, tmp_path, 
     expected = weight[:, order] * 3 / channels if order else weight.sum(1, keepdim=True)
     torch.testing.assert_close(loaded.pop(name), expected)
     assert all(torch.equal(loaded[key], value) for key, value in weights.items())
-    assert sum(f'first convolution fitted from 3 channels to {channels}' in line
+    assert sum(f'first convolution adapted from 3 channels to {channels}' in line
                for line in log) == 1
-    if channels in (1, 6):  # images without colour give what they gave
+    if channels in (1, 6):  # for grey images, outputs stay the same
         gray = torch.rand(1, 1, 64, 64)
         for actual, wanted in zip(model.eval()(gray.expand(1, channels, 64, 64)),
                                   rgb.eval()(gray.expand(1, 3, 64, 64))):
@@ -146,16 +146,16 @@ def test_first_convolution_is_fitted_to_the_channels(channels, order, tmp_path, 
 
 @pytest.mark.parametrize(('make', 'source', 'target'), [
     (build, 4, 3), (build, 4, 6), (Segmentor, 3, 4)],
-    ids=['to RGB', 'between others', 'of a whole model'])
+    ids=['to RGB', 'neither RGB', 'whole model'])
 def test_other_channels_are_refused(make, source, target):
     weights = make(in_channels=source).state_dict()
-    with pytest.raises(UserError, match='1 of another shape, such as patch_embeds.0.proj.weight'):
+    with pytest.raises(UserError, match='1 of different shape, such as patch_embeds.0.proj.weight'):
         load_state_dict(make(in_channels=target), weights)
 
 
 @pytest.mark.parametrize(('make', 'prefix'), [(build, ''), (Segmentor, 'backbone.')])
 @pytest.mark.parametrize('layout', LAYOUTS)
-def test_part_that_was_asked_for_is_loaded(layout, make, prefix):
+def test_part_is_loaded_if_not_strict(layout, make, prefix):
     source, model = make(), make()
     left_out = [f'{prefix}{name}' for name in ('norm_list.3.weight', 'blocks.2.0.mlp.fc1.bias')]
     given = source.state_dict()
@@ -184,14 +184,14 @@ def test_part_without_a_backbone_is_loaded():
 
 
 def test_part_of_a_stage_is_loaded():
-    """Too little to tell the layout by."""
+    """Too few weights to recognise the layout."""
     model, weight = build(), torch.rand(8)
     done = model.load_state_dict({'pos_block.0.proj.0.bias': weight}, strict=False)
     assert len(done.missing_keys) == len(model.state_dict()) - 1
     assert torch.equal(model.pos_block[0].proj[0].bias, weight)
 
 
-def test_heads_that_a_part_came_with_are_returned():
+def test_unused_heads_are_returned_if_not_strict():
     done = build().load_state_dict(Segmentor().state_dict(), strict=False)
     assert done.missing_keys == []
     assert set(done.unexpected_keys) == {'decode_head.weight', 'decode_head.bias'}
@@ -203,14 +203,14 @@ def test_part_of_other_shapes_is_refused_by_torch():
 
 
 @pytest.mark.parametrize('load', [load_state_dict, nn.Module.load_state_dict])
-def test_part_that_was_not_asked_for_is_refused(load):
+def test_part_is_refused_if_strict_or_loaded_by_mmengine(load):
     model, weights = Segmentor(), Segmentor().state_dict()
     del weights['backbone.blocks.2.0.mlp.fc1.bias']
     with pytest.raises(UserError, match='1 missing, such as blocks.2.0.mlp.fc1.bias'):
         load(model, weights)
 
 
-def test_own_weights_load_without_a_word(log):
+def test_own_weights_load_silently(log):
     build().load_state_dict(build().state_dict())
     assert log == []
 
@@ -220,8 +220,8 @@ def test_copies_check_themselves_too():
         copy.deepcopy(build()).load_state_dict(dict(x=torch.rand(1)))
 
 
-def without(weights, *beginnings):
-    return {name: value for name, value in weights.items() if not name.startswith(beginnings)}
+def without(weights, *prefixes):
+    return {name: value for name, value in weights.items() if not name.startswith(prefixes)}
 
 
 def reshaped(weights):
@@ -236,18 +236,19 @@ def reshaped(weights):
     (lambda: build('PCPVT', arch='large'), dict(family='PCPVT', arch='base'),
      'these are Twins-PCPVT-L weights; the config builds Twins-PCPVT-B'),
     (build, dict(arch='small'),
-     r'these are Twins-SVT of 2, 2, 3, 2 blocks with 8, 16, 24, 32 channels weights'),
+     r'these are Twins-SVT with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels weights'),
     (build, dict(norm_after_stage=False),
      'they have norms after stages; pass norm_after_stage=True to the backbone'),
     (lambda: without(random_weights(build()), 'blocks.1.0.mlp.fc1', 'norm_list.2'), dict(),
      '4 missing, such as blocks.1.0.mlp.fc1.bias'),
     (lambda: random_weights(build()) | dict(more=torch.rand(1)), dict(),
-     '1 unknown, such as more'),
+     '1 unexpected, such as more'),
     (lambda: reshaped(random_weights(build())), dict(),
-     r'1 of another shape, such as pos_block.0.proj.0.bias, \(9,\) for \(8,\)'),
-    (lambda: dict(conv1=torch.rand(1)), dict(), 'There is no Twins backbone in it, but conv1'),
+     r'1 of different shape, such as pos_block.0.proj.0.bias, \(9,\) instead of \(8,\)'),
+    (lambda: dict(conv1=torch.rand(1)), dict(),
+     'No Twins backbone found; the weights are of conv1'),
 ])
-def test_what_does_not_fit_is_refused_with_the_reason(make, kwargs, message, tmp_path):
+def test_mismatch_is_refused_with_the_reason(make, kwargs, message, tmp_path):
     made = make()
     torch.save(made if isinstance(made, dict) else made.state_dict(), tmp_path / 'model.pth')
     model = build(**kwargs, init_cfg=dict(
@@ -261,7 +262,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(make, kwargs, message, tmp
 @pytest.mark.parametrize(('weights', 'message'), [
     (lambda: Segmentor(norm_after_stage=False).state_dict(),
      'they have no norms after stages; pass norm_after_stage=False'),
-    (classifier_weights, "nothing for the model's backbone(.|\n)*init_cfg.checkpoint=FILE")])
+    (classifier_weights, "no weights for the model's backbone(.|\n)*init_cfg.checkpoint=FILE")])
 def test_model_with_heads_is_not_half_loaded(weights, message):
     model = Segmentor()
     before = copy.deepcopy(model.state_dict())

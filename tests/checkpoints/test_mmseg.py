@@ -17,7 +17,7 @@ both_families = pytest.mark.parametrize('family', ['pcpvt', 'svt'])
 
 
 def build_theirs(family, arch, head='fpn'):
-    """mmseg's segmentor, every value that it would save random."""
+    """mmseg's segmentor, with random values in its whole state dict."""
     path, = THEIRS.glob(f'twins_{family}-{arch[0]}_{head}*')
     torch.manual_seed(0)
     model = init_model(path, device='cpu')
@@ -34,7 +34,7 @@ def build_ours(family, arch, weights, numerics='mmseg', **kwargs):
 
 
 def difference(ours, theirs, size):
-    """The largest of the levels' relative differences; infinite if their shapes differ."""
+    """The largest relative difference of the levels; infinite if their shapes differ."""
     images = torch.randn(1, 3, *size, dtype=next(ours.parameters()).dtype)
     with torch.no_grad():
         pairs = list(zip(ours(images), theirs(images)))
@@ -48,10 +48,10 @@ def difference(ours, theirs, size):
 def test_features_are_the_same(family, arch):
     theirs = build_theirs(family, arch).backbone
     ours = build_ours(family, arch, theirs.state_dict())
-    # SVT's windows fit the maps; are padded on both sides; patches are padded too.
+    # SVT's windows fit the maps, are padded on both sides; in the last, patches are padded too.
     for size in [(224, 224), (512, 512), (512, 683)]:
         assert difference(ours, theirs, size) < 1e-5, size
-    # Windows padded on one side; and another epsilon, which float32's rounding would hide.
+    # Windows padded on one side; double precision, because rounding would hide a wrong epsilon.
     assert difference(ours.double(), theirs.double(), (224, 256)) < 1e-10
 
 
@@ -82,22 +82,22 @@ def exchange_blocks(weights):
             weights[name], weights[other] = weights[other], weights[name]
 
 
-# Controls: what is wrong gives at least a hundred times the difference that passes above.
+# Controls: mistakes cause at least a hundred times the difference that passes above.
 @pytest.mark.parametrize('mistake', [exchange_queries_and_keys, exchange_blocks])
 @both_families
-def test_a_wrong_map_shows(family, mistake):
+def test_wrong_map_is_detected(family, mistake):
     theirs = build_theirs(family, 'small').backbone
     weights = convert(theirs.state_dict(), to='twins_mm')
     mistake(weights)
     assert difference(build_ours(family, 'small', weights), theirs, (64, 96)) > 1e-3
 
 
-# At 64 x 96, which every stride divides, the released numerics differ in epsilon alone.
+# At 64 x 96, which every stride divides, the released numerics only differ in epsilon.
 @pytest.mark.parametrize(('family', 'kwargs', 'size'), [
     *((family, dict(numerics='released'), size)
       for family in ('pcpvt', 'svt') for size in [(64, 96), (512, 683)]),
     ('svt', dict(window_padding='mask'), (224, 256))])
-def test_other_numerics_show(family, kwargs, size):
+def test_other_numerics_are_detected(family, kwargs, size):
     theirs = build_theirs(family, 'small').backbone
     ours = build_ours(family, 'small', theirs.state_dict(), **kwargs)
     assert difference(ours.double(), theirs.double(), size) > 1e-6

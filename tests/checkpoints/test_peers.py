@@ -1,4 +1,4 @@
-"""timm's and mmpretrain's Twins classifiers: same weights by other names, same features."""
+"""timm's and mmpretrain's Twins classifiers: same weights under other names, same features."""
 import json
 
 import pytest
@@ -24,7 +24,7 @@ def shapes(weights):
 
 @every_peer
 @pytest.mark.parametrize('variant', VARIANTS)
-def test_names_are_the_recorded_ones(variant, peer):
+def test_names_match_the_records(variant, peer):
     recorded = json.loads((FOLDER / f'{peer}.json').read_text())['keys'][variant]
     with torch.device('meta'):
         theirs = {key: torch.empty(shape) for key, shape in recorded.items()}
@@ -41,7 +41,7 @@ def test_names_are_the_recorded_ones(variant, peer):
 def test_features_are_the_same(variant, peer):
     pytest.importorskip(peer)
     torch.manual_seed(0)
-    # In double precision a wrong epsilon shows; in single, rounding would hide it.
+    # Double precision, because rounding in single precision would hide a wrong epsilon.
     theirs = build(peer, variant).eval().double()
     for parameter in theirs.parameters():
         parameter.data.add_(torch.randn_like(parameter) * 0.1)

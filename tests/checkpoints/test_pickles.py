@@ -21,11 +21,11 @@ checked = pytest.mark.skipif(not pickles.WEIGHTS_ONLY, reason='torch before 2.6 
 
 
 class Stranger:
-    """A class that no list names."""
+    """A class that no list allows."""
 
 
 class Call:
-    """Unpickles to what a function returns."""
+    """Unpickles to a function's return value."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -35,7 +35,7 @@ class Call:
 
 
 class DType:
-    """Unpickles to `numpy.dtype(code)`, with a state of one's choice."""
+    """Unpickles to `numpy.dtype(code)` with a given state."""
 
     def __init__(self, code, *state):
         self.code, self.state = code, state
@@ -75,7 +75,7 @@ def test_numpy_values_load(value, tmp_path):
     assert np.array_equal(loaded, value)
     assert loaded.shape == value.shape
     assert loaded.dtype == value.dtype.newbyteorder('=')
-    # A run that is resumed saves it again, and others read that.
+    # A resumed run saves it again, and others load that.
     again = pickle.loads(pickle.dumps(copy.deepcopy(loaded)))
     assert type(again) is type(value)
     assert np.array_equal(again, value)
@@ -110,7 +110,7 @@ def test_names_of_both_numpys_load(core, tmp_path):
     ('ReduceOnPlateauLR', {}), ('PolyLR', dict(end=9)), ('CosineAnnealingLR', dict(T_max=9)),
     ('CosineRestartLR', dict(periods=[9], eta_min=0)), ('MultiStepLR', dict(milestones=[3, 5])),
     ('LinearLR', dict(end=9)), ('ExponentialLR', dict(gamma=0.9))])
-def test_schedule_goes_on(name, options, tmp_path):
+def test_schedule_resumes(name, options, tmp_path):
     def build():
         optimizer = OptimWrapper(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1))
         return PARAM_SCHEDULERS.build(dict(options, type=name, optimizer=optimizer))
@@ -137,7 +137,7 @@ def test_schedule_goes_on(name, options, tmp_path):
     Call(getattr, HistoryBuffer([1], [1]), 'mean'), Call(getattr, OrderedDict, 'fromkeys')],
     ids=['class', 'function', 'other method', 'bound method', 'allowed class'])
 def test_anything_else_is_refused(content, tmp_path):
-    with pytest.raises(UserError, match='was refused, and nothing of it was run'):
+    with pytest.raises(UserError, match='was refused, and none of its code was run'):
         load(dict(state_dict=content), tmp_path)
 
 
@@ -168,17 +168,17 @@ def test_numpy_values_never_hold_addresses(content, tmp_path):
 
 
 @checked
-def test_way_to_allow_a_type_is_told(tmp_path):
+def test_error_says_how_to_allow_a_type(tmp_path):
     name = f'{Stranger.__module__}.Stranger'
-    with pytest.raises(UserError, match=rf'it holds {name}(.|\n)*add_safe_globals\(\[{name}\]\)'):
+    with pytest.raises(UserError, match=rf'it contains {name}(.|\n)*safe_globals\(\[{name}\]\)'):
         load(dict(state_dict=Stranger()), tmp_path)
     with torch.serialization.safe_globals([Stranger]):
         assert isinstance(load(dict(state_dict=Stranger()), tmp_path)['state_dict'], Stranger)
 
 
 @checked
-def test_what_the_user_allows_stays_as_it_was(tmp_path):
-    """numpy's constructors among it, as is widely advised."""
+def test_types_that_the_user_allows_are_kept(tmp_path):
+    """They include numpy's constructors, as is widely recommended."""
     with torch.serialization.safe_globals([np.ndarray, np.dtype, (getattr, 'builtins.getattr')]):
         before = set(torch.serialization.get_safe_globals())
         assert load(dict(value=np.arange(3.)), tmp_path)['value'].tolist() == [0, 1, 2]

@@ -18,7 +18,7 @@ TINY = dict(embed_dims=(8, 16), depths=(1, 1), num_heads=(1, 2), mlp_ratios=(2, 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A cache folder laid out as huggingface_hub lays it, with one model at two revisions."""
+    """A cache folder in huggingface_hub's layout, with one model at two revisions."""
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     repository = tmp_path / 'models--timm--twins_tiny.in1k'
@@ -52,17 +52,17 @@ def test_backbone_starts_from_the_hub(hub):
 
 @pytest.mark.parametrize(('address', 'message'), [
     ('hf://timm', 'is not of the form hf://ORG/NAME'),
-    ('hf://timm/other', r'hf://timm/other could not be fetched(.|\n)*init_cfg=None'),
-    ('hf://timm/twins_tiny.in1k@v3', 'could not be fetched'),
+    ('hf://timm/other', r'hf://timm/other could not be downloaded(.|\n)*init_cfg=None'),
+    ('hf://timm/twins_tiny.in1k@v3', 'could not be downloaded'),
 ])
-def test_what_is_not_to_be_had_is_told(address, message, hub):
+def test_unavailable_weights_are_reported(address, message, hub):
     with pytest.raises(UserError, match=message):
         CheckpointLoader.load_checkpoint(address)
 
 
 @pytest.fixture
 def web(tmp_path, monkeypatch):
-    """A web server of the folder that is returned, and an empty cache."""
+    """A folder, the address of its web server, and an empty cache."""
     monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path / 'cache'))
     (tmp_path / 'site').mkdir()
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'site'))
@@ -81,7 +81,7 @@ def test_loads_from_the_web_once(web):
         (site / 'weights.pth').unlink(missing_ok=True)
 
 
-def test_files_of_one_name_are_told_apart(web):
+def test_files_with_the_same_name_are_distinguished(web):
     site, address = web
     for value, folder in enumerate('ab'):
         (site / folder).mkdir()
@@ -96,10 +96,10 @@ def test_files_of_one_name_are_told_apart(web):
 def test_nothing_unsafe_comes_from_the_web(web):
     site, address = web
     torch.save(dict(x=Path()), site / 'weights.pth')
-    with pytest.raises(UserError, match='was refused, and nothing of it was run'):
+    with pytest.raises(UserError, match='was refused, and none of its code was run'):
         CheckpointLoader.load_checkpoint(f'{address}/weights.pth')
 
 
-def test_missing_page_is_told(web):
-    with pytest.raises(UserError, match=r'weights.pth could not be fetched: HTTP Error 404'):
+def test_missing_page_is_reported(web):
+    with pytest.raises(UserError, match=r'weights.pth could not be downloaded: HTTP Error 404'):
         CheckpointLoader.load_checkpoint(f'{web[1]}/weights.pth')

@@ -7,7 +7,7 @@ from twins_mm.checkpoints.trained import find_dataset_meta, load_model
 from twins_mm.errors import UserError
 
 
-def test_weights_are_the_checkpoints(tiny_config, tmp_path):
+def test_weights_come_from_the_checkpoint(tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config('upernet_twins_svt_s_160k'))
     model = load_model(cfg, None)
     weights = model.state_dict()
@@ -19,7 +19,7 @@ def test_weights_are_the_checkpoints(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize(('part', 'message'), [
-    ('retina_cls', 'not one of this config: 2 missing'),
+    ('retina_cls', 'does not match this config: 2 missing'),
     ('blocks.1.0.mlp.fc1', '2 missing, such as blocks.1.0.mlp.fc1.bias')])
 def test_weights_that_do_not_fit_are_refused(part, message, tiny_config, tmp_path):
     cfg = Config.fromfile(tiny_config('retinanet_twins_svt_s_1x'))
@@ -37,7 +37,7 @@ def test_weights_that_do_not_fit_are_refused(part, message, tiny_config, tmp_pat
     (dict(CLASSES=('a', 'b'), PALETTE=None), ('a', 'b'), None),
     (None, ('wall', 'building'), [[120, 120, 120], [180, 120, 120]]),
     (dict(CLASSES=('a', 'b', 'c')), ('wall', 'building'), [[120, 120, 120], [180, 120, 120]])])
-def test_names_and_colours_are_the_checkpoints_or_the_configs(meta, classes, palette, tiny_config):
+def test_names_and_colours_of_checkpoint_or_config(meta, classes, palette, tiny_config):
     cfg = Config.fromfile(tiny_config('upernet_twins_svt_s_160k'))
     cfg.merge_from_dict({'model.decode_head.num_classes': 2, 'model.auxiliary_head.num_classes': 2,
                          'test_dataloader.dataset.metainfo': dict(classes=('wall', 'building'))})

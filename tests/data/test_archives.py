@@ -15,13 +15,13 @@ from twins_mm.errors import UserError
 
 TOOL = Path(__file__).parents[2] / 'tools/prepare_data.py'
 FOLDERS = dict(coco='', ade20k='ADEChallengeData2016/')
-# What the official archives hold beside it.
+# Other files in the official archives.
 OTHERS = {'annotations_trainval2017.zip': ['annotations/captions_val2017.json'],
           'ADEChallengeData2016.zip': ['ADEChallengeData2016/objectInfo150.txt']}
 
 
 def shrink(data_set):
-    """The data_set of a data set that has 3 files where the real one has thousands."""
+    """The data set with at most 3 files where the real one has thousands."""
     return data_set._replace(archives=tuple(
         archive._replace(contents={
             pattern: min(count, 3) for pattern, count in archive.contents.items()})
@@ -29,7 +29,7 @@ def shrink(data_set):
 
 
 def make_archive(path, names):
-    """A zip of files that hold their names, with entries for their folders, as the official."""
+    """A zip with entries for folders, like the official ones; files contain their names."""
     with zipfile.ZipFile(path, 'w') as archive:
         for folder in sorted({f'{Path(name).parent}/' for name in names}):
             archive.writestr(folder, '')
@@ -79,19 +79,19 @@ def expect(name, names):
             for members in names.values() for member in members}
 
 
-def test_everything_is_put_where_the_configs_look(name, data_set, names, folder, root):
+def test_files_go_where_the_configs_expect_them(name, data_set, names, folder, root):
     assert unpack_archives(data_set, folder, root) == sum(map(len, names.values()))
     assert read(root) == expect(name, names)
 
 
-def test_what_is_there_is_not_written_again(data_set, folder, root):
+def test_existing_files_are_not_written_again(data_set, folder, root):
     unpack_archives(data_set, folder, root)
     times = {path: path.stat().st_mtime_ns for path in root.rglob('*')}
     assert unpack_archives(data_set, folder, root) == 0
     assert times == {path: path.stat().st_mtime_ns for path in root.rglob('*')}
 
 
-def test_stopped_run_goes_on_where_it_was(name, data_set, names, folder, root, monkeypatch):
+def test_stopped_run_continues(name, data_set, names, folder, root, monkeypatch):
     total, copied = sum(map(len, names.values())), []
 
     def copy_until_stopped(source, target, copy=shutil.copyfileobj):
@@ -101,7 +101,7 @@ def test_stopped_run_goes_on_where_it_was(name, data_set, names, folder, root, m
         copied.append(target.name)
         copy(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(UserError, match='goes on from here'):
+    with monkeypatch.context() as patch, pytest.raises(UserError, match='continues from here'):
         patch.setattr(shutil, 'copyfileobj', copy_until_stopped)
         unpack_archives(data_set, folder, root)
     times = {path: path.stat().st_mtime_ns for path in root.rglob('*') if path.is_file()}
@@ -111,7 +111,7 @@ def test_stopped_run_goes_on_where_it_was(name, data_set, names, folder, root, m
     assert read(root) == expect(name, names)
 
 
-def test_half_a_file_is_replaced(name, data_set, names, folder, root):
+def test_incomplete_file_is_replaced(name, data_set, names, folder, root):
     unpack_archives(data_set, folder, root)
     path = max(root.rglob('*.*'))
     path.write_text(path.read_text()[:-1])
@@ -119,7 +119,7 @@ def test_half_a_file_is_replaced(name, data_set, names, folder, root):
     assert read(root) == expect(name, names)
 
 
-def test_damaged_member_is_told_with_its_archive(data_set, folder, root):
+def test_damaged_member_is_reported_with_its_archive(data_set, folder, root):
     archive = data_set.archives[0]
     path = folder / archive.name
     content = path.read_bytes()
@@ -134,7 +134,7 @@ def test_damaged_member_is_told_with_its_archive(data_set, folder, root):
     assert left and all('partial_' not in name and not last.endswith(name) for name in left)
 
 
-def test_half_a_download_is_told(data_set, folder, root):
+def test_incomplete_download_is_reported(data_set, folder, root):
     path = folder / data_set.archives[-1].name
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=f'{path} is damaged'):
@@ -142,14 +142,14 @@ def test_half_a_download_is_told(data_set, folder, root):
     assert not root.exists()
 
 
-def test_other_archive_of_that_name_is_refused(name, data_set, names, folder, root):
+def test_wrong_archive_is_refused(name, data_set, names, folder, root):
     archive = data_set.archives[0]
     pattern = next(iter(archive.contents))
     make_archive(folder / archive.name, [
         member for member in names[archive.name] if not member.endswith('/2.jpg')])
     with pytest.raises(UserError) as caught:
         unpack_archives(data_set, folder, root)
-    assert f'{folder / archive.name} has 2 files {pattern} instead of 3' in str(caught.value)
+    assert f'{folder / archive.name} has 2 files {pattern}, expected 3' in str(caught.value)
     assert not root.exists()
 
 
@@ -162,7 +162,7 @@ def test_archive_that_writes_elsewhere_is_refused(evil, data_set, folder, root):
     assert not root.exists()
 
 
-def test_space_is_checked_for_what_is_still_to_be_done(data_set, names, folder, root, monkeypatch):
+def test_space_is_checked_for_the_remaining_files(data_set, names, folder, root, monkeypatch):
     size = sum(100 * len(member) for members in names.values() for member in members)
     free = size - 1
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: namedtuple('Usage', 'free')(free))
@@ -175,7 +175,7 @@ def test_space_is_checked_for_what_is_still_to_be_done(data_set, names, folder, 
     assert unpack_archives(data_set, folder, root) == 0
 
 
-def test_missing_archives_are_named_with_their_addresses(data_set, folder, root):
+def test_missing_archives_are_listed_with_their_urls(data_set, folder, root):
     for path in folder.iterdir():
         path.unlink()
     with pytest.raises(UserError) as caught:
@@ -184,7 +184,7 @@ def test_missing_archives_are_named_with_their_addresses(data_set, folder, root)
         assert re.search(f'{archive.name} +{archive.url}', str(caught.value))
 
 
-def test_archive_is_not_missed_once_it_is_unpacked(data_set, folder, root):
+def test_archive_is_not_needed_once_it_is_unpacked(data_set, folder, root):
     unpack_archives(data_set, folder, root)
     for path in folder.iterdir():
         path.unlink()
@@ -195,7 +195,7 @@ def test_archive_is_not_missed_once_it_is_unpacked(data_set, folder, root):
         unpack_archives(data_set, folder, root)
 
 
-def test_files_of_something_else_are_told(data_set, folder, root):
+def test_foreign_files_are_reported(data_set, folder, root):
     pattern = next(iter(data_set.archives[0].contents))
     stray = root / pattern.replace('*', 'stray')
     stray.parent.mkdir(parents=True)
@@ -206,15 +206,15 @@ def test_files_of_something_else_are_told(data_set, folder, root):
     assert stray.exists()
 
 
-def test_disk_that_refuses_is_told(data_set, folder, root):
+def test_write_error_is_reported(data_set, folder, root):
     root.parent.mkdir(parents=True)
     root.symlink_to(root.parent / 'nowhere')
-    with pytest.raises(UserError, match='could not be written'):
+    with pytest.raises(UserError, match='Could not write'):
         unpack_archives(data_set, folder, root)
 
 
 @pytest.mark.parametrize('out', ['data', 'elsewhere'])
-def test_tool_says_where_it_is_and_what_is_next(
+def test_tool_prints_the_folder_and_the_next_step(
         out, name, data_set, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(DATA_SETS, name, data_set)
@@ -234,9 +234,9 @@ def test_tool_says_where_it_is_and_what_is_next(
     assert cfg.train_dataloader.dataset.type == data_set.type
 
 
-def test_tool_wants_the_official_archives(name, folder, tmp_path, monkeypatch):
+def test_tool_requires_the_official_archives(name, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('sys.argv', [str(TOOL), name, '--archives', str(folder)])
     pattern, count = next(iter(DATA_SETS[name].archives[0].contents.items()))
-    with pytest.raises(SystemExit, match=f'has 3 files {re.escape(pattern)} instead of {count:,}'):
+    with pytest.raises(SystemExit, match=f'has 3 files {re.escape(pattern)}, expected {count:,}'):
         runpy.run_path(str(TOOL), run_name='__main__')

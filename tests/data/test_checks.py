@@ -19,7 +19,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize('dataset', [
     COCO, dict(type='RepeatDataset', times=2, dataset=COCO),
     dict(type='ConcatDataset', datasets=[COCO])], ids=lambda dataset: dataset['type'])
-def test_what_is_missing_is_named(dataset, folder):
+def test_missing_files_are_listed(dataset, folder):
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
     (folder / 'data/coco/train2017').mkdir(parents=True)
     with pytest.raises(UserError) as caught:
@@ -35,7 +35,7 @@ def test_what_is_missing_is_named(dataset, folder):
     assert 'ADE20K' not in message
 
 
-def test_each_split_counts_once(folder):
+def test_shared_paths_are_listed_once(folder):
     cfg = Config(dict(train_dataloader=dict(dataset=ADE), val_dataloader=dict(dataset=ADE)))
     with pytest.raises(UserError) as caught:
         check_data(cfg, 'train', 'val')
@@ -43,7 +43,7 @@ def test_each_split_counts_once(folder):
     assert 'ADE20K (scene parsing 2016) is expected' in str(caught.value)
 
 
-def test_data_of_ones_own_is_named_without_a_layout(folder):
+def test_user_data_is_listed_without_a_layout(folder):
     cfg = Config(dict(test_dataloader=dict(dataset=dict(COCO, type='Balloons'))))
     with pytest.raises(UserError) as caught:
         check_data(cfg, 'test')
@@ -58,7 +58,7 @@ def test_complete_data_passes(folder):
     check_data(Config(dict(train_dataloader=dict(dataset=ADE))), 'train')
 
 
-def test_evaluators_are_looked_at(folder):
+def test_evaluators_are_checked(folder):
     metric = dict(type='CocoMetric', ann_file='data/coco/annotations/val.json')
     cfg = Config(dict(val_evaluator=[dict(type='IoUMetric'), metric], test_evaluator=metric))
     check_data(cfg, 'train')
@@ -73,7 +73,7 @@ def test_evaluators_are_looked_at(folder):
     dict(COCO, data_root=None, ann_file='cluster:s3://bucket/train.json', data_prefix={}),
     dict(COCO, backend_args=dict(backend='petrel', path_mapping={'data/': 's3://bucket/'})),
     dict(type='Generated'), dict(COCO, data_root=None, ann_file='', data_prefix=None)])
-def test_what_is_not_on_disk_is_not_missed(data_set):
+def test_data_that_is_not_on_disk_is_skipped(data_set):
     check_data(Config(dict(train_dataloader=dict(dataset=data_set))), 'train', 'val')
 
 
@@ -86,9 +86,9 @@ def test_what_is_not_on_disk_is_not_missed(data_set):
     (dict(ann_file='', data_prefix=dict(img='')), {'data/coco'}),
     (dict(backend_args=dict(backend='local'), data_prefix={}),
      {'data/coco/annotations/train.json'})])
-def test_paths_of_every_form_are_looked_for(changes, missing, folder):
+def test_every_kind_of_path_is_checked(changes, missing, folder):
     cfg = Config(dict(train_dataloader=dict(dataset=dict(COCO, **changes))))
     with pytest.raises(UserError) as caught:
         check_data(cfg, 'train')
-    named, _, _ = str(caught.value).partition('COCO 2017 is expected')
-    assert set(named.split('Missing:')[1].split()) == {str(folder / path) for path in missing}
+    listed, _, _ = str(caught.value).partition('COCO 2017 is expected')
+    assert set(listed.split('Missing:')[1].split()) == {str(folder / path) for path in missing}

@@ -26,7 +26,7 @@ OTHER_CARDS = OPERATORS.format(cuda='13.0', run=(
 
 @pytest.fixture
 def hide(monkeypatch):
-    """Makes modules look as if they were not installed."""
+    """Makes modules look uninstalled."""
     def make(*modules):
         monkeypatch.setattr(installation, 'find_spec', lambda name: (
             None if name in modules else find_spec(name)))
@@ -63,7 +63,7 @@ def set_driver(tmp_path, monkeypatch):
     ('mmcv, its _ext', 'mmcv.ops',
      "raise ImportError('mmcv/_ext.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZN2at')",
      'undefined symbol: _ZN2at', '--no-cache-dir --force-reinstall --no-deps'),
-    ('mmcv, its _ext', 'mmcv.ops', 'import os; os.kill(os.getpid(), 11)', 'Python crashes: SIGSEGV',
+    ('mmcv, its _ext', 'mmcv.ops', 'import os; os.kill(os.getpid(), 11)', 'Python crashed: SIGSEGV',
      'MMCV_WITH_OPS=1'),
     ('mmcv, its _ext', 'mmcv.ops', CPU_OPERATORS, 'implementation for device cuda:0 not found',
      'MMCV_WITH_OPS=1'),
@@ -76,7 +76,7 @@ def set_driver(tmp_path, monkeypatch):
      "No module named 'ftfy'", 'pip install ftfy'),
     ('twins_mm', 'huggingface_hub', """raise ModuleNotFoundError("No module named 'httpx.x'")""",
      "No module named 'httpx.x'", 'pip install httpx')])
-def test_what_does_not_load_is_wrong(check, module, code, message, fix, stub):
+def test_broken_module_is_wrong(check, module, code, message, fix, stub):
     if 'incompatible' in message and uses_forks():
         pytest.skip("the forks don't compare mmcv's version")
     stub(module, code)
@@ -86,7 +86,7 @@ def test_what_does_not_load_is_wrong(check, module, code, message, fix, stub):
     assert fix in finding.fix
 
 
-def test_what_is_not_installed_is_wrong(hide):
+def test_missing_module_is_wrong(hide):
     hide('mmcv', 'mmseg', 'ftfy', 'regex')
     operators = CHECKS['mmcv, its _ext']()
     assert operators[:2] == CHECKS['mmseg']()[:2] == ('wrong', 'not installed')
@@ -102,7 +102,7 @@ def test_torchvision_is_not_needed(hide):
 
 
 @pytest.mark.parametrize(('mmengine', 'state'), [('mmengine', 'warning'), ('onedl-mmengine', 'ok')])
-def test_pkg_resources_is_missed_by_openmmlabs_mmengine(mmengine, state, hide, monkeypatch):
+def test_pkg_resources_is_needed_by_openmmlabs_mmengine(mmengine, state, hide, monkeypatch):
     hide('pkg_resources')
     versions = dict(setuptools='82.0.1')
     versions[mmengine] = '0.10'
@@ -115,7 +115,7 @@ def test_pkg_resources_is_missed_by_openmmlabs_mmengine(mmengine, state, hide, m
     assert ('"setuptools<81"' in finding.fix) == (state == 'warning')
 
 
-def test_two_packages_in_one_folder_are_told(monkeypatch, stub):
+def test_two_packages_in_one_folder_are_a_warning(monkeypatch, stub):
     stub('cv2', '')
     monkeypatch.setattr(installation, 'packages_distributions', lambda: dict(cv2=['b', 'a', 'a']))
     monkeypatch.setattr(installation, 'version', dict(a='1', b='2').__getitem__)
@@ -126,7 +126,7 @@ def test_two_packages_in_one_folder_are_told(monkeypatch, stub):
 
 
 @pytest.mark.parametrize(('installed', 'state'), [(True, 'ok'), (False, 'warning')])
-def test_new_python_is_told_before_mmcv_is_compiled(installed, state, hide, monkeypatch):
+def test_new_python_is_a_warning_until_mmcv_is_installed(installed, state, hide, monkeypatch):
     monkeypatch.setattr(sys, 'version_info', (3, 14))
     hide(*[] if installed else ['mmcv'])
     finding = CHECKS['Python']()
@@ -156,7 +156,7 @@ NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on t
 
 
 @pytest.mark.parametrize(
-    ('driver', 'build', 'count', 'kernel', 'visible', 'state', 'told', 'fix'), [
+    ('driver', 'build', 'count', 'kernel', 'visible', 'state', 'message', 'fix'), [
     ('', None, 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('', '12.6', 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('560.1', None, 0, 'pass', None, 'wrong', 'driver 560.1, but this torch is built for CPUs',
@@ -170,10 +170,10 @@ NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on t
      'update the driver'),
     ('560.1', '12.6', 0, 'pass', '', 'wrong', "CUDA_VISIBLE_DEVICES=''", 'unset CUDA_VISIBLE'),
     ('560.1', '12.6', 1, NO_KERNEL, None, 'wrong', 'sm_90, but torch has sm_70 sm_80: no kernel',
-     'install a torch that has this architecture'),
+     'install a torch that supports this architecture'),
     ('560.1', '12.6', 2, 'pass', None, 'ok', '2 x H200, sm_90; built for CUDA 12.6, driver 560.1',
      '')])
-def test_cuda(driver, build, count, kernel, visible, state, told, fix,
+def test_cuda(driver, build, count, kernel, visible, state, message, fix,
               stub, set_driver, monkeypatch):
     stub('torch', TORCH.format(build=build, count=count, kernel=kernel))
     set_driver(driver)
@@ -182,17 +182,17 @@ def test_cuda(driver, build, count, kernel, visible, state, told, fix,
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
     finding = CHECKS['CUDA']()
     assert finding.state == state
-    assert told in finding.message
+    assert message in finding.message
     assert fix in finding.fix
 
 
-@pytest.mark.parametrize(('driver', 'build', 'nvcc', 'state', 'told'), [
+@pytest.mark.parametrize(('driver', 'build', 'nvcc', 'state', 'message'), [
     ('', 'not available', None, 'ok', 'mmcv'),
     ('580.3', '13.0', '12.4', 'ok', 'mmcv'),
     ('580.3', 'not available', '13.1', 'wrong', 'RuntimeError: mmcv has no CUDA operators'),
     ('580.3', 'not available', '12.4', 'wrong', 'nvcc: release 12.4 in {}, torch needs 13.0'),
     ('580.3', 'not available', None, 'wrong', 'nvcc: none, torch needs 13.0')])
-def test_operators_are_for_the_gpu(driver, build, nvcc, state, told, stub, set_driver, tmp_path):
+def test_operators_are_for_the_gpu(driver, build, nvcc, state, message, stub, set_driver, tmp_path):
     stub('torch', TORCH.format(build='13.0', count=0, kernel='pass'))
     stub('torch.utils.cpp_extension', f'CUDA_HOME = {str(tmp_path)!r}')
     stub('mmcv.ops', OPERATORS.format(cuda=build, run='pass'))
@@ -204,19 +204,19 @@ def test_operators_are_for_the_gpu(driver, build, nvcc, state, told, stub, set_d
         program.chmod(0o755)
     finding = CHECKS['mmcv, its _ext']()
     assert finding.state == state
-    assert told.format(tmp_path) in finding.message
-    assert ('torch needs' in finding.message) == ('torch needs' in told)
+    assert message.format(tmp_path) in finding.message
+    assert ('torch needs' in finding.message) == ('torch needs' in message)
     assert finding.fix.startswith('make install CUDA=1  # or') == (state == 'wrong')
 
 
-def test_versions_to_install_are_those_that_were_tested():
+def test_fixes_install_the_tested_versions():
     tested = (REPOSITORY / 'Makefile').read_text() + (REPOSITORY / 'README.md').read_text()
     for package in (*_OPENMMLAB.values(), *_ONEDL.values()):
         name, _, version = package.partition('==')
         assert package in tested or f'{name} {version}' in re.sub(r'\s+', ' ', tested)
 
 
-def test_doctor_runs_where_nothing_can_be_imported(stub, run_doctor):
+def test_doctor_runs_when_nothing_can_be_imported(stub, run_doctor):
     for module in ('torch', 'mmengine', 'numpy', 'cv2', 'huggingface_hub', 'rich'):
         stub(module, f'raise ModuleNotFoundError("No module named {module!r}")')
     findings = {finding['check']: finding

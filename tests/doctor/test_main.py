@@ -6,7 +6,7 @@ import pytest
 from twins_mm.doctor import __main__ as doctor
 from twins_mm.doctor.probe import Finding
 
-WELL = Finding('ok', 'torch 2.13.0')
+OK = Finding('ok', 'torch 2.13.0')
 ABSENT = Finding('warning', 'there is no data', 'make data')
 BROKEN = Finding('wrong', 'it is broken', 'fix it')
 
@@ -19,13 +19,13 @@ def run(checks, monkeypatch, *args):
     return doctor.main()
 
 
-@pytest.mark.parametrize(('finding', 'status'), [(WELL, 0), (ABSENT, 0), (BROKEN, 1)])
-def test_exit_status_tells_whether_something_is_wrong(finding, status, monkeypatch):
-    assert run(dict(a=WELL, b=finding), monkeypatch) == status
+@pytest.mark.parametrize(('finding', 'status'), [(OK, 0), (ABSENT, 0), (BROKEN, 1)])
+def test_exit_status_shows_whether_something_is_wrong(finding, status, monkeypatch):
+    assert run(dict(a=OK, b=finding), monkeypatch) == status
 
 
-def test_every_finding_is_a_line_with_its_fix_below(monkeypatch, capsys):
-    run(dict(first=WELL, second=ABSENT, third=BROKEN, fourth=BROKEN), monkeypatch)
+def test_findings_are_printed_with_their_fixes(monkeypatch, capsys):
+    run(dict(first=OK, second=ABSENT, third=BROKEN, fourth=BROKEN), monkeypatch)
     assert capsys.readouterr().out == """\
 ok       first   torch 2.13.0
 warning  second  there is no data
@@ -41,23 +41,23 @@ Fix the first one, then run this again: it may be the cause of the others.
 
 
 def test_json(monkeypatch, capsys):
-    run(dict(first=WELL, second=BROKEN), monkeypatch, '--json')
+    run(dict(first=OK, second=BROKEN), monkeypatch, '--json')
     assert json.loads(capsys.readouterr().out) == [
         dict(check='first', state='ok', message='torch 2.13.0', fix=''),
         dict(check='second', state='wrong', message='it is broken', fix='fix it')]
 
 
-def test_check_that_fails_is_does_not_stop_the_others(monkeypatch, capsys):
+def test_failing_check_does_not_stop_the_others(monkeypatch, capsys):
     def fail():
         raise ZeroDivisionError('of all things')
 
-    assert run(dict(first=fail, second=WELL), monkeypatch) == 1
+    assert run(dict(first=fail, second=OK), monkeypatch) == 1
     output = capsys.readouterr().out
     assert 'wrong    first   ZeroDivisionError: of all things' in output
     assert 'ok       second' in output
 
 
-def test_this_installation_is_well(run_doctor):
+def test_this_installation_is_ok(run_doctor):
     output = run_doctor(status=0)
     states = {line[9:].split('  ')[0]: line.split()[0]
               for line in output.splitlines() if line.startswith(('ok', 'warning', 'wrong'))}
@@ -69,7 +69,7 @@ def test_this_installation_is_well(run_doctor):
         'ftfy, regex', 'twins_mm'))
 
 
-def test_training_that_cannot_import_points_to_the_doctor(stub, run_tool):
+def test_import_error_in_training_points_to_the_doctor(stub, run_tool):
     stub('mmengine', "raise ImportError('libGL.so.1: cannot open shared object file')")
     output = run_tool('train', '--help', status=1)
     assert 'error: libGL.so.1: cannot open' in output
@@ -77,7 +77,7 @@ def test_training_that_cannot_import_points_to_the_doctor(stub, run_tool):
     assert 'Traceback' not in output
 
 
-def test_error_that_nobody_foresaw_points_to_the_doctor(stub, run_tool, tiny_config, toy_folder):
+def test_unexpected_error_points_to_the_doctor(stub, run_tool, tiny_config, toy_folder):
     stub('mmdet', "raise RuntimeError('of all things')")
     output = run_tool('train', tiny_config('retinanet_twins_svt_s_1x'), '--toy', status=1)
     assert 'RuntimeError: of all things' in output

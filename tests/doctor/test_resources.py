@@ -23,7 +23,7 @@ def check(request):
 
 @pytest.fixture
 def data(check, tmp_path, toy_data, monkeypatch):
-    """Toy data that passes for the full data set, where the configs look for it."""
+    """Toy data in place of the full data set, where the configs expect it."""
     monkeypatch.chdir(tmp_path)
     layout = DATA_SETS[NAMES[check]]
     monkeypatch.setitem(DATA_SETS, NAMES[check], layout._replace(archives=tuple(
@@ -37,13 +37,13 @@ def test_complete_data_is_found(check, data):
     assert CHECKS[check]() == ('ok', f'complete in {data}', '')
 
 
-def test_linked_data_is_found_where_it_is(check, data, tmp_path):
+def test_linked_data_is_found(check, data, tmp_path):
     data.rename(tmp_path / 'elsewhere')
     data.symlink_to(tmp_path / 'elsewhere')
     assert CHECKS[check]().message == f'complete in {tmp_path / "elsewhere"}'
 
 
-def test_absent_data_is_a_warning_with_the_way_to_it(check, data):
+def test_missing_data_is_a_warning_with_a_fix(check, data):
     shutil.rmtree(data)
     finding = CHECKS[check]()
     assert finding.state == 'warning'
@@ -74,8 +74,8 @@ def test_image_that_does_not_decode_is_wrong(content, check, data):
     assert finding.fix.startswith(f'rm {path} && python -m twins_mm prepare_data')
 
 
-def test_the_real_data_sets_have_these_sizes():
-    """From the papers and the official pages; mmdet's and mmseg's own docs give the same."""
+def test_sizes_of_the_real_data_sets():
+    """From the papers and the official pages; mmdet's and mmseg's docs agree."""
     counts = {pattern: count for layout in DATA_SETS.values() for archive in layout.archives
               for pattern, count in archive.contents.items()}
     assert counts == {**dict.fromkeys(TOY, 1), **{
@@ -87,7 +87,7 @@ def test_the_real_data_sets_have_these_sizes():
 @pytest.mark.parametrize(('cached', 'reachable', 'state', 'message'), [
     (6, False, 'ok', '6 of 6 are in the cache'),
     (2, True, 'ok', '2 of 6 are in the cache; the hub has the others'),
-    (0, False, 'warning', '0 of 6 are in the cache, and the hub is out of reach (OSError: no')])
+    (0, False, 'warning', '0 of 6 are in the cache, and the hub is unreachable (OSError: no')])
 def test_weights(cached, reachable, state, message, monkeypatch):
     seen = []
 

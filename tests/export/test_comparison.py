@@ -63,20 +63,20 @@ def test_what_is_not_finite_differs(value):
 def test_a_model_that_diverged_is_refused(name, value, tiny_model):
     """Its class maps are all 0, and its lists of boxes are empty, in the export as well."""
     cfg, model = tiny_model(name)
-    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable = make_deployable(model)
     weight = model.backbone.patch_embeds[2].proj.weight
     weight.data[0] = value
     with pytest.raises(UserError, match=r'NaN or infinity, first in backbone.patch_embeds.2.proj'):
         answer(model, deployable, read_images(), [(64, 96)])
     weight.data[0] = 0
-    assert [case.images.shape for case in answer(
+    assert [one.images.shape for one in answer(
         model, deployable, read_images(), [(64, 96)])] == [(1, 3, 64, 96), (2, 3, 64, 96)]
 
 
 def test_a_detector_must_detect_something_to_be_compared(tiny_model):
     cfg, model = tiny_model('retinanet_twins_svt_s_1x')
     model.bbox_head.retina_cls.bias.data -= 100
-    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable = make_deployable(model)
     with pytest.raises(UserError, match='detects nothing .* --image FILE'):
         answer(model, deployable, read_images(), [(64, 96)])
 
@@ -87,7 +87,7 @@ def test_an_image_of_ones_own(tmp_path):
     batch = stack(read_images(str(tmp_path / 'image.png')), (40, 60))
     assert torch.equal(batch[0].permute(1, 2, 0), torch.from_numpy(image))
     assert torch.equal(batch[1], batch[0].flip(2))
-    with pytest.raises(UserError, match='none.png is no image'):
+    with pytest.raises(UserError, match='none.png is not an image'):
         read_images('none.png')
 
 

@@ -87,7 +87,7 @@ def test_what_an_export_would_get_wrong_is_refused(name, options, message, tiny_
 
 
 def test_other_models_are_refused_by_name():
-    with pytest.raises(UserError, match='Identity is not supported. Exported are: segmentors'):
+    with pytest.raises(UserError, match='Identity cannot be exported. Supported are segmentors'):
         model = torch.nn.Identity()
         model.cfg = Config(dict(default_scope='mmdet'))
         make_deployable(model)

@@ -11,6 +11,7 @@ pytest.importorskip('twins_mm.export', exc_type=ImportError)
 
 import onnx
 
+from twins_mm.checkpoints.trained import find_dataset_meta
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import (
     LIMITS,
@@ -22,9 +23,8 @@ from twins_mm.export.comparison import (
     read_images,
 )
 from twins_mm.export.deployable import _PoolByProducts, make_deployable
-from twins_mm.export.metadata import describe
+from twins_mm.export.metadata import describe_export
 from twins_mm.export.onnx_file import export
-from twins_mm.inference.predictor import find_dataset_meta
 
 DOCS = (REPOSITORY / 'docs/deploy.md').read_text()
 
@@ -41,10 +41,10 @@ def test_detector_of_any_size(tiny_model, tmp_path, monkeypatch):
         'model.bbox_head.stacked_convs': 1,
         'test_dataloader.dataset.pipeline.1.scale': (500, 300)})
     model.dataset_meta = find_dataset_meta({}, cfg)
-    deployable = make_deployable(model, cfg.model.data_preprocessor)
+    deployable = make_deployable(model)
     path = tmp_path / 'retinanet.onnx'
     outputs = list(deployable.outputs)
-    export(deployable, outputs, path, metadata=describe(cfg, model))
+    export(deployable, outputs, path, metadata=describe_export(model))
     assert not path.with_name('model.onnx.partial').exists()
 
     rows = check(answer(model, deployable, read_images(), SIZES), outputs, OnnxModel(path))
@@ -63,7 +63,6 @@ def test_detector_of_any_size(tiny_model, tmp_path, monkeypatch):
                           scores=['batch', 100], labels=['batch', 100])
     check_metadata(written)
     monkeypatch.chdir(tmp_path)
-    model.cfg = cfg
     check_documented_example(model)
 
 

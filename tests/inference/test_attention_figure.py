@@ -10,7 +10,7 @@ from twins_mm.inference.attention_figure import draw, principal_components
 from twins_mm.inference.attention_maps import see
 
 
-def test_components_are_those_of_a_singular_value_decomposition():
+def test_components_match_a_singular_value_decomposition():
     torch.manual_seed(0)
     level = torch.randn(6, 5, 7) * torch.tensor([9., 1, 5, 1, 3, 1])[:, None, None]
     tokens = level.flatten(1).T.numpy()
@@ -21,7 +21,7 @@ def test_components_are_those_of_a_singular_value_decomposition():
     assert colors.shape == (5, 7, 3)
     assert colors.min() == 0 and colors.max() == 1
     for channel, expected in zip(colors.reshape(-1, 3).T, left.T):
-        # Linear but for the percentiles, so that the order of the tokens is the same.
+        # Linear except where the percentiles clip.
         inside = (channel > 0) & (channel < 1)
         assert abs(np.corrcoef(channel[inside], expected[inside])[0, 1]) == pytest.approx(1)
 

@@ -20,12 +20,12 @@ LAYERS = {
        for padding in WINDOW_PADDINGS},
     **{f'GSA {ratio}': partial(GlobalSubsampledAttention, DIM, sr_ratio=ratio)
        for ratio in (1, 2)}}
-# Both sides, one side, and no side needs padding; 2 divides none of 9 and 11.
+# Padding on both sides, on one, and on none; 2 divides neither 9 nor 11.
 SIZES = (9, 11), (8, 10), (8, 12)
 
 
 def record(name, size, heads=2):
-    """A layer with sharp attention, a map, its output, and what was recorded."""
+    """A layer with sharp attention, its input and output, and the recorded attention."""
     torch.manual_seed(0)
     layer, x = LAYERS[name](heads), torch.randn(1, *size, DIM, requires_grad=True)
     for key, parameter in layer.named_parameters():
@@ -33,7 +33,7 @@ def record(name, size, heads=2):
             parameter.data.normal_()
     with _Recorder() as recorder:
         output = layer(x)
-    return layer, x, output, Attention(layer, *recorder.calls[0], size, STRIDE)
+    return layer, x, output, Attention(layer, size, STRIDE, *recorder.calls[0])
 
 
 def make_values(layer, x):
@@ -47,7 +47,7 @@ def make_values(layer, x):
 
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('name', LAYERS)
-def test_weights_times_values_are_what_the_layer_returns(name, size):
+def test_weights_times_values_give_the_layers_output(name, size):
     layer, x, output, attention = record(name, size)
     groups, _, tokens, _ = attention.query.shape
     weights = torch.stack([torch.stack(
@@ -62,8 +62,8 @@ def test_weights_times_values_are_what_the_layer_returns(name, size):
 
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('name', LAYERS)
-def test_cells_lie_where_tokens_matter_to_the_point(name, size):
-    """The gradient of the token's output says which tokens it saw."""
+def test_box_covers_the_tokens_that_affect_the_output(name, size):
+    """The gradient of the token's output shows which tokens it attends to."""
     _, x, output, attention = record(name, size)
     for row in range(size[0]):
         for column in range(size[1]):
@@ -73,7 +73,7 @@ def test_cells_lie_where_tokens_matter_to_the_point(name, size):
             weights, box = attention.look_from((column + 0.5) * STRIDE, (row + 0.9) * STRIDE)
             left, top, right, bottom = (side // STRIDE for side in box)
             seen[top:bottom, left:right] = True
-            # A token's query is made of it, though it may lie in the remainder that no key has.
+            # The token makes its own query, even in a remainder that no key covers.
             seen[row, column] = True
             assert torch.equal(gradient[0].abs().sum(-1) > 0, seen)
             assert box[2] - box[0] == weights.shape[1] * STRIDE * (
@@ -81,9 +81,9 @@ def test_cells_lie_where_tokens_matter_to_the_point(name, size):
 
 
 @pytest.mark.parametrize('name', LAYERS)
-def test_each_cell_has_the_weight_of_what_lies_there(name):
-    """With one head, a token's output is the sum of the values on the map, weighted by cells."""
-    # Without padding where it takes part: its values lie nowhere on the map.
+def test_each_cell_has_the_weight_of_its_value(name):
+    """With one head, a token's output is the sum of the values, weighted by the cells."""
+    # No padding for 'zero', because the values of padding are not on the map.
     size = (8, 12) if name == 'zero' else (9, 11)
     layer, x, output, attention = record(name, size, heads=1)
     values, cell = make_values(layer, x)[0], STRIDE * getattr(layer, 'sr_ratio', 1)
@@ -96,7 +96,7 @@ def test_each_cell_has_the_weight_of_what_lies_there(name):
                                        atol=1e-5, rtol=0)
 
 
-def test_only_padding_takes_from_the_sum():
+def test_weights_sum_to_one_without_the_padding():
     sums = {name: record(name, (9, 11))[3].look_from(87, 71).weights.sum().item()
             for name in LAYERS}
     assert sums.pop('zero') < 0.9999
@@ -113,6 +113,6 @@ def test_stages_have_their_own_attentions(family):
             block.attn for block in blocks]
         assert stage.level.shape[1:] == stage.attentions[0].size
         assert stage.last(False) is [a for a in stage.attentions if not a.is_local][-1]
-        # The remainder of the image that no token covers counts to the last one.
+        # The remainder of the image that no token covers belongs to the last one.
         assert stage.last(False).look_from(99, 69).weights.sum().item() == pytest.approx(1)
     assert (stages[0].last(True) is None) == (family is TwinsPCPVT)

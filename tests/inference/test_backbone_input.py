@@ -19,26 +19,26 @@ def test_weights_of_a_model_or_of_its_backbone(content, tiny_config, tmp_path):
     assert not backbone.training
     x = torch.rand(1, 3, 64, 96)
     pyramid = backbone(x)
-    assert len(pyramid) == 4  # RetinaNet asks for three
+    assert len(pyramid) == 4  # RetinaNet's config has three
     for ours, models in zip(pyramid[1:], model.eval().backbone(x)):
         assert torch.equal(ours, models)
 
 
 def test_other_backbones_are_refused():
-    with pytest.raises(UserError, match='There is no TwinsPCPVT or TwinsSVT backbone'):
+    with pytest.raises(UserError, match='This config has no TwinsPCPVT or TwinsSVT backbone'):
         load_backbone(Config(dict(model=dict(backbone=dict(type='ResNet')))), 'none.pth')
 
 
 @pytest.mark.parametrize(('name', 'size', 'padded'), [
     ('retinanet_twins_svt_s_1x', (800, 1200), (800, 1216)),
     ('upernet_twins_svt_s_160k', (512, 768), (512, 768))])
-def test_image_is_as_in_evaluation(name, size, padded, tiny_config):
+def test_image_is_prepared_as_in_evaluation(name, size, padded, tiny_config):
     cfg = Config.fromfile(tiny_config(name))
     image = np.zeros((100, 150, 3), np.uint8)
     image[..., 0] = 200  # blue
     inputs, resized = prepare_image(cfg, image)
     assert resized.shape == (*size, 3)
     assert inputs.shape == (1, 3, *padded)
-    # ImageNet's mean and deviation, red first.
+    # ImageNet's mean and standard deviation, red first.
     assert inputs[0, :, 0, 0].tolist() == pytest.approx(
         [(0 - 123.675) / 58.395, (0 - 116.28) / 57.12, (200 - 103.53) / 57.375])

@@ -10,7 +10,7 @@ from twins_mm.inference.frames import Images, Video, open_frames, read_image
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Images in two folders, what is none, results of an earlier run, and a video."""
+    """Images in two folders, a text file, results of an earlier run, and a video."""
     image = np.full((4, 6, 3), 100, np.uint8)
     for name in ('a/x.jpg', 'a/deep/y.PNG', 'b/x.jpg', 'out/pictures/x.jpg'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -39,12 +39,12 @@ def test_names_folders_and_globs(names, expected, photos):
 
 
 @pytest.mark.parametrize(('names', 'message'), [
-    (['a/x.jpg', 'none.jpg'], 'There is no image none.jpg'),
-    (['c*/*.jpg'], r'There is no image c\*'),
-    (['out'], 'There is no image out'),
-    (['clip.mp4', 'a'], 'A video goes alone'),
-    (['broken.mp4'], 'The video .*broken.mp4 could not be read')])
-def test_what_is_not_there_is_told(names, message, photos):
+    (['a/x.jpg', 'none.jpg'], 'No image found: none.jpg'),
+    (['c*/*.jpg'], r'No image found: c\*'),
+    (['out'], 'No image found: out'),
+    (['clip.mp4', 'a'], 'either images or a single video'),
+    (['broken.mp4'], 'Could not read the video .*broken.mp4')])
+def test_bad_names_are_reported(names, message, photos):
     Path('broken.mp4').write_text('<html>')
     with pytest.raises(UserError, match=message):
         open_frames(names, Path('out'))

@@ -30,7 +30,7 @@ def test_names_that_differ_in_folder_or_suffix_stay_apart(tmp_path):
 @pytest.mark.parametrize(('reduce_zero_label', 'classes', 'expected', 'dtype'), [
     (True, 150, [1, 150], np.uint8), (False, 150, [0, 149], np.uint8),
     (None, 300, [0, 299], np.uint16)])
-def test_labels_are_those_of_the_data_set(reduce_zero_label, classes, expected, dtype, tmp_path):
+def test_labels_have_the_data_sets_numbers(reduce_zero_label, classes, expected, dtype, tmp_path):
     meta = dict(classes=range(classes), reduce_zero_label=reduce_zero_label)
     inferencer = SimpleNamespace(model=SimpleNamespace(dataset_meta=meta))
     sample = SimpleNamespace(pred_sem_seg=SimpleNamespace(data=torch.tensor([[[0, classes - 1]]])))
@@ -43,7 +43,7 @@ def test_labels_are_those_of_the_data_set(reduce_zero_label, classes, expected, 
 @pytest.mark.parametrize(('classes', 'expected'), [
     (CocoDataset.METAINFO['classes'], {'person': 1, 'stop sign': 13, 'toothbrush': 90}),
     (('ball', 'tent'), {'ball': 1, 'tent': 2})])
-def test_categories_have_cocos_numbers(classes, expected, tmp_path):
+def test_categories_have_cocos_ids(classes, expected, tmp_path):
     path = tmp_path / 'predictions.json'
     with write_coco(path, SimpleNamespace(model=SimpleNamespace(
             dataset_meta=dict(classes=classes)))):
@@ -53,7 +53,7 @@ def test_categories_have_cocos_numbers(classes, expected, tmp_path):
     assert numbers.items() >= expected.items()
 
 
-def test_video_is_there_when_it_is_complete(tmp_path):
+def test_video_appears_when_it_is_complete(tmp_path):
     path = tmp_path / 'new/clip.mp4'
     with write_video(path, 5) as add:
         for shade in (0, 100, 200):

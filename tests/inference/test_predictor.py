@@ -10,7 +10,7 @@ from twins_mm.inference.predictor import build_inferencer, predict
 
 
 class Recorder:
-    """Stands in for an inferencer, keeps what it is given, and returns as mmdet's or mmseg's."""
+    """A stand-in for mmdet's or mmseg's inferencer that records the sizes of its batches."""
 
     def __init__(self, library):
         self.library = library
@@ -26,7 +26,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
-def test_batches_are_of_one_size_and_each_frame_keeps_its_prediction(library):
+def test_batches_have_one_size_and_each_frame_gets_its_prediction(library):
     sizes = [(4, 6)] * 3 + [(6, 4), None, None, (6, 4), (4, 6)]
     frames = [Frame(PurePath(str(number)), size and np.full((*size, 3), number, np.uint8))
               for number, size in enumerate(sizes)]

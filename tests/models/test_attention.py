@@ -19,7 +19,7 @@ def test_unpartition_undoes_partition(size):
     assert torch.equal(window_unpartition(windows, 7, *size), x)
 
 
-def test_windows_hold_neighbours_row_by_row():
+def test_windows_contain_neighbours_row_by_row():
     x = torch.arange(16.).view(1, 4, 4, 1)
     assert window_partition(x, 2)[..., 0].tolist() == [
         [0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
@@ -38,8 +38,8 @@ def test_mask_for_any_size_changes_nothing(size, padding):
 
 
 @pytest.mark.parametrize('padding', ['mask', 'zero'])
-def test_no_batch_is_more_than_cudas_kernels_can_take(padding, monkeypatch):
-    """Of a map of 1790 x 1790, an image of 7160 x 7160 pixels, has 65,536 windows."""
+def test_batches_stay_within_the_limit_of_cuda_kernels(padding, monkeypatch):
+    """A map of 1790 x 1790, from an image of 7160 x 7160 pixels, has 65,536 windows."""
     layer = LocallyGroupedAttention(2, 1, 7, padding).eval()
     batches, attend = [], F.scaled_dot_product_attention
     monkeypatch.setattr(F, 'scaled_dot_product_attention', lambda q, k, v, mask=None, *args: (

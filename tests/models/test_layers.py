@@ -6,7 +6,7 @@ from twins_mm.models.layers import Block, DropPath
 
 
 class Fill(nn.Module):
-    """Makes a branch of one value, so that what survives can be counted."""
+    """A branch with constant output, so that surviving samples can be counted."""
 
     def __init__(self, value):
         super().__init__()
@@ -18,7 +18,7 @@ class Fill(nn.Module):
 
 @pytest.mark.parametrize('branches', [(1, 0), (0, 1)])
 def test_each_branch_survives_at_its_rate(branches):
-    """Applied twice, as in mmseg and mmpretrain, 0.49 would survive at p = 0.3 instead of 0.70."""
+    """Applied twice, as in mmseg and mmpretrain, 0.49 instead of 0.70 would survive p = 0.3."""
     torch.manual_seed(0)
     block = Block(4, *map(Fill, branches), drop_path=0.3, norm_eps=1e-6).train()
     x = torch.zeros(20_000, 1, 1, 4)

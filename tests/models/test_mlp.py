@@ -10,7 +10,7 @@ def textbook(mlp, x):
 
 
 def run(mlp, x, function, dtype=torch.float32):
-    """Its output, the gradients of x and parameters, and how many hidden maps autograd kept."""
+    """The output, the gradients of x and parameters, and how many hidden maps autograd kept."""
     kept = []
     torch.manual_seed(0)
     with (torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16),
@@ -24,8 +24,8 @@ def run(mlp, x, function, dtype=torch.float32):
 @pytest.mark.parametrize('pieces', [1, 3, 24])
 @pytest.mark.parametrize(('dtype', 'rtol', 'atol'), [
     (torch.float32, 1e-5, 1e-5), (torch.bfloat16, 0.05, 0.05)])
-def test_pieces_of_a_map_make_the_whole(dtype, rtol, atol, pieces, monkeypatch):
-    """The sum of 24 tokens' gradients too, in float32 and under autocast."""
+def test_pieces_equal_the_whole(dtype, rtol, atol, pieces, monkeypatch):
+    """Including gradients summed over 24 tokens, in float32 and under autocast."""
     monkeypatch.setattr(Mlp, 'PIECE_BYTES', 32 * 4 * 24 // pieces)
     mlp, x = Mlp(4, 32), torch.randn(2, 3, 4, 4, requires_grad=True)
     expected, expected_gradients, _ = run(mlp, x, lambda x: textbook(mlp, x), dtype)
@@ -35,7 +35,7 @@ def test_pieces_of_a_map_make_the_whole(dtype, rtol, atol, pieces, monkeypatch):
 
 
 @pytest.mark.parametrize('pieces', [1, 3])
-def test_gradients_are_the_differences_of_outputs(pieces, monkeypatch):
+def test_gradients_match_finite_differences(pieces, monkeypatch):
     monkeypatch.setattr(Mlp, 'PIECE_BYTES', 8 * 8 * 6 // pieces)
     mlp = Mlp(2, 8).double()
     x = torch.randn(6, 2, dtype=torch.double, requires_grad=True)
@@ -44,7 +44,7 @@ def test_gradients_are_the_differences_of_outputs(pieces, monkeypatch):
 
 @pytest.mark.parametrize(('narrow', 'drop', 'recompute', 'maps'), [
     (4, 0., True, 0), (3, 0., True, 1), (4, 0.5, True, 1), (4, 0., False, 2)])
-def test_hidden_map_is_kept_once_or_never_or_as_usual(narrow, drop, recompute, maps, monkeypatch):
+def test_number_of_hidden_maps_kept(narrow, drop, recompute, maps, monkeypatch):
     monkeypatch.setattr(Mlp, 'NARROW', narrow)
     mlp, x = Mlp(4, 32, drop, recompute).train(), torch.randn(2, 3, 5, 4, requires_grad=True)
     expected, expected_gradients, plain_kept = run(mlp, x, lambda x: textbook(mlp, x))

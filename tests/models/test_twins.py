@@ -20,7 +20,7 @@ def build(name, arch=None, **kwargs):
 
 
 def randomise(model):
-    """Gives every parameter a value that shows, norms and biases too."""
+    """Gives all parameters, including norms and biases, random values."""
     torch.manual_seed(0)
     for parameter in model.parameters():
         parameter.data.add_(torch.randn_like(parameter) * 0.1)
@@ -41,7 +41,7 @@ def assert_equals_reference(model, reference, size):
         assert relative_difference(our_level, their_level) < 1e-5
 
 
-# Sizes that neither a stride nor the window divides, for all; others too for the small ones.
+# Sizes that neither a stride nor the window divides; for the small variants others too.
 @pytest.mark.parametrize(('name', 'arch', 'size'), [
     *((*variant, (131, 250)) for variant in VARIANTS),
     *((name, 'small', size) for name in FAMILIES for size in [(224, 224), (64, 96)])])
@@ -49,7 +49,7 @@ def test_equals_the_released_code(name, arch, size):
     assert_equals_reference(build(name, arch), plain_twins(name, arch), size)
 
 
-# Stage 1 at these sizes is padded on no side, on both, on the right alone, and below alone.
+# At these sizes, stage 1 is padded on no side, on both, only on the right, and only below.
 @pytest.mark.parametrize('size', [(56, 84), (64, 96), (56, 96), (64, 84)])
 @pytest.mark.parametrize('padding', ['mask', 'zero', 'mask_legacy'])
 def test_window_padding_equals_the_released_code(padding, size):
@@ -76,8 +76,8 @@ def test_legacy_mask_vanishes_where_one_side_is_padded(size, alike):
     assert same == alike
 
 
-def test_norm_of_a_stage_that_is_not_returned_is_on_the_path():
-    """As released: RetinaNet's stage 2 sees stage 1 normalised."""
+def test_norms_of_stages_that_are_not_returned_are_applied():
+    """As released: RetinaNet's stage 2 gets the normalised stage 1."""
     model = randomise(build('TwinsSVT', out_indices=(1, 2, 3)))
     full = build('TwinsSVT')
     full.load_state_dict(model.state_dict())
@@ -121,7 +121,7 @@ def test_every_parameter_gets_a_gradient(name, out_indices, training):
 
 @both_families
 def test_gradients_have_the_strides_of_parameters(name):
-    """Where they differ, DistributedDataParallel warns at the start of every run."""
+    """If they differed, DistributedDataParallel would warn at the start of every run."""
     model = build(name)
     sum(level.mean() for level in model(torch.randn(1, 3, 64, 96))).backward()
     for key, parameter in model.named_parameters():
@@ -170,7 +170,7 @@ def test_compiles_into_one_graph(name, size):
 
 @both_families
 def test_compiles_with_dropout_in_training(name):
-    """aot_eager trusts the strides that it traced, of gradients too."""
+    """aot_eager relies on the traced strides, including those of gradients."""
     model = build(name, drop_rate=0.1, attn_drop_rate=0.1, drop_path_rate=0.1,
                   norm_after_stage=False)
     torch._dynamo.reset()
@@ -190,7 +190,7 @@ class CopyCounter(TorchDispatchMode):
 
 
 def test_channels_last_needs_no_copies_inside():
-    """One of the images as they come in, and one of each level as it goes out."""
+    """One copy of the input images, and one of each output level."""
     model = build('TwinsPCPVT').eval()
     with torch.no_grad(), CopyCounter() as counter:
         levels = model(torch.randn(1, 3, 64, 96))
@@ -198,8 +198,8 @@ def test_channels_last_needs_no_copies_inside():
 
 
 @both_families
-def test_levels_lie_in_memory_as_mmcvs_operators_read_them(name):
-    """RoIAlign ignores strides: of channels-last maps it returns other places' features."""
+def test_levels_have_the_memory_format_of_mmcvs_operators(name):
+    """RoIAlign ignores strides: on channels-last maps it returns the wrong features."""
     ops = pytest.importorskip('mmcv.ops')
     align, boxes = ops.RoIAlign(output_size=2), torch.tensor([[0, 0., 0., 2., 2.]])
     for level in build(name)(torch.randn(1, 3, 64, 96)):
@@ -209,7 +209,7 @@ def test_levels_lie_in_memory_as_mmcvs_operators_read_them(name):
 
 @both_families
 def test_norms_have_the_released_eps(name):
-    """On ordinary images a wrong epsilon hardly shows, so it is read."""
+    """Read from the modules, because a wrong epsilon hardly changes outputs on ordinary images."""
     model = build(name, norm_after_stage=True)
     for key, module in model.named_modules():
         if isinstance(module, torch.nn.LayerNorm):
@@ -219,7 +219,7 @@ def test_norms_have_the_released_eps(name):
 
 @both_families
 def test_numerics_of_mmseg(name):
-    """What these compute is compared with mmseg in tests/checkpoints/test_mmseg.py."""
+    """For a comparison of outputs see tests/checkpoints/test_mmseg.py."""
     model = build(name, norm_after_stage=True, numerics='mmseg')
     assert {module.eps for module in model.modules()
             if isinstance(module, torch.nn.LayerNorm)} == {1e-5}
@@ -257,7 +257,7 @@ def test_recomputing_changes_no_gradient():
 
 
 @both_families
-def test_frozen_stages_stay_as_they_are(name):
+def test_frozen_stages_do_not_change(name):
     model = build(name, frozen_stages=1, drop_path_rate=0.5, drop_rate=0.5, with_cp=True).train()
     sum(level.mean() for level in model(torch.randn(1, 3, 64, 64))).backward()
     for key, parameter in model.named_parameters():
@@ -289,8 +289,8 @@ def test_initialisation_is_the_released_one():
 
 
 @both_families
-def test_zero_padding_leaves_gradients_alike_at_the_start(name):
-    """With a bias of 0, as released, its gradient is a million times those of all others."""
+def test_zero_padding_does_not_blow_up_the_first_gradients(name):
+    """A bias of 0, as released, would have a gradient a million times all others."""
     torch.manual_seed(0)
     model = build(name, 'small')
     images = torch.randn(1, 3, 128, 160)
@@ -310,7 +310,7 @@ def test_zero_padding_leaves_gradients_alike_at_the_start(name):
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=2)), ValueError, 'one value'),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 0, 2, 2))), ValueError, 'at least 1'),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], num_heads=(3, 2, 3, 4))), ValueError, '8 channels'),
-    (dict(out_indices=()), ValueError, r'pass ascending stage indices out of \(0, 1, 2, 3\)'),
+    (dict(out_indices=()), ValueError, r'pass ascending stage indices from \(0, 1, 2, 3\)'),
     (dict(out_indices=3), ValueError, 'pass ascending'),
     (dict(out_indices=(1, 4)), ValueError, 'pass ascending'),
     (dict(out_indices=(2, 1)), ValueError, 'pass ascending'),
@@ -340,14 +340,14 @@ def test_too_small_an_image_is_refused(name, out_indices, smallest):
         model(torch.randn(1, 3, smallest - 1, 64))
 
 
-def test_stride_alone_decides_where_nothing_is_sub_sampled():
+def test_smallest_image_without_sub_sampling():
     model = build('TwinsPCPVT', dict(TINY, sr_ratios=(1, 1, 1, 1))).eval()
     with pytest.raises(ValueError, match='too small for stage 4; pass at least 32'):
         model(torch.randn(1, 3, 31, 64))
 
 
 @pytest.mark.parametrize('archs', [family.archs for family in FAMILIES.values()], ids=FAMILIES)
-def test_variants_have_four_stages_and_heads_of_like_width(archs):
+def test_variants_have_four_stages_and_heads_of_equal_width(archs):
     for arch in archs.values():
         assert {len(values) for values in arch.values()} == {4}
         assert all(dim % heads == 0 for dim, heads in zip(arch['embed_dims'], arch['num_heads']))

@@ -7,7 +7,8 @@ import pytest
 from mmengine.config import Config
 
 from twins_mm.families import FAMILIES
-from twins_mm.paper.costs import TABLES, make_rows
+from twins_mm.paper.costs import COUNTINGS, count_costs
+from twins_mm.paper.figures import TABLES
 from twins_mm.paper.metafiles import write_metafiles
 
 CONFIGS = Path(__file__).parent.parent.parent / 'configs'
@@ -49,53 +50,62 @@ COUNTED = {
 
 
 @pytest.fixture(scope='module')
-def rows():
-    """All rows, by names like those of `COUNTED`."""
-    return {re.sub('(_twins_.*_).*', r'\1*', row.name): row
-            for table in TABLES for row in make_rows(table, CONFIGS)}
+def costs():
+    """All models' costs, by names like those of `COUNTED`."""
+    return {re.sub('(_twins_.*_).*', r'\1*', cost.name): cost
+            for counting in COUNTINGS for cost in count_costs(counting, CONFIGS)}
 
 
-def test_counts_are_the_independent_ones(rows):
-    assert list(rows) == list(COUNTED)
+def test_every_cost_that_the_paper_prints_of_ours_is_read_once():
+    read = [value for counting in COUNTINGS for paper in counting.paper.values()
+            for value in paper.values()]
+    printed = [value for table in TABLES.values() for _, column, value in table.list_ours()
+               if column.figure in ('params', 'flops')]
+    assert sorted(read) == sorted(printed)
+    assert all('params' in paper for counting in COUNTINGS for paper in counting.paper.values())
+
+
+def test_counts_are_the_independent_ones(costs):
+    assert list(costs) == list(COUNTED)
     for name, (params, flops) in COUNTED.items():
         digits = 0.006 if '*' in name else 1e-9
-        assert rows[name].counted_params / 1e6 == pytest.approx(params, abs=digits), name
-        assert flops is None or rows[name].counted_macs / 1e9 == pytest.approx(
+        assert costs[name].counted_params / 1e6 == pytest.approx(params, abs=digits), name
+        assert flops is None or costs[name].counted_macs / 1e9 == pytest.approx(
             flops, abs=0.06 if '*' in name else 0.006), name
 
 
-def test_notes_are_where_the_paper_is_more_than_a_percent_away(rows):
-    for name, row in rows.items():
-        off = max(abs(row.params_off), abs(row.flops_off or 0)) > 0.01
-        assert off == bool(row.paper.note), name
-    assert sum(row.flops_off is None for row in rows.values()) == 2
+def test_notes_are_where_the_paper_is_more_than_a_percent_away(costs):
+    for name, cost in costs.items():
+        off = max(abs(cost.params_off), abs(cost.flops_off or 0)) > 0.01
+        assert off == bool(cost.note), name
+    assert sum(cost.flops_off is None for cost in costs.values()) == 2
 
 
-def test_note_on_the_padding_of_windows(rows):
+def test_note_on_the_padding_of_windows(costs):
     """Without it the paper's figure comes out: tokens of padding go through `qkv` alone."""
-    row = rows['mask_rcnn_twins_svt_l_*']
+    cost = costs['mask_rcnn_twins_svt_l_*']
     padding = 0
     arch = FAMILIES['TwinsSVT'].archs['large']
     for stage, (dim, depth) in enumerate(zip(arch['embed_dims'], arch['depths'])):
         height, width = 1280 // (4 * 2**stage), 800 // (4 * 2**stage)
         padded_tokens = (height + -height % 7) * (width + -width % 7)
         padding += depth // 2 * (padded_tokens - height * width) * dim * 3 * dim
-    assert f'{(row.counted_macs - padding) / 1e9:.1f} ' in row.paper.note
+    assert f'{(cost.counted_macs - padding) / 1e9:.1f} ' in cost.note
 
 
-def test_every_config_is_in_a_row_and_has_its_model(rows):
-    in_rows = []
-    for name, row in rows.items():
+def test_every_config_is_counted_and_has_its_model(costs):
+    counted = []
+    for name, cost in costs.items():
         configs = sorted(CONFIGS.glob(f'{name}.py'))
-        assert all(path.stem.rpartition('_')[2] in row.name for path in configs)
+        assert all(path.stem.rpartition('_')[2] in cost.name for path in configs)
         models = [Config.fromfile(path).model for path in configs]
         assert all(model == models[0] for model in models), name
-        in_rows += configs
-    assert sorted(in_rows) == sorted(CONFIGS.glob('*.py'))
+        counted += configs
+    assert sorted(counted) == sorted(CONFIGS.glob('*.py'))
 
 
-def test_metafiles_are_what_is_counted_now(rows, tmp_path):
-    write_metafiles(rows.values(), tmp_path)
+def test_metafiles_are_what_is_counted_now(costs, tmp_path):
+    write_metafiles(costs.values(), tmp_path)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert written == {
         path.name: path.read_text() for path in (CONFIGS / 'metafiles').iterdir()}
@@ -123,10 +133,9 @@ def test_metafiles_have_the_papers_figures_as_the_papers():
     assert models['retinanet_twins_svt_l_3x']['Results'] == []  # the paper has none
 
 
-def test_tool_prints_the_readme_table(rows, call_tool, monkeypatch):
-    monkeypatch.setattr('twins_mm.paper.costs.make_rows', lambda table, configs: [
-        row for row in rows.values()
-        if any(row.paper is paper for paper in table.paper.values())])
+def test_tool_prints_the_page(costs, call_tool, monkeypatch):
+    monkeypatch.setattr('twins_mm.paper.costs.count_costs', lambda counting, configs: [
+        cost for cost in costs.values() if cost.counting is counting])
     lines = call_tool('model_zoo', '--markdown').splitlines()
     cells = [[cell.strip() for cell in line.strip('|').split('|')]
              for line in lines if line.startswith('|')]

@@ -61,7 +61,7 @@ def test_objects(with_masks, path):
 
 
 def test_label_maps(path):
-    """Unlabelled pixels stay as they are, and the legend has the classes of both maps."""
+    """Unlabelled pixels are not drawn, and the legend has the classes of both maps."""
     truth = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.uint8)
     truth[:, :30], truth[:, 50:] = 2, 255
     prediction = torch.full((1, HEIGHT, WIDTH), 2)

@@ -44,7 +44,7 @@ def test_without_runs_it_is_the_papers(tables, tmp_path):
             if name.endswith((' yours', ' difference')):
                 assert set(cells) == {''}
     assert ' '.join(found[1][1]['Twins-SVT-B']) == (
-        '163 67 45.3 66.7 48.1 28.5 48.9 60.6 46.9 68.0 50.2 31.7 50.3 61.8')
+        '163 67.0 45.3 66.7 48.1 28.5 48.9 60.6 46.9 68.0 50.2 31.7 50.3 61.8')
     assert list(found[0][1])[:5] == ['ResNet50', 'PVT-Small', 'Twins-PCPVT-S',
                                      'Twins-PCPVT-S yours', 'Twins-PCPVT-S difference']
 
@@ -105,5 +105,5 @@ def test_checkpoint_that_was_only_tested(tables, tmp_path):
 
 def test_no_folder_is_told(call_tool):
     output = call_tool('reproduce', 'none', status=1)
-    assert 'There is no folder none' in output
+    assert 'Folder not found: none' in output
     assert 'Traceback' not in output

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from twins_mm.runs.page import callout, details, heading, make_page, paragraph, pictures, table
 
 
-def test_page_is_whole_and_needs_nothing_else(tmp_path):
+def test_page_is_complete_and_self_contained(tmp_path):
     class Tags(HTMLParser):
         def __init__(self):
             super().__init__()

@@ -15,7 +15,7 @@ from twins_mm.runs.work_dir import Run
 
 @pytest.fixture
 def untrained_run(tiny_config, toy_folder, monkeypatch):
-    """Of a segmentor, with six validation images of its own."""
+    """A segmentor's run with its own copy of six validation images."""
     monkeypatch.chdir(toy_folder)
     cfg = load_config(str(tiny_config('semantic_fpn_twins_svt_s_80k')), toy=True)
     dataset = cfg.val_dataloader.dataset

@@ -14,15 +14,14 @@ def read(name, **changes):
     return cfg
 
 
-def test_differences_are_what_was_changed():
+def test_changes_are_found():
     recipe = read('upernet_twins_svt_s_160k')
     run = read('upernet_twins_svt_s_160k', **{
         'optim_wrapper.optimizer.lr': 1e-3, 'model.decode_head.extra': True, 'work_dir': 'x',
         'train_dataloader.num_workers': 9, 'train_dataloader.dataset.data_root': '/elsewhere',
         'train_dataloader.dataset.pipeline.3.crop_size': (256, 256)})
     del run.train_cfg['max_iters']
-    assert {difference.key: (difference.run, difference.recipe)
-            for difference in find_differences(run, recipe)} == {
+    assert {key: (ours, theirs) for key, ours, theirs in find_differences(run, recipe)} == {
         'optim_wrapper.optimizer.lr': (1e-3, 6e-5),
         'model.decode_head.extra': (True, '-'),
         'train_cfg.max_iters': ('-', 160_000),
@@ -38,17 +37,17 @@ def test_differences_are_what_was_changed():
     {'train_cfg.val_interval': 4000}, {'randomness.seed': 7}, {'custom_hooks': None},
     {'custom_hooks': [dict(type='StepSeedHook'), dict(type='CheckpointFitHook')], 'resume': True,
      'load_from': 'work_dirs/x/iter_16000.pth'}])
-def test_what_gives_the_same_model_is_no_difference(changes):
+def test_changes_that_give_the_same_model_are_ignored(changes):
     name = 'upernet_twins_svt_s_160k'
     assert find_recipe(name, read(name, **changes), CONFIGS).differences == []
 
 
-def test_schedule_counts_updates_of_the_weights():
+def test_schedule_counts_weight_updates():
     """With gradients accumulated over 8 iterations, 160,000 are an eighth of the recipe."""
     name = 'upernet_twins_svt_s_160k'
     run = read(name, **{'optim_wrapper.accumulative_counts': 8})
-    assert {difference.key: (difference.run, difference.recipe)
-            for difference in find_recipe(name, run, CONFIGS).differences} == {
+    found = find_recipe(name, run, CONFIGS)
+    assert {key: (ours, theirs) for key, ours, theirs in found.differences} == {
         'train_cfg.max_iters': (160_000, 1_280_000), 'param_scheduler.0.end': (1501, 12_008),
         'param_scheduler.1.end': (160_001, 1_280_008)}
     epochs = read('retinanet_twins_svt_s_1x', **{'optim_wrapper.accumulative_counts': 8})
@@ -83,7 +82,7 @@ def test_other_models_have_no_recipe():
 
 
 @pytest.mark.parametrize(('name', 'rates'), [
-    # Computed from mmcv 1.x's formulas; the key is the iteration, from 1.
+    # Computed with mmcv 1.x's formulas; the keys are iterations, from 1.
     ('upernet_twins_svt_s_160k', {1: 6e-11, 50: 1.959458e-6, 1500: 5.939825e-5, 1501: 5.943750e-5,
                                   16000: 5.400038e-5}),
     ('semantic_fpn_twins_svt_s_80k', {1: 1e-4, 50: 9.994542e-5, 8000: 9.104485e-5}),

@@ -43,7 +43,7 @@ def check_report(out, plots, how_scored):
     assert {path.stem for path in out.glob('0_run/*.png')} == set(plots)
     assert len(list(out.glob('0_run/predictions/*.jpg'))) == 5
     for words in ('toy data', 'Finished: 2 iterations', how_scored, 'GPU number',
-                  'nearest of the recipes', 'train_cfg.max_iters'):
+                  'the closest recipe', 'train_cfg.max_iters'):
         assert words in page.replace('<wbr>', ''), words
     best, worst = ([float(score) for score in re.findall(rf'<figcaption>{kind}: (.*?),', page)]
                    for kind in ('best', 'worst'))
@@ -51,7 +51,7 @@ def check_report(out, plots, how_scored):
 
 
 def test_toy_run_of_a_segmentor(trained, run_tool, call_tool, toy_folder):
-    """What mmengine leaves of training and of a test with --tta is read, and reported."""
+    """Training and a test with --tta are read and reported."""
     config, logged = trained('semantic_fpn_twins_svt_s_80k')
     run_tool('test', config, 'run/iter_2.pth', '--toy', '--tta', '--work-dir', 'run',
              '--cfg-options', 'test_dataloader.dataset.indices=2')
@@ -64,7 +64,8 @@ def test_toy_run_of_a_segmentor(trained, run_tool, call_tool, toy_folder):
     assert (run.environment['GPU number'], run.environment['seed']) == ('1', '0')
     test, = run.evaluations
     assert (test.tta, test.checkpoint) == (True, 'run/iter_2.pth')
-    assert test.metrics['mIoU'] == json.loads(test.log.read_text())['mIoU']
+    log, = run.folder.glob('*/*_*.json')
+    assert test.metrics['mIoU'] == json.loads(log.read_text())['mIoU']
 
     output = call_tool('report', 'run', '--images', 5)
     assert 'run: A toy run' in output
@@ -76,12 +77,12 @@ def test_toy_run_of_a_segmentor(trained, run_tool, call_tool, toy_folder):
 def test_toy_run_of_a_detector(trained, call_tool, toy_folder):
     trained('retinanet_twins_svt_s_1x')
     call_tool('report', 'run', '--images', 5, '--out', 'out')
-    # It finds nothing yet, so it has no AP.
+    # It detects nothing yet, so it has no AP.
     check_report(toy_folder / 'out', ['loss', 'learning_rate', 'time'], 'F1')
 
 
 def test_two_runs_in_one_report(call_tool, tmp_path):
-    """One is by the recipe but for its crops, one is broken; neither data nor checkpoint here."""
+    """One differs from the recipe in its crops, one is broken; neither has data or a checkpoint."""
     lines = [train_line(50, 5.7, 1.959458e-6), train_line(1500, 2.1, 5.939825e-5)]
     crops = {'train_dataloader.dataset.pipeline.3.crop_size': (256, 256)}
     write_start(tmp_path / 'a', CONFIGS / f'{NAME}.py', lines, **crops)
@@ -95,13 +96,13 @@ def test_two_runs_in_one_report(call_tool, tmp_path):
     assert f'|b|{NAME}|broken|' in text
     assert f'Values that differ from {NAME}.py: 1.' in text
     assert '|[256, 256]|[512, 512]|' in text
-    assert 'There are none: a holds no checkpoint yet' in text
+    assert 'Not available: a has no checkpoint yet' in text
     assert "the authors' log" in text
 
 
 @pytest.mark.parametrize('error', [
     torch.cuda.OutOfMemoryError('CUDA out of memory.\nSee the documentation'), OSError('gone')])
-def test_what_goes_wrong_with_pictures_is_said(error, tmp_path, monkeypatch):
+def test_errors_in_pictures_are_reported(error, tmp_path, monkeypatch):
     def fail(*_):
         raise error
     monkeypatch.setattr(report_page, 'draw_extremes', fail)
@@ -110,7 +111,7 @@ def test_what_goes_wrong_with_pictures_is_said(error, tmp_path, monkeypatch):
     write_report([run], CONFIGS, 5, tmp_path)
     line = str(error).partition('\n')[0]
     text = read_page(tmp_path / 'report.html')
-    assert f'There are none: {type(error).__name__}: {line}|' in text
+    assert f'Not available: {type(error).__name__}: {line}|' in text
     assert '|Environment|' in text
 
 
@@ -120,20 +121,20 @@ def test_progress(tmp_path):
         'Iteration 40,000 of 160,000 (25%), 13.3 hours to go at 0.40 s each')
 
 
-def test_what_is_no_run_is_told(call_tool, tmp_path):
+def test_folder_without_a_run_is_reported(call_tool, tmp_path):
     output = call_tool('report', '.', status=1)
-    assert '. is no working directory of a run' in output
+    assert '. is not the working directory of a run' in output
     assert 'Traceback' not in output
     assert list(tmp_path.iterdir()) == []
 
 
 def test_other_folders_are_skipped(call_tool, tmp_path):
-    """`work_dirs/*`, when other tools have written there."""
+    """`work_dirs/*`, with the output of other tools."""
     (tmp_path / 'a_benchmark').mkdir()
     (tmp_path / 'notes.txt').touch()
     write_start(tmp_path / 'run', CONFIGS / f'{NAME}.py', [train_line(50, 5.7, 1.959458e-6)])
     output = call_tool('report', 'a_benchmark', 'notes.txt', 'run', '--images', 0)
-    assert re.findall('^skipped: (.*) is no working directory', output, re.MULTILINE) == [
+    assert re.findall('^skipped: (.*) is not the working directory', output, re.MULTILINE) == [
         'a_benchmark', 'notes.txt']
     assert 'run: Too early to tell' in output
     assert (tmp_path / 'run/report/report.html').is_file()

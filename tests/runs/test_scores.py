@@ -11,7 +11,7 @@ SQUARE, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
 
 
 def instances(*items, **more):
-    """Of pairs of a box and a label."""
+    """Instances from pairs of a box and a label."""
     boxes, labels = zip(*items) if items else ((), ())
     return InstanceData(bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
                         labels=torch.tensor(labels, dtype=torch.int64), **more)
@@ -49,7 +49,7 @@ def segmentation(truth, found):
     ([[0, 0, 149, 149]], [[0, 0, 149, 149]], 1.),
     # class 0: 1 of 2; class 1: 2 of 3
     ([[0, 0, 1, 1]], [[0, 1, 1, 1]], np.mean([1 / 2, 2 / 3])),
-    # class 7 is not in the truth
+    # class 7 is not in the ground truth
     ([[0, 0, 0, 0, 1]], [[0, 0, 0, 7, 1]], np.mean([3 / 4, 1])),
     ([[0, 0, 1, 255]], [[0, 0, 1, 4]], 1.),
     ([[0, 0, 255]], [[0, 0, 0]], None),

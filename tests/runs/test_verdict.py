@@ -46,7 +46,7 @@ def test_loss_decides_while_there_is_no_validation(factor, state, words, tmp_pat
     make_run(tmp_path, loss=lambda step: factor * LOGS['svt_s'].loss_at([step])[0])
     verdict = verdict_of(tmp_path)
     assert (verdict.state, verdict.sentence[:len(words)]) == (state, words)
-    assert 'between five points of their log, so known to 13% only' in verdict.sentence
+    assert 'between five points of their log, so only accurate to 13%' in verdict.sentence
     assert 'no mIoU to compare with yet' in verdict.sentence
     assert {point.iteration: point.difference for point in verdict.comparisons} == pytest.approx(
         {50: factor - 1, 1500: factor - 1, 2000: factor - 1})
@@ -54,7 +54,7 @@ def test_loss_decides_while_there_is_no_validation(factor, state, words, tmp_pat
 
 @pytest.mark.parametrize(('mious', 'state', 'words'), [
     ((39., 41.15), 'on track', 'On track: at iteration 32,000 mIoU is 41.15, 0.90 below the '
-     "authors' 42.05 at the same point (1.3 either way is chance)"),
+     "authors' 42.05 at the same point (up to 1.3 may be chance)"),
     ((39.7, 40.), 'behind', 'Behind: at iteration 32,000 mIoU is 40.00, 2.05 below'),
     ((30., 44.), 'on track', 'Ahead of the authors: at iteration 32,000 mIoU is 44.00, 1.95')])
 def test_newest_validation_decides(mious, state, words, tmp_path):
@@ -68,25 +68,25 @@ def test_newest_validation_decides(mious, state, words, tmp_path):
 
 
 def test_single_losses_are_noise(tmp_path):
-    """Alternating 30% up and down leaves the average where it was."""
+    """Alternating 30% up and down doesn't change the average."""
     make_run(tmp_path, loss=lambda step: LOGS['svt_s'].loss_at([step])[0] * 1.3 ** (
         1 if step % 100 else -1))
     loss = verdict_of(tmp_path).comparisons[-1]
     assert loss.difference == pytest.approx(0, abs=1e-3)
 
 
-def test_other_batch_is_said(tmp_path):
+def test_different_batch_size_is_reported(tmp_path):
     make_run(tmp_path, 'upernet_twins_pcpvt_s_160k', loss=lambda step: LOGS['pcpvt_s'].loss_at(
         [step])[0])
     verdict = verdict_of(tmp_path)
-    assert "The authors' batch was 32, this run's is 16." in verdict.sentence
+    assert "The authors' batch size was 32, this run's is 16." in verdict.sentence
     assert all(check.good for check in verdict.checks)
 
 
 @pytest.mark.parametrize(('kwargs', 'text'), [
-    (dict(lr=2.), "The learning rate leaves the recipe's schedule at iteration 50: 3.92e-06, "
-                  'not 1.96e-06.'),
-    (dict(processes=1), "The batch is 2 (1 x 2), the recipe's 16; the learning rate is not "
+    (dict(lr=2.), "The learning rate deviates from the recipe's at iteration 50: 3.92e-06 instead "
+                  'of 1.96e-06.'),
+    (dict(processes=1), "The batch size is 2 (1 x 2), the recipe's is 16; the learning rate is not "
                         'scaled (--auto-scale-lr).'),
     (dict(loss=lambda step: step), 'it does not fall.')])
 def test_failed_checks(kwargs, text, tmp_path):
@@ -95,13 +95,13 @@ def test_failed_checks(kwargs, text, tmp_path):
     assert failed.text.endswith(text)
 
 
-def test_scaled_learning_rate_is_the_recipes(tmp_path):
+def test_scaled_learning_rate_follows_the_recipe(tmp_path):
     make_run(tmp_path, lr=1 / 8, processes=1, **{'auto_scale_lr.enable': True})
     assert all(check.good for check in verdict_of(tmp_path).checks)
 
 
 @pytest.mark.parametrize(('scales', 'peak'), [(True, 6e-5 / 8), (False, 6e-5)])
-def test_plotted_recipe_is_the_one_that_is_checked(scales, peak, tmp_path):
+def test_plotted_and_checked_recipe_are_the_same(scales, peak, tmp_path):
     make_run(tmp_path, processes=1, **{'auto_scale_lr.enable': scales})
     run = read_run(tmp_path)
     figure, _ = plot_run(run, find_recipe(run.name, run.cfg, CONFIGS))['learning_rate']
@@ -110,7 +110,7 @@ def test_plotted_recipe_is_the_one_that_is_checked(scales, peak, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['upernet_twins_svt_s_160k', 'retinanet_twins_svt_s_1x'])
-def test_loss_that_is_no_number(name, tmp_path):
+def test_loss_that_is_nan(name, tmp_path):
     make_run(tmp_path, name, loss=lambda step: math.nan if step == 150 else 1.)
     verdict = verdict_of(tmp_path)
     assert verdict.state == 'broken'
@@ -118,8 +118,8 @@ def test_loss_that_is_no_number(name, tmp_path):
 
 
 @pytest.mark.parametrize(('kwargs', 'state', 'words'), [
-    (dict(), 'unknown', 'No sign of trouble. The authors published no log of this recipe'),
-    (dict(lr=3.), 'suspect', 'Something is off: The learning rate leaves')])
+    (dict(), 'unknown', 'No problems found. The authors published no log of this recipe'),
+    (dict(lr=3.), 'suspect', 'Something is off: The learning rate deviates')])
 def test_without_a_log_of_the_authors(kwargs, state, words, tmp_path):
     make_run(tmp_path, 'retinanet_twins_svt_s_1x', loss=lambda step: 1 / step, **kwargs)
     verdict = verdict_of(tmp_path)
@@ -128,7 +128,7 @@ def test_without_a_log_of_the_authors(kwargs, state, words, tmp_path):
 
 @pytest.mark.parametrize(('box', 'mask', 'state', 'head'), [
     (43.0, 40.5, 'on track', "On track: finished, box AP is 43.0, 0.4 below the paper's 43.4, mask "
-     "AP is 40.5, 0.2 above the paper's 40.3 (0.5 either way is chance)."),
+     "AP is 40.5, 0.2 above the paper's 40.3 (up to 0.5 may be chance)."),
     (29.9, 27.0, 'behind', 'Behind: finished, box AP is 29.9, 13.5 below'),
     (43.4, 39.7, 'behind', 'Behind: finished, '),
     (44.0, 40.4, 'on track', 'On track: finished, '),
@@ -142,28 +142,28 @@ def test_finished_without_a_log(box, mask, state, head, tmp_path):
 
 
 def test_finished_with_a_fault(tmp_path):
-    """The figures decide, and the fault may be why they are low."""
+    """The results decide, and the fault may explain them."""
     write_start(tmp_path, CONFIGS / 'semantic_fpn_twins_svt_s_80k.py', [
         train_line(50, 0.5, 9.994542e-5), train_line(80_000, 0.4, 1.003827e-6),
         dict(mIoU=40.2, step=80_000)], processes=1)
     verdict = verdict_of(tmp_path)
     assert verdict.state == 'behind'
     assert verdict.sentence == (
-        "Behind: finished, mIoU is 40.2, 3.0 below the paper's 43.2 (1.3 either way is chance). "
-        "The batch is 4 (1 x 4), the recipe's 16; the learning rate is not scaled "
+        "Behind: finished, mIoU is 40.2, 3.0 below the paper's 43.2 (up to 1.3 may be chance). The "
+        "batch size is 4 (1 x 4), the recipe's is 16; the learning rate is not scaled "
         '(--auto-scale-lr).')
 
 
-def test_own_data_is_not_compared_with_the_papers(tmp_path):
+def test_other_classes_are_not_compared_with_the_paper(tmp_path):
     make_run(tmp_path, loss=lambda step: 1 / step, lr=3., **OWN_DATA)
     add_validations(tmp_path, 20.)
     verdict = verdict_of(tmp_path)
     assert (verdict.state, verdict.comparisons, len(verdict.checks)) == ('unknown', [], 1)
-    assert 'no such model on such classes' in verdict.sentence
+    assert 'no such model with these classes' in verdict.sentence
 
 
-def test_accumulated_iterations_are_one_of_the_authors(tmp_path):
-    """On one GPU, 8 iterations of 2 images are one of theirs; the schedule is 8 times as long."""
+def test_accumulated_iterations_count_as_one(tmp_path):
+    """On one GPU, 8 iterations of 2 images equal one of the authors'; the schedule is 8x longer."""
     config = CONFIGS / 'upernet_twins_svt_s_160k.py'
     stretched = {'optim_wrapper.accumulative_counts': 8, 'train_cfg.max_iters': 1_280_000,
                  'param_scheduler.0.end': 12_008, 'param_scheduler.1.end': 1_280_008}
@@ -179,12 +179,13 @@ def test_accumulated_iterations_are_one_of_the_authors(tmp_path):
         "On track: at iteration 16,000 mIoU is 39.71, 0.00 below the authors' 39.71")
     assert [point.difference for point in verdict.comparisons] == pytest.approx(
         [0] * len(verdict.comparisons), abs=1e-3)
-    assert verdict.checks[1].text == "The batch is 16 (1 x 2 x 8 accumulated), the recipe's."
+    assert verdict.checks[1].text == (
+        'The batch size is 16 (1 x 2 x 8 accumulated), as in the recipe.')
     assert all(check.good for check in verdict.checks)
 
 
 def test_warm_up_is_too_early_to_judge(tmp_path):
-    """Between the authors' first two points nothing is known: the loss may fall late."""
+    """The authors' log has no points between its first two, and the loss may fall late."""
     make_run(tmp_path, iterations=1450, loss=lambda step: 5.7 - step / 1000)
     verdict = verdict_of(tmp_path)
     assert verdict.state == 'unknown'
@@ -193,7 +194,7 @@ def test_warm_up_is_too_early_to_judge(tmp_path):
     assert (point.iteration, point.difference) == (50, pytest.approx(5.65 / 5.71903 - 1))
 
 
-def test_toy_run_is_compared_with_nothing(tmp_path):
+def test_toy_run_is_not_compared(tmp_path):
     make_run(tmp_path, **{'train_dataloader.dataset.data_root': 'data/toy/ADEChallengeData2016'})
     verdict = verdict_of(tmp_path)
     assert verdict.state == 'toy'
@@ -203,4 +204,4 @@ def test_toy_run_is_compared_with_nothing(tmp_path):
 
 def test_before_the_first_line(tmp_path):
     write_start(tmp_path, CONFIGS / 'upernet_twins_svt_s_160k.py', [])
-    assert verdict_of(tmp_path).sentence == 'Nothing has been logged of training yet.'
+    assert verdict_of(tmp_path).sentence == 'No training has been logged yet.'

@@ -15,8 +15,8 @@ def lines(steps, loss=1.):
     return [train_line(step, loss, 6e-5) for step in steps]
 
 
-def test_resumed_run_is_one(tmp_path):
-    """What a broken run did after its last checkpoint was in vain, be it reached again or not."""
+def test_resumed_run_counts_as_one(tmp_path):
+    """Records after the checkpoint that was resumed are dropped."""
     broken = [*lines([15950, 16000]), dict(mIoU=39., step=16000), *lines([16050, 16100, 16150])]
     write_start(tmp_path, UPERNET, broken)
     write_start(tmp_path, UPERNET, lines([16050, 16100], loss=0.5), start='20261120_110000')
@@ -27,7 +27,7 @@ def test_resumed_run_is_one(tmp_path):
     assert (run.iteration, run.iterations, run.is_finished) == (16100, 160_000, False)
 
 
-def test_run_that_began_anew_is_the_new_one(tmp_path):
+def test_restarted_run_replaces_the_old_one(tmp_path):
     write_start(tmp_path, UPERNET, [*lines([50, 100]), dict(mIoU=1., step=100)])
     write_start(tmp_path, UPERNET, lines([50]), start='20261120_110000')
     run = read_run(tmp_path)
@@ -36,7 +36,7 @@ def test_run_that_began_anew_is_the_new_one(tmp_path):
 
 @pytest.mark.parametrize(('iteration', 'finished'), [(87_950, True), (87_900, False)])
 def test_epochs(iteration, finished, tmp_path):
-    """12 x 7330 = 87,960 iterations, of which every 50th of an epoch is logged."""
+    """12 x 7330 = 87,960 iterations; every 50th of an epoch is logged."""
     write_start(tmp_path, RETINANET, [
         train_line(iteration, 1., 1e-6, epoch=12), {'coco/bbox_mAP': 0.43, 'step': 11},
         {'coco/bbox_mAP': 0.431, 'coco/bbox_mAP_s': -1., 'step': 12}])
@@ -56,20 +56,20 @@ def test_environment_and_batch(tmp_path):
     assert not run.is_toy
 
 
-def test_accumulated_gradients_count_in_the_batch(tmp_path):
+def test_batch_counts_accumulated_gradients(tmp_path):
     run = read_run(write_start(tmp_path, UPERNET, lines([50]), processes=1, **{
         'optim_wrapper.accumulative_counts': 8}))
     assert (run.accumulation, run.batch) == (8, 16)
 
 
-def test_line_that_is_being_written(tmp_path):
+def test_incomplete_last_line_is_skipped(tmp_path):
     write_start(tmp_path, UPERNET, lines([50]))
     with (tmp_path / '20261120_100000/vis_data/scalars.json').open('a') as file:
         file.write('{"lr": 6e-')
     assert read_run(tmp_path).iteration == 50
 
 
-def test_tests_are_no_training(tmp_path):
+def test_evaluations_are_not_training(tmp_path):
     write_start(tmp_path, UPERNET, lines([50]), **{'train_dataloader.batch_size': 5})
     write_test(tmp_path, UPERNET, dict(mIoU=46.3, data_time=0.1), 'x/iter_160000.pth', tta=False)
     write_test(tmp_path, UPERNET, dict(mIoU=47.3), 'x/iter_160000.pth', True, '20261122_100000')
@@ -80,7 +80,7 @@ def test_tests_are_no_training(tmp_path):
     assert run.iteration == 50
 
 
-def test_checkpoint_of_a_folder_that_was_moved(tmp_path):
+def test_checkpoint_of_a_moved_folder(tmp_path):
     write_start(tmp_path, UPERNET, lines([50]))
     assert read_run(tmp_path).checkpoint is None
     (tmp_path / 'last_checkpoint').write_text('/elsewhere/iter_50.pth')
@@ -96,7 +96,7 @@ def test_runs_are_found_at_any_depth(tmp_path):
 
 
 @pytest.mark.parametrize('read', [read_run, lambda folder: list(find_runs(folder / 'none'))])
-def test_what_is_no_run_is_told(read, tmp_path):
+def test_folder_without_a_run_is_reported(read, tmp_path):
     with pytest.raises(UserError, match='no'):
         read(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Working directories as mmengine leaves them, made by hand."""
+"""Hand-made working directories like mmengine's."""
 import json
 import os
 
@@ -41,13 +41,13 @@ def write_start(folder, config, lines, start='20261120_100000', processes=8, epo
         LOG.format(processes=processes, epoch_length=epoch_length))
     if lines:
         (data / 'scalars.json').write_text(''.join(json.dumps(line) + '\n' for line in lines))
-        # A minute apart, for the order of two runs not to depend on the clock.
+        # A minute apart, so that the order of two runs doesn't depend on the clock.
         os.utime(data / 'scalars.json', (stamp := 60 * int(start[-6:]), stamp))
     return folder
 
 
 def write_test(folder, config, metrics, checkpoint, tta, start='20261121_100000'):
-    """What tools/test.py leaves."""
+    """The results of tools/test.py."""
     cfg = Config.fromfile(config)
     model = dict(cfg.tta_model, module=cfg.model) if tta else cfg.model
     cfg = Config({**cfg, 'model': model, 'load_from': checkpoint})

@@ -29,7 +29,7 @@ def read(name, **changes):
 @pytest.mark.parametrize('name', [
     'retinanet_twins_svt_s_3x', 'released/mask_rcnn_twins_pcpvt_b_3x',
     'semantic_fpn_twins_svt_l_80k', 'upernet_twins_pcpvt_s_160k'])
-def test_model_and_what_is_not_named_stay(name):
+def test_model_and_other_settings_do_not_change(name):
     before, cfg = read(name), read(name)
     toy.use_toy_data(cfg)
     assert {key for key in cfg if cfg[key] != before.get(key)} <= REPLACED
@@ -49,7 +49,7 @@ def test_model_and_what_is_not_named_stay(name):
      DATA_SETS['coco'].toy_classes, 80),
     ('semantic_fpn_twins_svt_s_80k', 'model.decode_head.num_classes',
      DATA_SETS['ade20k'].toy_classes, 150)])
-def test_classes_are_as_many_as_the_model_has(name, key, drawn, all_classes):
+def test_number_of_classes_matches_the_model(name, key, drawn, all_classes):
     for count in (1, 2, 20, all_classes):
         cfg = read(name, **{key: count})
         toy.use_toy_data(cfg)
@@ -61,7 +61,7 @@ def test_classes_are_as_many_as_the_model_has(name, key, drawn, all_classes):
 
 
 @pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'semantic_fpn_twins_svt_s_80k'])
-def test_config_for_testing_alone_takes_toy_data(name):
+def test_config_without_training_takes_toy_data(name):
     cfg = read(name, train_dataloader=None, optim_wrapper=None, default_hooks=None)
     toy.use_toy_data(cfg)
     assert cfg.train_dataloader.dataset.data_root == cfg.test_dataloader.dataset.data_root

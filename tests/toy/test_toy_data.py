@@ -1,4 +1,4 @@
-"""The toy data sets are made alike every time, whole or not at all, and true to their layouts."""
+"""The toy data sets are reproducible, complete or absent, and follow the real layouts."""
 import hashlib
 import shutil
 from collections import defaultdict
@@ -15,7 +15,7 @@ from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.toy import toy_data as toy
 from twins_mm.toy.toy_data import make_toy_data
 
-# The ids on both sides of each gap: between two of them there is none, or there are all.
+# The ids around each gap in COCO's numbering.
 COCO_NAMES_AROUND_GAPS = {
     1: 'person', 11: 'fire hydrant', 13: 'stop sign', 25: 'giraffe', 27: 'backpack',
     28: 'umbrella', 31: 'handbag', 44: 'bottle', 46: 'wine glass', 65: 'bed', 67: 'dining table',
@@ -23,7 +23,7 @@ COCO_NAMES_AROUND_GAPS = {
 }
 SIZES = {(256, 256), (192, 256), (256, 192)}
 CORNERS = {'sports ball': 48, 'book': 4, 'kite': 3}
-# The share that each shape fills of the circle around it.
+# The share of its circumcircle that each shape fills.
 FILLED = {'ball': 1, 'flag': 0.53, 'tent': 0.36}
 
 each_split = pytest.mark.parametrize('split', ['train', 'val'])
@@ -36,19 +36,19 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def few(monkeypatch, tmp_path) -> dict[str, str]:
-    """From now on few images are made, for speed; the digest of what is then to be made."""
+    """Makes fewer images, for speed; returns the digest of the smaller data."""
     monkeypatch.setattr(toy, '_IMAGES', {'train': 2, 'val': 1})
     return digest(make_toy_data(tmp_path / 'few'))
 
 
 @pytest.fixture
 def path(tmp_path) -> Path:
-    """Where toy data could be made, alone in its folder."""
+    """A target for toy data, alone in its folder."""
     return tmp_path / 'own' / 'toy'
 
 
 def digest(folder: Path) -> dict[str, str]:
-    """What is in every file of a folder and the folders therein."""
+    """A digest of every file in a folder and its subfolders."""
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in folder.rglob('*') if file.is_file()}
@@ -59,7 +59,7 @@ def load_coco(root: Path, split: str) -> COCO:
 
 
 def load_ade(root: Path, kind: str, split: str) -> dict[str, np.ndarray]:
-    """The images or annotations of a split, as they are in their files, by name."""
+    """The unchanged images or annotations of a split, by name."""
     folder = {'train': 'training', 'val': 'validation'}[split]
     files = (root / 'ADEChallengeData2016' / kind / folder).iterdir()
     return {file.stem: cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files}
@@ -75,7 +75,7 @@ def test_complete_data_is_not_made_again(few, path, monkeypatch):
     assert digest(make_toy_data(path)) == few
 
 
-def test_interrupted_making_leaves_nothing_behind(few, path, monkeypatch):
+def test_interruption_leaves_nothing_behind(few, path, monkeypatch):
     def interrupt(folder):
         assert not path.exists()
         raise KeyboardInterrupt
@@ -103,7 +103,7 @@ def test_other_files_are_not_touched(few, path):
     assert [file.name for file in path.rglob('*')] == ['precious']
 
 
-def test_two_processes_may_make_it_at_once(few, path, monkeypatch):
+def test_two_processes_can_make_it_at_once(few, path, monkeypatch):
     make_ade = toy.make_ade20k
 
     def be_overtaken(folder):
@@ -122,7 +122,7 @@ def test_two_processes_may_make_it_at_once(few, path, monkeypatch):
     ('ADEChallengeData2016/annotations/training', 'ADE_train_{:08d}.png', 200),
     ('ADEChallengeData2016/annotations/validation', 'ADE_val_{:08d}.png', 50),
 ])
-def test_files_are_where_the_layouts_want_them(root, folder, name, count):
+def test_files_follow_the_layouts(root, folder, name, count):
     names = sorted(file.name for file in (root / folder).iterdir())
     assert names == [name.format(number) for number in range(1, count + 1)]
 
@@ -140,7 +140,7 @@ def test_coco_categories_are_the_real_ones(root, split):
 
 
 @each_split
-def test_coco_sizes_are_those_of_the_images(root, split):
+def test_coco_sizes_match_the_images(root, split):
     sizes = set()
     for image in load_coco(root, split).imgs.values():
         size = cv2.imread(str(root / f'coco/{split}2017' / image['file_name'])).shape[:2]
@@ -154,14 +154,14 @@ def test_coco_boxes_and_areas_fit_the_masks(root, split):
     coco = load_coco(root, split)
     for annotation in coco.anns.values():
         mask = coco.annToMask(annotation)
-        # Tiny shapes are hardly more than edge, and the tip of a triangle fills no pixel.
+        # Tiny shapes are mostly edge, and the tip of a triangle fills no pixel.
         tolerance = 0.1 if annotation['iscrowd'] else 0.02
         assert annotation['area'] == pytest.approx(mask.sum(), rel=tolerance)
         np.testing.assert_allclose(annotation['bbox'], cv2.boundingRect(mask), atol=2.5)
 
 
 @each_split
-def test_coco_shapes_are_what_their_names_say(root, split):
+def test_coco_shapes_match_their_classes(root, split):
     coco = load_coco(root, split)
     corners = defaultdict(set)
     for annotation in coco.anns.values():
@@ -192,7 +192,7 @@ def test_coco_has_crowds_and_empty_images(root, split):
 
 
 @each_split
-def test_ade_labels_are_those_of_the_classes(root, split):
+def test_ade_labels_are_valid(root, split):
     classes = ADE20KDataset.METAINFO['classes']
     expected = {classes.index(name) + 1 for name in DATA_SETS['ade20k'].toy_classes}
     maps = load_ade(root, 'annotations', split).values()
@@ -218,7 +218,7 @@ def test_ade_has_a_thin_border_without_labels(root, split):
 
 @each_split
 @pytest.mark.parametrize(('name', 'share'), FILLED.items())
-def test_ade_shapes_are_what_their_names_say(root, split, name, share):
+def test_ade_shapes_match_their_classes(root, split, name, share):
     label = ADE20KDataset.METAINFO['classes'].index(name) + 1
     filled = []
     for labels in load_ade(root, 'annotations', split).values():

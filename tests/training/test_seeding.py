@@ -17,7 +17,7 @@ INFINITE, SHUFFLED = 'InfiniteSampler', 'DefaultSampler'
 
 @DATASETS.register_module()
 class AugmentedIndices:
-    """Each sample is its index and what the three random generators give."""
+    """Each sample is its index and a number from each of the three random generators."""
 
     def __len__(self):
         return SIZE
@@ -28,7 +28,7 @@ class AugmentedIndices:
 
 @MODELS.register_module()
 class Recorder(BaseModel):
-    """Keeps its batches, and what is drawn in a step."""
+    """Records its batches, and a random number drawn in each step."""
 
     def __init__(self):
         super().__init__()
@@ -77,7 +77,7 @@ def test_resumed_run_repeats_an_unbroken_one(sampler, checkpoint, seen, workers,
     assert resumed.drawn == whole.drawn[seen:]
 
 
-def test_no_sample_that_was_seen_is_loaded_again(tmp_path, monkeypatch):
+def test_seen_samples_are_not_loaded_again(tmp_path, monkeypatch):
     train(tmp_path / 'run', INFINITE, 1)
     path = tmp_path / 'run/iter_1.pth'
     checkpoint = torch.load(path, weights_only=False)
@@ -115,11 +115,11 @@ def draw(hook_point, seed=0, rank=0, iteration=0):
     return torch.rand(1).item()
 
 
-def test_step_alone_decides():
+def test_seed_depends_only_on_the_step():
     assert draw('iter', iteration=5) == draw('iter', iteration=5) == draw('epoch', iteration=5)
 
 
-def test_seed_rank_and_iteration_count():
+def test_seed_depends_on_seed_rank_and_iteration():
     draws = [draw('iter'), draw('iter', seed=1), draw('iter', rank=1), draw('iter', iteration=1),
              draw('iter', seed=1, rank=1)]
     assert len(set(draws)) == len(draws)

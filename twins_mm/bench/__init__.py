@@ -1,1 +1,1 @@
-"""How fast and how lean the backbones are, beside everyone else's, on the machine at hand."""
+"""Time and memory of the backbones on this machine, compared with other implementations."""

@@ -1,12 +1,11 @@
-"""Time and memory of models, each in a process of its own, in rounds in which each has its turn.
+"""Time and memory of models, side by side: each has its turn, in a process of its own.
 
-So a machine that is slower for a while is slower for all, and no model's memory is another's.
+So the memory of one model is never counted as another's.
 """
 import importlib
 import multiprocessing
 import re
 import resource
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from multiprocessing.connection import Connection
@@ -15,12 +14,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..timing import seconds_of, take_turns
 from .peers import PEERS
 
 MATMUL_SIZE = dict(cpu=2048, cuda=8192)
-MATMULS = 5  # in a row, because one is shorter than what disturbs it
+MATMULS = 5  # in a row, because a single one is too short to time
 # Where a processor lacks instructions for a precision, torch multiplies in a naive loop. If the
-# products above would take this many seconds there, smaller ones stand for them.
+# products above took longer than this many seconds there, smaller ones stand for them.
 SLOW, SMALL_SIZE = 20, 512
 SPARED_MEMORY = 2 * 2**30
 
@@ -46,10 +46,10 @@ class Case(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What came of a case.
+    """The result of a case.
 
     Attributes:
-        seconds: Of a step, round by round; none if it could not be run.
+        seconds: Of a step, round by round; empty if it could not be run.
         memory: Bytes that the model and its steps added at their peak: on a CPU to the process's
             resident set, on a GPU to what torch allocates.
         error: Why it could not be run.
@@ -62,16 +62,12 @@ class Measurement(NamedTuple):
 
 def measure(cases: Sequence[Case], rounds: int,
             progress: Callable[[str], None] = lambda text: None) -> list[Measurement]:
-    """Measures cases side by side; `progress` is called with what is being done."""
+    """Measures cases side by side; `progress` is told what is being done."""
     workers = []
     for case in cases:
         progress(f'{case.peer}: building and warming up')
         workers.append(_Worker(case))
-    seconds = [[] for _ in cases]
-    for turn in range(rounds):
-        progress(f'round {turn + 1} of {rounds}')
-        for times, worker in zip(seconds, workers):
-            times.append(worker.ask('step'))
+    seconds = take_turns(lambda worker: worker.ask('step'), workers, rounds, progress)
     memory = [worker.ask('finish') for worker in workers]
     return [Measurement([], 0, worker.error) if worker.error else Measurement(times, peak)
             for worker, times, peak in zip(workers, seconds, memory)]
@@ -90,7 +86,7 @@ class _Worker:
         self._receive()
 
     def ask(self, request: str) -> Any:
-        """The answer; None once something went wrong, which is in `error` then."""
+        """The answer; None once there was an error, which is in `error` then."""
         if self.error:
             return None
         self.pipe.send(request)
@@ -107,24 +103,25 @@ class _Worker:
 
 
 def _serve(case: Case, pipe: Connection) -> None:
-    """What a worker does: prepares, then steps as often as it is asked to."""
+    """What a worker does: it prepares a model, then runs a step as often as it is asked to."""
     try:
         if case.peer != 'matmul':
             importlib.import_module(PEERS[case.peer].module)
         if case.device == 'cpu':
             _limit_memory()
-            _forget_peak_memory()
+            # The peak of importing would hide that of the model.
+            Path('/proc/self/clear_refs').write_text('5')
         memory_before = _peak_memory(case.device)
         step, share = _matmul(case) if case.peer == 'matmul' else (_make_step(case), 1)
         step()
         pipe.send(None)
         while pipe.recv() == 'step':
-            pipe.send(_time(step, case.device) / share)
+            pipe.send(seconds_of(step) / share)
         pipe.send(_peak_memory(case.device) - memory_before)
-    except Exception as error:  # whatever a peer fails with, the others are measured
+    except Exception as error:  # a peer may fail in any way; the others are still measured
         message = str(error).strip().partition('\n')[0] or type(error).__name__
-        lack = 'allocate' in message or 'out of memory' in message
-        pipe.send('out of memory' if lack else message)
+        lacks_memory = 'allocate' in message or 'out of memory' in message
+        pipe.send('out of memory' if lacks_memory else message)
 
 
 def _make_step(case: Case) -> Callable[[], object]:
@@ -135,31 +132,25 @@ def _make_step(case: Case) -> Callable[[], object]:
     images = torch.randn(batch, 3, height, width, device=case.device)
     autocast = nullcontext() if case.precision == 'float32' else torch.autocast(
         case.device, getattr(torch, case.precision))
-    if not case.training:
-        def infer() -> None:
-            with torch.inference_mode(), autocast:
-                model(images)
-        return infer
+    optimizer = torch.optim.AdamW(model.parameters()) if case.training else None
 
-    optimizer = torch.optim.AdamW(model.parameters())
-
-    def train() -> None:
-        with autocast:
+    def step() -> None:
+        with torch.inference_mode(not case.training), autocast:
             levels = model(images)
-        loss = sum(level.float().mean() for level in levels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return train
+        if optimizer:
+            sum(level.float().mean() for level in levels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return step
 
 
 def _matmul(case: Case) -> tuple[Callable[[], object], float]:
-    """Products of matrices, and which share of `matmul_rate`'s operations they are."""
+    """Products of matrices, and their share of the operations that `matmul_rate` assumes."""
     size = MATMUL_SIZE[case.device]
     share = (SMALL_SIZE / size)**3
     few = _products(SMALL_SIZE, case)
     few()
-    if _time(few, case.device) / share > SLOW:
+    if seconds_of(few) / share > SLOW:
         return few, share
     return _products(size, case), 1
 
@@ -179,27 +170,14 @@ def matmul_rate(case: Case, seconds: float) -> float:
     return MATMULS * 2 * MATMUL_SIZE[case.device]**3 / seconds
 
 
-def _time(step: Callable[[], object], device: str) -> float:
-    start = time.perf_counter()
-    step()
-    if device == 'cuda':
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def _peak_memory(device: str) -> int:
     if device == 'cuda':
         return torch.cuda.max_memory_allocated()
     return int(re.findall(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[0]) * 1024
 
 
-def _forget_peak_memory() -> None:
-    """What importing took at its peak would hide what the model takes."""
-    Path('/proc/self/clear_refs').write_text('5')
-
-
 def _limit_memory() -> None:
-    """Lets a model that needs too much fail by itself, before the system picks what to kill."""
+    """A model that needs too much fails by itself, before the system kills some process."""
     available = re.findall(r'MemAvailable: +(\d+) kB', Path('/proc/meminfo').read_text())[0]
     limit = int(available) * 1024 - SPARED_MEMORY
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -1,6 +1,6 @@
 """The released Twins backbones in textbook form: what tests and the bench compare ours with.
 
-Nothing is shared with ours and nothing is made fast: a mistake on either side must show, and a
+It shares no code with ours, and it is never optimised: a mistake on either side must show, and a
 figure relative to this one means the same next year.
 
 Shapes: B images, H x W positions on a map, N = H * W tokens, M keys, C channels; G windows of T.
@@ -12,20 +12,20 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-KEYS = 'embed_dims', 'num_heads', 'mlp_ratios', 'sr_ratios', 'depths'
-PCPVT = (64, 128, 320, 512), (1, 2, 5, 8), (8, 8, 4, 4), (8, 4, 2, 1)
-SVT_S = (64, 128, 256, 512), (2, 4, 8, 16), (4, 4, 4, 4), (8, 4, 2, 1)
-SVT_B = (96, 192, 384, 768), (3, 6, 12, 24), (4, 4, 4, 4), (8, 4, 2, 1)
-SVT_L = (128, 256, 512, 1024), (4, 8, 16, 32), (4, 4, 4, 4), (8, 4, 2, 1)
-ARCHS = {
-    ('TwinsPCPVT', 'small'): (*PCPVT, (3, 4, 6, 3)),
-    ('TwinsPCPVT', 'base'): (*PCPVT, (3, 4, 18, 3)),
-    ('TwinsPCPVT', 'large'): (*PCPVT, (3, 8, 27, 3)),
-    ('TwinsSVT', 'small'): (*SVT_S, (2, 2, 10, 4)),
-    ('TwinsSVT', 'base'): (*SVT_B, (2, 2, 18, 2)),
-    ('TwinsSVT', 'large'): (*SVT_L, (2, 2, 18, 2)),
+_KEYS = 'embed_dims', 'num_heads', 'mlp_ratios', 'sr_ratios', 'depths'
+_PCPVT = (64, 128, 320, 512), (1, 2, 5, 8), (8, 8, 4, 4), (8, 4, 2, 1)
+_SVT_S = (64, 128, 256, 512), (2, 4, 8, 16), (4, 4, 4, 4), (8, 4, 2, 1)
+_SVT_B = (96, 192, 384, 768), (3, 6, 12, 24), (4, 4, 4, 4), (8, 4, 2, 1)
+_SVT_L = (128, 256, 512, 1024), (4, 8, 16, 32), (4, 4, 4, 4), (8, 4, 2, 1)
+_ARCHS = {
+    ('TwinsPCPVT', 'small'): (*_PCPVT, (3, 4, 6, 3)),
+    ('TwinsPCPVT', 'base'): (*_PCPVT, (3, 4, 18, 3)),
+    ('TwinsPCPVT', 'large'): (*_PCPVT, (3, 8, 27, 3)),
+    ('TwinsSVT', 'small'): (*_SVT_S, (2, 2, 10, 4)),
+    ('TwinsSVT', 'base'): (*_SVT_B, (2, 2, 18, 2)),
+    ('TwinsSVT', 'large'): (*_SVT_L, (2, 2, 18, 2)),
 }
-# For tests that any size serves.
+# For tests where the size does not matter.
 TINY = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
             mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
 TINY_ARCHS = dict(TwinsPCPVT=TINY, TwinsSVT=dict(TINY, window_sizes=(7, 7, 7, 7)))
@@ -38,60 +38,60 @@ def plain_twins(
 
     Args:
         family: 'TwinsPCPVT' or 'TwinsSVT'.
-        arch: 'small', 'base' or 'large', or a dict of `KEYS` and, for SVT, perhaps `window_sizes`.
-        window_padding: 'zero', 'mask' or 'mask_legacy'; see `window_bias`.
+        arch: 'small', 'base' or 'large', or a dict of `_KEYS` and, for SVT, perhaps `window_sizes`.
+        window_padding: 'zero', 'mask' or 'mask_legacy'; see `_window_bias`.
         norm_after_stage: Whether stages end with a LayerNorm. None is as released: SVT's do.
         out_indices: The stages to return; after the last of them none is built.
     """
     if family not in ('TwinsPCPVT', 'TwinsSVT'):
         raise ValueError(f'unknown family: {family!r}')
     if isinstance(arch, str):
-        arch = dict(zip(KEYS, ARCHS[family, arch], strict=True))
+        arch = dict(zip(_KEYS, _ARCHS[family, arch], strict=True))
     if norm_after_stage is None:
         norm_after_stage = family == 'TwinsSVT'
-    return PlainTwins(family, arch, window_padding, norm_after_stage, out_indices)
+    return _PlainTwins(family, arch, window_padding, norm_after_stage, out_indices)
 
 
-def to_map(tokens, H, W):
+def _to_map(tokens, H, W):
     """(B, N, C) -> (B, C, H, W)."""
     return tokens.transpose(1, 2).reshape(len(tokens), -1, H, W)
 
 
-def to_tokens(feature_map):
+def _to_tokens(feature_map):
     """(B, C, H, W) -> (B, N, C)."""
     return feature_map.flatten(2).transpose(1, 2)
 
 
-def to_windows(x, size):
+def _to_windows(x, size):
     """(B, H, W, C) -> (B, G, T, C), with T = size * size."""
     B, H, W, C = x.shape
     x = x.reshape(B, H // size, size, W // size, size, C)
     return x.transpose(2, 3).reshape(B, -1, size * size, C)
 
 
-def from_windows(x, size, H, W):
+def _from_windows(x, size, H, W):
     """(B, G, T, C) -> (B, H, W, C)."""
     B, _, _, C = x.shape
     x = x.reshape(B, H // size, W // size, size, size, C)
     return x.transpose(2, 3).reshape(B, H, W, C)
 
 
-def window_bias(window_padding, size, H, W):
+def _window_bias(window_padding, size, H, W):
     """Return what is added to the scores within windows: broadcasts to (G, T queries, T keys).
 
     'zero' adds nothing, so padding takes part: the released detection code. 'mask' hides padding.
-    'mask_legacy', the released segmentation code, means to part padding from real tokens.
+    'mask_legacy', the released segmentation code, is meant to separate padding from real tokens.
     """
     below, right = -H % size, -W % size
     is_padding = torch.zeros(1, H + below, W + right, 1, dtype=torch.bool)
     first_row, first_column = H, W
     if window_padding == 'mask_legacy':
         # The released bug: a slice from -0 is the whole axis, so a side that needs no padding
-        # marks every token, all are alike, and nothing is parted from anything.
+        # marks every token, all are alike, and nothing is separated.
         first_row, first_column = -below, -right
     is_padding[:, first_row:] = True
     is_padding[:, :, first_column:] = True
-    key = to_windows(is_padding, size).reshape(-1, 1, size * size)
+    key = _to_windows(is_padding, size).reshape(-1, 1, size * size)
     query = key.transpose(1, 2)
     return {
         'zero': torch.zeros(len(key), 1, 1),
@@ -100,7 +100,7 @@ def window_bias(window_padding, size, H, W):
     }[window_padding]
 
 
-def attend(q, k, v, num_heads, bias=None):
+def _attend(q, k, v, num_heads, bias=None):
     """Multi-head attention: q (..., N, C), k and v (..., M, C), bias (..., N, M) -> (..., N, C)."""
     q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(-3, -2) for x in (q, k, v))
     scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
@@ -109,7 +109,7 @@ def attend(q, k, v, num_heads, bias=None):
     return (scores.softmax(dim=-1) @ v).transpose(-3, -2).flatten(-2)
 
 
-class LocalAttention(nn.Module):
+class _LocalAttention(nn.Module):
     """LSA: attention within windows, (B, N, C) -> (B, N, C)."""
 
     def __init__(self, dim, num_heads, window_size, window_padding):
@@ -122,13 +122,13 @@ class LocalAttention(nn.Module):
         B, N, C = x.shape
         below, right = -H % self.size, -W % self.size
         x = F.pad(x.reshape(B, H, W, C), (0, 0, 0, right, 0, below))
-        q, k, v = self.qkv(to_windows(x, self.size)).chunk(3, dim=-1)
-        x = attend(q, k, v, self.num_heads, window_bias(self.window_padding, self.size, H, W))
-        x = from_windows(x, self.size, H + below, W + right)[:, :H, :W]
+        q, k, v = self.qkv(_to_windows(x, self.size)).chunk(3, dim=-1)
+        x = _attend(q, k, v, self.num_heads, _window_bias(self.window_padding, self.size, H, W))
+        x = _from_windows(x, self.size, H + below, W + right)[:, :H, :W]
         return self.proj(x.reshape(B, N, C))
 
 
-class GlobalAttention(nn.Module):
+class _GlobalAttention(nn.Module):
     """GSA: every token attends to a sub-sampled map, (B, N, C) -> (B, N, C)."""
 
     def __init__(self, dim, num_heads, sr_ratio):
@@ -144,12 +144,12 @@ class GlobalAttention(nn.Module):
     def forward(self, x, H, W):
         q = self.q(x)
         if self.sr_ratio > 1:
-            x = self.norm(to_tokens(self.sr(to_map(x, H, W))))
+            x = self.norm(_to_tokens(self.sr(_to_map(x, H, W))))
         k, v = self.kv(x).chunk(2, dim=-1)
-        return self.proj(attend(q, k, v, self.num_heads))
+        return self.proj(_attend(q, k, v, self.num_heads))
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """A pre-norm transformer block, (B, N, C) -> (B, N, C)."""
 
     def __init__(self, dim, mlp_ratio, attn):
@@ -167,7 +167,7 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class PatchEmbed(nn.Module):
+class _PatchEmbed(nn.Module):
     """A map (B, C_in, H_in, W_in) -> tokens (B, N, C), H, W; what fills no patch is dropped."""
 
     def __init__(self, in_dim, dim, patch_size):
@@ -177,10 +177,10 @@ class PatchEmbed(nn.Module):
 
     def forward(self, feature_map):
         feature_map = self.proj(feature_map)
-        return self.norm(to_tokens(feature_map)), *feature_map.shape[2:]
+        return self.norm(_to_tokens(feature_map)), *feature_map.shape[2:]
 
 
-class PositionEncoding(nn.Module):
+class _PositionEncoding(nn.Module):
     """PEG: a depthwise convolution whose zero padding shows the edges, (B, N, C) -> (B, N, C)."""
 
     def __init__(self, dim):
@@ -188,10 +188,10 @@ class PositionEncoding(nn.Module):
         self.proj = nn.Sequential(nn.Conv2d(dim, dim, kernel_size=3, padding=1, groups=dim))
 
     def forward(self, x, H, W):
-        return x + to_tokens(self.proj(to_map(x, H, W)))
+        return x + _to_tokens(self.proj(_to_map(x, H, W)))
 
 
-class PlainTwins(nn.Module):
+class _PlainTwins(nn.Module):
     """Twins-PCPVT or Twins-SVT; `plain_twins` says what goes in and what comes out."""
 
     def __init__(self, family, arch, window_padding, norm_after_stage, out_indices):
@@ -208,12 +208,12 @@ class PlainTwins(nn.Module):
             blocks = nn.ModuleList()
             for j in range(arch['depths'][i]):
                 if family == 'TwinsSVT' and j % 2 == 0:
-                    attn = LocalAttention(dim, num_heads, window_sizes[i], window_padding)
+                    attn = _LocalAttention(dim, num_heads, window_sizes[i], window_padding)
                 else:
-                    attn = GlobalAttention(dim, num_heads, arch['sr_ratios'][i])
-                blocks.append(Block(dim, arch['mlp_ratios'][i], attn))
-            self.patch_embeds.append(PatchEmbed(in_dim, dim, patch_size))
-            self.pos_block.append(PositionEncoding(dim))
+                    attn = _GlobalAttention(dim, num_heads, arch['sr_ratios'][i])
+                blocks.append(_Block(dim, arch['mlp_ratios'][i], attn))
+            self.patch_embeds.append(_PatchEmbed(in_dim, dim, patch_size))
+            self.pos_block.append(_PositionEncoding(dim))
             self.blocks.append(blocks)
             if norm_after_stage:
                 self.norm_list[str(i)] = nn.LayerNorm(dim, eps=1e-6)
@@ -230,7 +230,7 @@ class PlainTwins(nn.Module):
             # As released, the normed map is both what is returned and what the next stage takes.
             if str(i) in self.norm_list:
                 x = self.norm_list[str(i)](x)
-            feature_map = to_map(x, H, W)
+            feature_map = _to_map(x, H, W)
             if i in self.out_indices:
                 outputs.append(feature_map)
         return tuple(outputs)

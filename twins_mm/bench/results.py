@@ -1,4 +1,4 @@
-"""What the bench measured, as JSON, as Markdown, and as plots."""
+"""The results of the bench as JSON, as Markdown, and as plots."""
 import json
 import platform
 import re
@@ -15,16 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..flops import count_macs
+from ..printing import format_table
 from .measure import Case, Measurement, matmul_rate
 from .peers import PEERS, build_ours
 
 NOISY = 0.1
-OURS = 'twins_mm'
+_OURS = 'twins_mm'
 
 
 @dataclass
-class Row:
-    """One peer: seconds a step, the peak of added memory in bytes; or why there are none."""
+class Result:
+    """Of one peer: seconds a step and the peak of added memory in bytes, or why there are none."""
 
     peer: str
     seconds: float | None
@@ -49,19 +50,19 @@ class Group:
     size: tuple[int, int, int]
     floor: float
     noise: float
-    rows: list[Row]
+    rows: list[Result]
 
     @property
     def title(self) -> str:
         return (f'{self.variant}, {"training" if self.training else "inference"}, '
                 f'{" x ".join(map(str, self.size))}, {self.precision}')
 
-    def row_of(self, peer: str) -> Row | None:
+    def row_of(self, peer: str) -> Result | None:
         return next((row for row in self.rows if row.peer == peer and row.seconds), None)
 
 
 def summarise(results: Sequence[tuple[Case, Measurement]]) -> Group:
-    """The group that `results` are; the first of them is the case 'matmul'."""
+    """Makes cases that were measured side by side a group; the first of them is 'matmul'."""
     (matmul, products), *others = results
     case = others[0][0]
     batch, height, width = case.size
@@ -72,7 +73,7 @@ def summarise(results: Sequence[tuple[Case, Measurement]]) -> Group:
     return Group(
         case.variant, case.training, case.precision, case.size,
         operations / matmul_rate(matmul, middle), (high - low) / middle,
-        [Row(case.peer, median(result.seconds) if result.seconds else None, result.memory,
+        [Result(case.peer, median(result.seconds) if result.seconds else None, result.memory,
              result.error) for case, result in others])
 
 
@@ -87,39 +88,38 @@ def describe_machine(device: str) -> str:
     return f'{processor}, torch {torch.__version__}, {date.today()}'
 
 
-def to_markdown(groups: Sequence[Group], machine: str) -> str:
-    """A table a group; times and memory also as multiples of ours."""
-    lines = [machine, '']
+def describe_groups(groups: Sequence[Group]) -> str:
+    """Markdown, a table for each group; time and memory also as multiples of ours."""
+    lines = []
     for group in groups:
-        ours = group.row_of(OURS)
+        ours = group.row_of(_OURS)
         lines += [f'**{group.title}** (floor: {group.floor * 1e3:.0f} ms)', '']
         if group.noise > NOISY:
             lines += [f'The machine was noisy: a product of matrices varied by {group.noise:.0%}. '
                       'Measure again.', '']
-        lines += ['| | ms | images/s | time / ours | time / floor | MiB | memory / ours |',
-                  '|---|---:|---:|---:|---:|---:|---:|']
-        for row in group.rows:
-            if row.seconds is None:
-                lines.append(f'| {row.peer} | {row.error} | | | | | |')
-                continue
-            time, memory = ((f'{row.seconds / ours.seconds:.2f}', f'{row.memory / ours.memory:.2f}')
-                            if ours and ours.seconds else ('', ''))
-            lines.append(
-                f'| {row.peer} | {row.seconds * 1e3:.0f} | {group.size[0] / row.seconds:.2f} | '
-                f'{time} | {row.seconds / group.floor:.2f} | {row.memory / 2**20:.0f} | {memory} |')
-        lines.append('')
+        lines += [format_table(
+            ['', 'ms', 'images/s', 'time / ours', 'time / floor', 'MiB', 'memory / ours'],
+            [_cells(row, group, ours) for row in group.rows]), '']
     return '\n'.join(lines)
 
 
+def _cells(row: Result, group: Group, ours: Result | None) -> list[str]:
+    if row.seconds is None:
+        return [row.peer, row.error, *[''] * 5]
+    time, memory = ((f'{row.seconds / ours.seconds:.2f}', f'{row.memory / ours.memory:.2f}')
+                    if ours and ours.seconds else ('', ''))
+    return [row.peer, f'{row.seconds * 1e3:.0f}', f'{group.size[0] / row.seconds:.2f}', time,
+            f'{row.seconds / group.floor:.2f}', f'{row.memory / 2**20:.0f}', memory]
+
+
 def describe_shares(seconds: dict[str, dict[str, float]]) -> str:
-    """A Markdown table of what `measure_shares` returns."""
+    """Markdown, a table for each mode of what `measure_shares` returns."""
     lines = []
     for mode, parts in seconds.items():
         total = sum(parts.values())
-        lines += [f'**{mode}**, {total * 1e3:.0f} ms', '', '| | ms | share |', '|---|---:|---:|']
-        lines += [f'| {part} | {time * 1e3:.0f} | {time / total:.0%} |'
-                  for part, time in parts.items()]
-        lines.append('')
+        lines += [f'**{mode}**, {total * 1e3:.0f} ms', '', format_table(
+            ['', 'ms', 'share'], [[part, f'{time * 1e3:.0f}', f'{time / total:.0%}']
+                                  for part, time in parts.items()]), '']
     return '\n'.join(lines)
 
 
@@ -128,11 +128,11 @@ def save(groups: Sequence[Group], machine: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     texts = {'results.json': json.dumps(
                  dict(machine=machine, groups=[asdict(group) for group in groups]), indent=1),
-             'results.md': to_markdown(groups, machine)}
+             'results.md': f'{machine}\n\n{describe_groups(groups)}'}
     for name, text in texts.items():
         (folder / name).write_text(text)
     figures = {}
-    if all(group.row_of(OURS) for group in groups):
+    if all(group.row_of(_OURS) for group in groups):
         figures['ratios.png'] = plot_ratios(groups)
     if len({group.size for group in groups}) > 2:
         figures['growth.png'] = plot_growth(groups)
@@ -145,13 +145,13 @@ def plot_ratios(groups: Sequence[Group]) -> Figure:
     """Time and memory of each peer as multiples of ours, a line for each group."""
     figure = Figure(figsize=(10, 1.3 + 0.4 * len(groups)), dpi=160, layout='constrained')
     panels = figure.subplots(1, 2, sharey=True)
-    peers = [peer for peer in _peers(groups) if peer != OURS]
-    groups = [group for group in groups if group.row_of(OURS)]
-    ours = [row for group in groups if (row := group.row_of(OURS))]
+    peers = [peer for peer in _peers(groups) if peer != _OURS]
+    ours = [row for group in groups if (row := group.row_of(_OURS))]
     for axes, quantity, label in zip(panels, ('seconds', 'memory'), ('time', 'memory')):
-        axes.axvline(1, color='C0', linewidth=2.5, label=OURS, zorder=1)
-        # One below the other, for none to hide another.
-        for peer, marker, offset in zip(peers, cycle('osD^vPX*'), _spread(len(peers))):
+        axes.axvline(1, color='C0', linewidth=2.5, label=_OURS, zorder=1)
+        for number, (peer, marker) in enumerate(zip(peers, cycle('osD^vPX*'))):
+            # One below the other, so that none hides another.
+            offset = 0.14 * (number - (len(peers) - 1) / 2)
             points = [(getattr(row, quantity) / getattr(base, quantity), line + offset)
                       for line, (group, base) in enumerate(zip(groups, ours))
                       if (row := group.row_of(peer))]
@@ -170,22 +170,23 @@ def plot_ratios(groups: Sequence[Group]) -> Figure:
 
 
 def plot_growth(groups: Sequence[Group]) -> Figure:
-    """Time and memory of one image against its side, per peer; one row for each kind of group."""
+    """Time and memory of one image by its side, for each peer; a row for each kind of group."""
     kinds = list(dict.fromkeys((g.variant, g.training, g.precision) for g in groups))
     figure = Figure(figsize=(10, 1 + 3 * len(kinds)), dpi=160, layout='constrained')
     for kind, axes in zip(kinds, figure.subplots(len(kinds), 2, squeeze=False)):
         same = [g for g in groups if (g.variant, g.training, g.precision) == kind]
-        for peer in _peers(same):
-            points = [((group.size[1] * group.size[2]) ** 0.5, row.seconds / group.size[0],
-                       row.memory / 2**30 / group.size[0])
-                      for group in same if (row := group.row_of(peer)) and row.seconds]
-            for axis, values in zip(axes, (1, 2)):
-                axis.plot([p[0] for p in points], [p[values] for p in points], 'o-', label=peer,
-                          color=_color(peer), linewidth=2.5 if peer == OURS else 1)
-        for axis, label in zip(axes, ('seconds an image', 'GiB an image')):
-            axis.set(xlabel='side of the image, pixels', ylabel=label, xscale='log', yscale='log')
-            sides = sorted({(group.size[1] * group.size[2]) ** 0.5 for group in same})
-            axis.set_xticks(sides, [f'{side:.0f}' for side in sides])
+        sides = [(group.size[1] * group.size[2]) ** 0.5 for group in same]
+        for axis, quantity, unit, label in zip(
+                axes, ('seconds', 'memory'), (1, 2**30), ('seconds', 'GiB')):
+            for peer in _peers(same):
+                points = [(side, getattr(row, quantity) / unit / group.size[0])
+                          for side, group in zip(sides, same) if (row := group.row_of(peer))]
+                axis.plot(*zip(*points), 'o-', label=peer, color=_color(peer),
+                          linewidth=2.5 if peer == _OURS else 1)
+            axis.set(xlabel='side of the image, pixels', ylabel=f'{label} an image',
+                     xscale='log', yscale='log')
+            ticks = sorted({*sides})
+            axis.set_xticks(ticks, [f'{side:.0f}' for side in ticks])
             axis.minorticks_off()
             axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter='{x:g}')
             _tidy(axis)
@@ -196,19 +197,14 @@ def plot_growth(groups: Sequence[Group]) -> Figure:
 
 
 def _peers(groups: Sequence[Group]) -> list[str]:
-    """Those that were measured, ours first."""
+    """The peers that were measured, in order."""
     return list(dict.fromkeys(row.peer for group in groups for row in group.rows if row.seconds))
 
 
 def _color(peer: str) -> str:
-    """The same in every plot; variations of ours have ours."""
-    others = [name for name in PEERS if not name.startswith(OURS)]
+    """A peer's color, the same in every plot; variations of ours have the color of ours."""
+    others = [name for name in PEERS if not name.startswith(_OURS)]
     return f'C{1 + others.index(peer)}' if peer in others else 'C0'
-
-
-def _spread(count: int) -> list[float]:
-    """Offsets from the middle of a line of height 1, from top to bottom."""
-    return [0.14 * (number - (count - 1) / 2) for number in range(count)]
 
 
 def _tidy(axes: Axes) -> None:

@@ -1,7 +1,7 @@
-"""Weights of every published layout, read safely: importing it sets this up in mmengine.
+"""Safe loading of weights in every published layout; importing it sets this up in mmengine.
 
-`CheckpointLoader`, and with it everything in OpenMMLab that takes a checkpoint, then reads files
-and `http(s)://` safely, and `hf://` from the Hugging Face hub; a Twins backbone takes every layout.
+`CheckpointLoader`, and with it everything in OpenMMLab that takes a checkpoint, then loads files
+and `http(s)://` safely, and `hf://` from the Hugging Face hub; Twins backbones accept every layout.
 """
 from mmengine.runner import CheckpointLoader
 

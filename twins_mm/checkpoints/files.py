@@ -1,4 +1,4 @@
-"""Checkpoint files, read without running anything that they hold."""
+"""Loads checkpoint files without running any code in them."""
 import re
 from pathlib import Path
 
@@ -7,35 +7,35 @@ import torch
 from ..errors import UserError
 from .pickles import WEIGHTS_ONLY, load_pickle
 
-# mmengine's inferencers execute a checkpoint's config if they are given none.
+# Without a config, mmengine's inferencers execute the one in the checkpoint.
 _NO_CONFIG = """raise __import__('twins_mm.errors').errors.UserError(
-    'No config is taken out of a checkpoint, because a config can run code. Pass the one that it '
-    'was trained with: DetInferencer(model=CONFIG, weights=CHECKPOINT)')
+    'Configs are never read from checkpoints, because a config can run code. Pass the config of '
+    'the training run: DetInferencer(model=CONFIG, weights=CHECKPOINT)')
 """
 
 
 def load_from_file(filename: str, map_location: str | torch.device | None = None) -> dict:
     """Loads a checkpoint of tensors, plain values and mmengine's log, or a safetensors file.
 
-    The weights are under 'state_dict', or what is returned is the weights. Configs are left out.
-    Before torch 2.6 the file can't be checked and has to be trusted.
+    The weights are under 'state_dict', or the returned dict is the weights. Configs are left out.
+    Before torch 2.6 the file can't be checked and must be trusted.
 
     Raises:
-        UserError: There is no such file, it is damaged, or it carries anything else; nothing of
-            it was run.
+        UserError: The file is missing, damaged, or contains anything else; none of its code was
+            run.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise UserError(f'There is no checkpoint {filename}')
+        raise UserError(f'Checkpoint not found: {filename}')
     try:
         if path.suffix == '.safetensors':
             import safetensors.torch
             return safetensors.torch.load_file(path, device=str(map_location or 'cpu'))
         checkpoint = load_pickle(path, map_location)
-    except Exception as error:  # of any class, from files that are damaged or crafted
+    except Exception as error:  # bad files may raise anything
         raise _refusal(filename, _reason(path, error)) from error
     if not isinstance(checkpoint, dict):
-        raise _refusal(filename, f'it holds a {type(checkpoint).__name__}, not weights by name')
+        raise _refusal(filename, f'it contains a {type(checkpoint).__name__}, not named weights')
     try:
         _remove_configs(checkpoint)
     except TypeError as error:
@@ -46,7 +46,7 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
 
 
 def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
-    """The state dict in what `load_from_file` returns."""
+    """The state dict in a checkpoint from `load_from_file`."""
     weights = checkpoint.get('state_dict', checkpoint)
     return {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
 
@@ -54,12 +54,12 @@ def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
 def _remove_configs(checkpoint: dict) -> None:
     """Removes every config that mmengine would execute or build a model from.
 
-    Inferencers look for one in `message_hub` and then in `meta`, where they find what to do
-    instead. Resuming reads `meta.config`, and what is in `message_hub` would replace the running
-    config's text in the checkpoints that follow.
+    Inferencers look for one in `message_hub` and then in `meta`, where they find an error message
+    instead. Resuming reads `meta.config`, and a config in `message_hub` would replace the text of
+    the running config in later checkpoints.
 
     Raises:
-        TypeError: One of these is no dict.
+        TypeError: One of these is not a dict.
     """
     meta = _get_dict(checkpoint, 'meta')
     info = _get_dict(_get_dict(checkpoint, 'message_hub'), 'runtime_info')
@@ -70,7 +70,7 @@ def _remove_configs(checkpoint: dict) -> None:
 
 
 def _get_dict(owner: dict, key: str) -> dict:
-    # By operators, because a pickle can give an OrderedDict a `get` of its own.
+    # With operators, because a pickle can override the `get` of an OrderedDict.
     value = owner[key] if key in owner else None  # noqa: SIM401
     if value is None:
         return {}
@@ -80,20 +80,21 @@ def _get_dict(owner: dict, key: str) -> dict:
 
 
 def _refusal(filename: str, reason: str) -> UserError:
-    unharmed = ', and nothing of it was run' if WEIGHTS_ONLY else ''
-    return UserError(f'The checkpoint {filename} was refused{unharmed}: {reason}')
+    safe = ', and none of its code was run' if WEIGHTS_ONLY else ''
+    return UserError(f'The checkpoint {filename} was refused{safe}: {reason}')
 
 
 def _reason(path: Path, error: Exception) -> str:
     with path.open('rb') as file:
         beginning = file.read(200).lstrip()
     if beginning.startswith((b'<', b'version https://git-lfs')):
-        return 'it is a web page or a pointer to a file, not the file; delete it and fetch it again'
+        return 'it is a web page or a Git LFS pointer; delete it and download the file again'
     if unknown := re.search(r'GLOBAL (\S+) was not an allowed global', str(error)):
-        return (f'it holds {unknown[1]}, which is neither weights nor a log of mmengine. If you '
-                'trust its author, allow that before it is loaded, for example in a module of the '
-                f"config's custom_imports: torch.serialization.add_safe_globals([{unknown[1]}])")
-    # The rest of torch's message advises to load it without the check.
+        return (f"it contains {unknown[1]}, which is neither weights nor part of mmengine's log. "
+                'If you trust its author, allow this type before loading, for example in a module '
+                "of the config's custom_imports: "
+                f'torch.serialization.add_safe_globals([{unknown[1]}])')
+    # The rest of torch's message recommends loading without the check.
     found = re.search(r'WeightsUnpickler error:\s*(.*)', str(error))
     message = found[1] if found else str(error).partition('\n')[0]
-    return f'it is damaged, or carries more than weights and a log ({message})'
+    return f'it is damaged, or contains more than weights and a log ({message})'

@@ -1,4 +1,4 @@
-"""What a checkpoint is, for a person who is about to use it."""
+"""Describes checkpoints for people who want to use them."""
 from pathlib import Path
 
 from ..data.data_sets import DATA_SETS
@@ -10,14 +10,12 @@ from .variants import identify
 
 
 def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
-    """What a loaded checkpoint is, by topic.
+    """Describes a checkpoint that mmengine's CheckpointLoader loaded, by topic.
 
-    Args:
-        checkpoint: What mmengine's CheckpointLoader returns.
-        configs: Where to look for the configs that fit it.
+    `configs` is the folder of the configs that may match it.
 
     Raises:
-        UserError: There is no Twins backbone in it.
+        UserError: It contains no Twins backbone.
     """
     weights = weights_of(checkpoint)
     contents = unpack(weights)
@@ -56,7 +54,7 @@ def _describe_head(contents: Contents, method: Method | None) -> str:
         return f'{method.title}, {_count_classes(method, contents)} classes'
     if contents.others:
         parts = sorted({name.partition('.')[0] for name in contents.others})
-        return f'none of our configs: {", ".join(parts)}'
+        return f'not in our configs: {", ".join(parts)}'
     if 'head.weight' in contents.backbone:
         return f'ImageNet classifier, {len(contents.backbone["head.weight"])} classes'
     return 'none'
@@ -67,12 +65,12 @@ def _describe_config(contents: Contents, method: Method | None, configs: Path) -
     if not variant or contents.others and not method:
         return 'none'
     if not method:
-        return (f'any with {configs}/_base_/backbones/{variant.name}.py, by '
+        return (f'any with {configs}/_base_/backbones/{variant.name}.py, with '
                 '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
     pattern = f'{method.recipe}_{variant.in_configs}_*.py'
     paths = sorted(configs.glob(pattern))
     if 'head.weight' in contents.backbone:
-        # ImageNet's head in a detector or segmentor shows that the authors' code trained it.
+        # A detector or segmentor that contains ImageNet's head was trained by the authors' code.
         paths = sorted(configs.glob(f'released/{pattern}')) or paths
     text = ' or '.join(map(str, paths))
     num_classes = _count_classes(method, contents)

@@ -1,6 +1,6 @@
-"""From any layout in which a backbone's weights are published to ours, and from ours to any.
+"""Converts backbone weights between all published layouts and ours.
 
-Our names are the released ones, and timm's.
+Our names are the released ones, which timm uses too.
 """
 import re
 from collections.abc import Iterable, Mapping
@@ -13,21 +13,21 @@ from ..families import FAMILIES, Layout
 
 Weights = Mapping[str, torch.Tensor]
 
-# Families may share them.
+# Families may share layouts.
 _LAYOUTS = {layout.marks: layout
             for family in FAMILIES.values() for layout in family.layouts}.values()
 TARGETS = ('twins_mm', 'timm', 'mmseg', 'mmpretrain')
 
 
 class Contents(NamedTuple):
-    """A state dict taken apart.
+    """A state dict split into backbone and the rest.
 
     Attributes:
-        layout: What the backbone's names were.
-        prefix: What stood before them, such as 'backbone.'.
-        backbone: Its weights under our names, without prefix; a classifier's `norm` and `head`
-            among them.
-        others: The rest, such as a segmentor's heads, under the names it had.
+        layout: The layout of the backbone's names.
+        prefix: The prefix of these names, such as 'backbone.'.
+        backbone: The backbone's weights under our names, without prefix, including a classifier's
+            `norm` and `head`.
+        others: The rest, such as a segmentor's heads, under its original names.
     """
 
     layout: Layout
@@ -40,17 +40,11 @@ def unpack(weights: Weights) -> Contents:
     """Finds the backbone in a state dict of any layout.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no backbone.
     """
-    weights = {name.removeprefix('module.'): value for name, value in weights.items()}
-    prefix, layout = _find_backbone(weights)
-    backbone, others = {}, {}
-    for name, value in weights.items():
-        if name.startswith(prefix):
-            backbone[name.removeprefix(prefix)] = value
-        else:
-            others[name] = value
-    backbone = _to_released(backbone, layout)
+    others = {name.removeprefix('module.'): value for name, value in weights.items()}
+    prefix, layout = _find_backbone(others)
+    backbone = _to_released(_rename(_pop(others, prefix), {prefix: ''}), layout)
     if layout.name == 'mmpretrain':
         backbone |= _rename(_pop(others, 'head.fc.'), {'head.fc.': 'head.'})
     return Contents(layout, prefix, backbone, others)
@@ -59,30 +53,29 @@ def unpack(weights: Weights) -> Contents:
 def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
     """Gives a Twins backbone, classifier, detector or segmentor the names of another layout.
 
-    A detector's and a segmentor's heads stay as they are, but for timm, which has no place for
-    them. What has no such heads has no prefix either, but for mmpretrain, whose own has. Round
-    trips are lossless.
+    The heads of detectors and segmentors stay unchanged, except for timm, which has no place for
+    them. Weights without such heads get no prefix, except mmpretrain's. Round trips are lossless.
 
     Args:
         weights: A state dict in any layout.
         to: One of `TARGETS`.
 
     Raises:
-        UserError: There is no Twins backbone, or timm's can't be it.
+        UserError: There is no Twins backbone, or timm's can't represent it.
     """
     layout, prefix, backbone, others = unpack(weights)
     pyramid = 'norm_list.0.weight' in backbone
     if to == 'timm':
         if pyramid:
-            raise UserError("These weights have a norm after each stage, and timm's Twins has "
-                            'none: there they would compute something else')
+            raise UserError("These weights have a norm after each stage, which timm's Twins lacks: "
+                            'its outputs would differ')
         return backbone
     if not others:
         prefix = 'backbone.' if to == 'mmpretrain' else ''
     if to == 'mmpretrain':
         others |= _rename(_pop(backbone, 'head.'), {'head.': 'head.fc.'})
     if layouts := [layout for layout in _LAYOUTS if layout.name == to]:
-        # mmpretrain has two: the first is that of a pyramid.
+        # mmpretrain has two; the first is for pyramids.
         backbone = _from_released(backbone, layouts[0 if pyramid else -1])
     return {**{prefix + name: value for name, value in backbone.items()}, **others}
 
@@ -94,9 +87,9 @@ def _find_backbone(names: Iterable[str]) -> tuple[str, Layout]:
             prefix = name.removesuffix(layout.marks[0])
             if prefix != name and all(prefix + mark in names for mark in layout.marks):
                 return prefix, layout
-    beginnings = sorted({name.partition('.')[0] for name in names})
-    raise UserError('There is no Twins backbone in it, but '
-                    + (', '.join(beginnings[:8]) if names else 'nothing'))
+    prefixes = sorted({name.partition('.')[0] for name in names})
+    raise UserError('No Twins backbone found; the weights are of '
+                    + (', '.join(prefixes[:8]) if names else 'nothing'))
 
 
 def _pop(weights: dict, prefix: str) -> dict:
@@ -151,7 +144,7 @@ def _split_gsa(weights: Weights) -> dict[str, torch.Tensor]:
     for name, value in weights.items():
         if '.gsa.qkv.' in name:
             for part, rows in zip(('q', 'kv'), value.tensor_split([len(value) // 3])):
-                # A copy, because a view would be saved with all of what it is a part of.
+                # A copy, because saving a view would save the whole tensor.
                 split[name.replace('.gsa.qkv.', f'.gsa.{part}.')] = rows.clone()
         else:
             split[name] = value

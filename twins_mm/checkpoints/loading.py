@@ -1,7 +1,7 @@
-"""What a backbone does when weights are loaded into it, by whatever function.
+"""How a backbone loads weights, whichever function loads them.
 
-It takes every published layout, says in a line what was left out, and refuses what doesn't fit:
-mmengine would log the names and train on, from random weights.
+It accepts every published layout, logs what was left out in one line, and refuses weights that
+don't fit: mmengine would only log the names and go on training from random weights.
 """
 import math
 import sys
@@ -12,33 +12,32 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import UserError
-from ..families import FAMILIES
 from .layouts import Weights, unpack
 from .variants import identify
 
 
 def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
-    """Gives what stands under `prefix` in `state_dict` the names and the extent of `model`.
+    """Converts the weights under `prefix` in `state_dict`, in place, to those that `model` expects.
 
-    For torch's `load_state_dict(strict=False)` it translates names, and fits the first convolution;
-    torch then loads the names that fit and returns the others.
+    For torch's `load_state_dict(strict=False)` it only translates names and adapts the first
+    convolution; torch then loads the names that match and returns the others.
 
     Raises:
-        UserError: The weights don't fit the model; `state_dict` is as it was.
+        UserError: The weights don't fit the model; `state_dict` is unchanged.
     """
     part = _loads_part()
     given = {name.removeprefix(prefix): value for name, value in state_dict.items()
              if name.startswith(prefix)}
     if not given and not part:
         raise UserError(
-            f"The checkpoint has nothing for the model's {prefix.rstrip('.')}. The weights of a "
-            'backbone alone go in its init_cfg: '
+            f"The checkpoint has no weights for the model's {prefix.rstrip('.')}. To load a "
+            'backbone alone, use its init_cfg: '
             '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
     try:
         layout, inner_prefix, weights, others = unpack(given)
     except UserError:
         if part:
-            return  # too little of it to tell the layout
+            return  # too few weights to recognise the layout
         raise
     notes = [f"{layout.name}'s layout"] if layout.names else []
     if not prefix:
@@ -51,7 +50,7 @@ def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
         weights = _fit_extent(weights, model, not prefix, notes)
         _check_fit(weights, model.state_dict())
     if layout.name == 'mmseg' and (prefix or inner_prefix) and model.numerics != 'mmseg':
-        notes.append("mmseg's own numbers need numerics='mmseg'")
+        notes.append("to reproduce mmseg's outputs set numerics='mmseg'")
 
     for name in given:
         del state_dict[prefix + name]
@@ -61,11 +60,11 @@ def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
 
 
 def _loads_part() -> bool:
-    """Was torch's `load_state_dict` called with `strict=False`, on this module or one around it?
+    """Was torch's `load_state_dict` called with `strict=False`, on this module or a parent?
 
-    torch then returns what doesn't fit, so the caller knows. mmengine's function of the same name
-    only logs it. Both call each module with the same arguments, and `strict=True` among them, so
-    only the frame of the call tells them apart.
+    torch then returns mismatches to the caller, while mmengine's function of the same name only
+    logs them. Both call each module with the same arguments, including `strict=True`, so only the
+    call's stack frame tells them apart.
     """
     frame: FrameType | None = sys._getframe()
     while frame and frame.f_code is not nn.Module.load_state_dict.__code__:
@@ -74,12 +73,12 @@ def _loads_part() -> bool:
 
 
 def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
-    """Fits the first convolution of RGB weights to images of other channels, as timm does.
+    """Adapts the first convolution of RGB weights to other numbers of channels, as timm does.
 
-    One channel gets the sum over red, green and blue. More get them in turn, times 3 / channels,
-    so that outputs keep their size.
+    One channel gets the sum over red, green and blue. More channels cycle through them, scaled by
+    3 / channels to keep the magnitude of the outputs.
     """
-    name = next(family.stem for family in FAMILIES.values() if family.stem in model.state_dict())
+    name = 'patch_embeds.0.proj.weight'
     channels = model.state_dict()[name].shape[1]
     if channels == 3 or name not in weights or weights[name].shape[1:2] != (3,):
         return weights
@@ -88,18 +87,14 @@ def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
         fitted = rgb.sum(1, keepdim=True)
     else:
         fitted = rgb.repeat(1, math.ceil(channels / 3), 1, 1)[:, :channels] * (3 / channels)
-    notes.append(f'first convolution fitted from 3 channels to {channels}')
+    notes.append(f'first convolution adapted from 3 channels to {channels}')
     return {**weights, name: fitted}
 
 
 def _fit_extent(weights: Weights, model: nn.Module, alone: bool, notes: list[str]) -> dict:
-    """Leaves out what the model doesn't build, and adds the stage norms that classifiers lack.
+    """Drops weights that the model doesn't build, and adds the stage norms that classifiers lack.
 
-    Args:
-        weights: A backbone's, under our names.
-        model: What they are for.
-        alone: The backbone is loaded by itself, so that it may start from a part of its weights.
-        notes: What was done is added here.
+    So may a backbone that is loaded `alone`. `notes` gets what was changed.
     """
     kept = {name: value for name, value in weights.items()
             if not name.startswith(('norm.', 'head.'))}
@@ -115,7 +110,7 @@ def _fit_extent(weights: Weights, model: nn.Module, alone: bool, notes: list[str
     if stage_norms and 'norm_list.0.weight' not in fitted and (is_classifier or alone):
         fitted |= {name: torch.full_like(value, float(name.endswith('weight')))
                    for name, value in stage_norms.items()}
-        notes.append('stage norms start fresh')
+        notes.append('stage norms newly initialised')
     return fitted
 
 
@@ -125,7 +120,7 @@ def _is_of_later_stage(name: str, model: nn.Module) -> bool:
 
 
 def _check_fit(weights: Weights, expected: Weights) -> None:
-    """Raises a UserError with the reason unless names and shapes are the same."""
+    """Raises a UserError with the reason unless names and shapes match."""
     differences = list_differences(weights, expected)
     if not differences:
         return
@@ -139,20 +134,20 @@ def _check_fit(weights: Weights, expected: Weights) -> None:
                   f'norm_after_stage={norms} to the backbone')
     else:
         reason = '; '.join(differences)
-    raise UserError(f'The weights do not fit the backbone, and none was loaded: {reason}')
+    raise UserError(f'The weights do not fit the backbone, and none were loaded: {reason}')
 
 
 def list_differences(weights: Weights, expected: Weights) -> list[str]:
-    """How names and shapes differ, in a clause for each kind of difference."""
+    """How names and shapes differ, one clause per kind of difference."""
     clauses = []
     for what, names in (('missing', expected.keys() - weights),
-                        ('unknown', weights.keys() - expected)):
+                        ('unexpected', weights.keys() - expected)):
         if names:
             clauses.append(f'{len(names)} {what}, such as {min(names)}')
     misshapen = [name for name in expected.keys() & weights
                  if weights[name].shape != expected[name].shape]
     if misshapen:
         first = min(misshapen)
-        clauses.append(f'{len(misshapen)} of another shape, such as {first}, '
-                       f'{tuple(weights[first].shape)} for {tuple(expected[first].shape)}')
+        clauses.append(f'{len(misshapen)} of different shape, such as {first}, '
+                       f'{tuple(weights[first].shape)} instead of {tuple(expected[first].shape)}')
     return clauses

@@ -1,9 +1,9 @@
-"""What a pickled checkpoint may be made of, besides tensors and plain values.
+"""The types that a pickled checkpoint may contain besides tensors and plain values.
 
-A pickle names classes and functions and calls them with whatever arguments it holds, so what is
-allowed here must be harmless with any. numpy's constructors are not: `ndarray((1,), 'O', bytes)`
-takes bytes for the addresses of objects. Stand-ins that make arrays of numbers and strings, and
-nothing else, take their place.
+A pickle names classes and functions and calls them with arbitrary arguments, so everything allowed
+here must be harmless with any. numpy's constructors are not: `ndarray((1,), 'O', bytes)` treats
+bytes as the addresses of objects. Stand-ins replace them that only make arrays of numbers and
+strings.
 """
 import argparse
 import pickle
@@ -16,10 +16,10 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
 
-# Before 2.6, torch allows no stand-ins.
+# torch before 2.6 doesn't support stand-ins.
 WEIGHTS_ONLY = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 6)
 
-# Functions that a log and a schedule hold; a pickle gets them from their class by `getattr`.
+# Functions in logs and schedules; a pickle gets them from their class with `getattr`.
 _FUNCTIONS = {HistoryBuffer: ('min', 'max', 'current', 'mean'),
               OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear')}
 
@@ -32,12 +32,12 @@ def _get_function(owner: type, name: str):
 
 
 class _DType:
-    """Stands in for `numpy.dtype`; holds one of numbers or strings."""
+    """Stands in for `numpy.dtype`; allows numbers and strings only."""
 
     def __init__(self, code: str, *_):
         if not re.fullmatch(r'[bcfiuSU]\d+', code):
             raise pickle.UnpicklingError(
-                f'refused: numpy values of type {code!r}, neither numbers nor strings')
+                f'refused: numpy values of type {code!r}, which are neither numbers nor strings')
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple):
@@ -57,7 +57,7 @@ class _Array(np.ndarray):
         super().__setstate__((version, shape, dtype.dtype, is_fortran, data))
 
     def __array_wrap__(self, array: np.ndarray, *_):
-        # What is computed from it is an ordinary array or, as the mean of a log, a scalar.
+        # Results of operations on it are ordinary arrays or scalars, such as the mean of a log.
         return array[()]
 
     def __reduce__(self):
@@ -81,22 +81,22 @@ _ALLOWED = {
     'builtins.getattr': _get_function,
     'numpy.dtype': _DType,
     'numpy.ndarray': _Array,
-    # numpy 2 renamed its core; a checkpoint has the name of the numpy that wrote it.
+    # numpy 2 renamed its core; a checkpoint uses the name of the numpy that wrote it.
     **{f'numpy.{core}.multiarray.{name}': stand_in for core in ('core', '_core')
        for name, stand_in in (('_reconstruct', _Array), ('scalar', _make_scalar))},
 }
 
 
 def load_pickle(path: Path, map_location: str | torch.device | None) -> object:
-    """Loads what `torch.save` wrote, and with torch 2.6 and newer makes nothing that isn't allowed.
+    """Loads a file of `torch.save`; torch 2.6 and newer create allowed types only.
 
-    Allowed is also what the user named to `torch.serialization.add_safe_globals`.
+    Types that the user passed to `torch.serialization.add_safe_globals` are allowed too.
     """
     if not WEIGHTS_ONLY:
         return torch.load(path, map_location=map_location, weights_only=False)
     of_user = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
-    # For a name that is listed twice, torch would take any of the two.
+    # If a name were listed twice, torch might take either.
     torch.serialization.add_safe_globals([
         *(entry for entry in of_user if _name(entry) not in _ALLOWED),
         *((kind, name) for name, kind in _ALLOWED.items())])

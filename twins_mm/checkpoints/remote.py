@@ -1,9 +1,8 @@
-"""Weights from the Hugging Face hub and from the web, wherever mmengine takes a checkpoint."""
+"""Loads weights from the Hugging Face hub and the web wherever mmengine takes a checkpoint."""
 import hashlib
 import os
 import re
 from pathlib import Path
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import torch
@@ -13,18 +12,17 @@ from ..errors import UserError
 from .files import load_from_file
 
 _ADDRESS = re.compile(r'hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?')
-_Device: TypeAlias = str | torch.device | None
 
 
-def load_from_hub(address: str, map_location: _Device = None) -> dict:
+def load_from_hub(address: str, map_location: str | torch.device | None = None) -> dict:
     """Loads `hf://ORG/NAME[@REVISION][/FILE]`, by default the file `model.safetensors`.
 
-    `huggingface_hub` downloads it into its cache, once, and heeds `HF_ENDPOINT`, `HF_HOME` and
+    `huggingface_hub` downloads it into its cache, once, and respects `HF_ENDPOINT`, `HF_HOME` and
     `HF_HUB_OFFLINE`.
 
     Raises:
-        UserError: The address is malformed, the file is not cached and could not be fetched, or
-            it is damaged.
+        UserError: The address is malformed, the file is neither cached nor downloadable, or it is
+            damaged.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -37,20 +35,20 @@ def load_from_hub(address: str, map_location: _Device = None) -> dict:
         path = hf_hub_download(match['repo'], file, revision=match['revision'])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         source = f'{file} of https://huggingface.co/{match["repo"]}'
-        raise _could_not_fetch(address, source, error) from error
+        raise _download_error(address, source, error) from error
     return load_from_file(path, map_location)
 
 
-def load_from_url(url: str, map_location: _Device = None) -> dict:
-    """Loads a checkpoint from the web, through torch's cache of them.
+def load_from_url(url: str, map_location: str | torch.device | None = None) -> dict:
+    """Loads a checkpoint from the web, through torch's cache.
 
-    In a distributed run one process of each machine downloads it.
+    In a distributed run, one process per machine downloads it.
 
     Raises:
-        UserError: It could not be fetched, or it is damaged.
+        UserError: It could not be downloaded, or it is damaged.
     """
     file = Path(urlsplit(url).path)
-    # Many addresses end in the same name, such as best.pth.
+    # Many URLs end in the same name, such as best.pth.
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
     path = Path(torch.hub.get_dir(), 'checkpoints', f'{file.stem}-{digest}{file.suffix}')
     if not path.exists() and int(os.environ.get('LOCAL_RANK', 0)) == 0:
@@ -58,16 +56,16 @@ def load_from_url(url: str, map_location: _Device = None) -> dict:
         try:
             torch.hub.download_url_to_file(url, str(path))
         except OSError as error:
-            raise _could_not_fetch(url, url, error) from error
+            raise _download_error(url, url, error) from error
     barrier()
     return load_from_file(str(path), map_location)
 
 
-def _could_not_fetch(address: str, source: str, error: Exception) -> UserError:
+def _download_error(address: str, source: str, error: Exception) -> UserError:
     return UserError(
-        f'The weights {address} could not be fetched: {str(error).splitlines()[0]}\n'
-        'Ways out:\n'
-        '  - where this machine has internet access, check the address and try again;\n'
-        f'  - fetch {source} elsewhere and name the file:\n'
+        f'The weights {address} could not be downloaded: {str(error).splitlines()[0]}\n'
+        'What you can do:\n'
+        '  - if this machine has internet access, check the address and try again;\n'
+        f'  - download {source} elsewhere and pass the file:\n'
         '      --cfg-options model.backbone.init_cfg.checkpoint=PATH\n'
         '  - train from random weights:  --cfg-options model.backbone.init_cfg=None')

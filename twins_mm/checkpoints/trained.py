@@ -1,4 +1,4 @@
-"""A config and a checkpoint, made a model."""
+"""Builds models from a config and a checkpoint."""
 from copy import deepcopy
 
 import torch
@@ -16,16 +16,16 @@ from .loading import list_differences
 
 def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device = 'cpu'
                ) -> nn.Module:
-    """A config's model with the weights of a checkpoint, in evaluation.
+    """Builds a config's model in evaluation mode, with the weights of a checkpoint.
 
-    Its `cfg` is the config as it was built, and `dataset_meta` has names and colours of classes,
-    as in models of OpenMMLab's `init_detector`; it is empty for random weights and for a backbone
-    alone.
+    As with OpenMMLab's `init_detector`, the model's `cfg` is the config that it was built from, and
+    its `dataset_meta` has the names and colours of classes; that is empty for random weights and
+    for a backbone alone.
 
     Args:
-        cfg: It stays as it is. For a CPU, SyncBN becomes BN in the model.
-        checkpoint: A file, a URL, or hf://ORG/NAME; None leaves the model random weights.
-        device: Where the model goes.
+        cfg: The config, which is not modified. On a CPU, the model has BN instead of SyncBN.
+        checkpoint: A file, a URL, or hf://ORG/NAME; None for random weights.
+        device: The model's device.
 
     Raises:
         UserError: The config has no model, a backbone or a head doesn't fit the checkpoint, or
@@ -51,36 +51,36 @@ def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device =
 
 
 def is_backbone(module: nn.Module) -> bool:
-    """Whether it is a backbone of ours, which checks by itself what is loaded into it."""
+    """Whether it is one of our backbones, which check the weights loaded into them."""
     return any(kind.__name__ in FAMILIES for kind in type(module).__mro__)
 
 
 def check_heads(checkpoint: dict, model: nn.Module) -> None:
-    """Refuses a checkpoint that lacks anything of the model; a backbone of ours checks itself.
+    """Refuses a checkpoint that lacks any weight of the model; our backbones check their own.
 
     Raises:
-        UserError: The checkpoint is not one of this model.
+        UserError: The checkpoint doesn't match the model.
     """
     backbones = tuple(f'{name}.'.removeprefix('module.').removeprefix('.')
                       for name, module in model.named_modules() if is_backbone(module))
 
     def without_backbones(weights: dict) -> dict:
-        plain = {name.removeprefix('module.'): value for name, value in weights.items()}
-        return {name: value for name, value in plain.items()
-                if not name.startswith(backbones) and 'num_batches_tracked' not in name}
+        return {plain: value for name, value in weights.items()
+                if not (plain := name.removeprefix('module.')).startswith(backbones)
+                and 'num_batches_tracked' not in plain}
 
     weights, expected = map(without_backbones, (weights_of(checkpoint), model.state_dict()))
     unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
                              expected)
     if unfit:
-        raise UserError('The checkpoint is not one of this config: ' + '; '.join(unfit))
+        raise UserError('The checkpoint does not match this config: ' + '; '.join(unfit))
 
 
 def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
-    """Class names, colours and more: the checkpoint's or, where it has none, the config's.
+    """Class names, colours and more from the checkpoint or, failing that, from the config.
 
     Raises:
-        UserError: Neither has as many names as the model has classes.
+        UserError: Neither names as many classes as the model has.
     """
     from mmdet.visualization import get_palette
     meta = checkpoint.get('meta') or {}
@@ -94,8 +94,8 @@ def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
              and count in (None, len(source['classes']))]
     if not named:
         raise UserError(
-            f'The model has {count or "some"} classes, but neither the checkpoint nor '
-            'the data set of the config names so many: set test_dataloader.dataset.metainfo')
+            f'The model has {count or "some"} classes, but neither the checkpoint nor the '
+            "config's data set names that many: set test_dataloader.dataset.metainfo")
     found = {**configured, **named[0]}
     number = len(found['classes'])
     if len(found.get('palette') or ()) < number:

@@ -1,4 +1,4 @@
-"""Which backbone it is, told from its weights."""
+"""Identifies a backbone from its weights."""
 from itertools import cycle
 from typing import NamedTuple
 
@@ -7,10 +7,10 @@ from .layouts import Weights
 
 
 class Identity(NamedTuple):
-    """What names and shapes tell of a backbone; `str` says it, such as Twins-SVT-S.
+    """What names and shapes reveal about a backbone; `str` gives its name, such as Twins-SVT-S.
 
     Attributes:
-        family: None if it is none of ours.
+        family: None if it is not one of ours.
     """
 
     family: Family | None
@@ -19,24 +19,23 @@ class Identity(NamedTuple):
 
     @property
     def variant(self) -> Variant | None:
-        """None if the family has none of these depths and widths."""
+        """None if the family has no variant with these depths and widths."""
         stages = len(self.depths)
         for variant in VARIANTS.values():
             arch = variant.family.archs[variant.size]
-            if variant.family == self.family and (
-                    arch['embed_dims'][:stages], arch['depths'][:stages]) == self[1:]:
+            if self == (variant.family, arch['embed_dims'][:stages], arch['depths'][:stages]):
                 return variant
         return None
 
     def __str__(self) -> str:
         return str(self.variant or (
-            f'{self.family.title if self.family else "unknown Twins"} of '
-            f'{", ".join(map(str, self.depths))} blocks with '
+            f'{self.family.title if self.family else "unknown Twins"} with '
+            f'{", ".join(map(str, self.depths))} blocks and '
             f'{", ".join(map(str, self.embed_dims))} channels'))
 
 
 def identify(backbone: Weights) -> Identity:
-    """The variant of a backbone's weights under our names, as far as its stages go."""
+    """Identifies a backbone by its weights under our names; later stages may be missing."""
     embed_dims, depths = [], []
     while (patches := f'patch_embeds.{len(depths)}.proj.weight') in backbone:
         blocks = f'blocks.{len(depths)}.'

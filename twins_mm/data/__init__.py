@@ -1,1 +1,1 @@
-"""Data: `checks` looks for it, `toy` makes some to play with, out of the `shapes` of a scene."""
+"""The data sets: `data_sets` describes them, `archives` unpacks them, `checks` looks for them."""

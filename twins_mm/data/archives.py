@@ -8,14 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich import progress
 
 from ..errors import UserError
 from ..writing import replacing
@@ -23,68 +16,64 @@ from .data_sets import Archive, DataSet
 
 
 class _Member(NamedTuple):
-    """A file in an archive, and where it goes."""
+    """A file in an archive, and its target path."""
     archive: Archive
     opened: zipfile.ZipFile
     info: zipfile.ZipInfo
     path: Path
 
-    @property
-    def is_there(self) -> bool:
-        return self.path.is_file() and self.path.stat().st_size == self.info.file_size
-
 
 def unpack_archives(data: DataSet, folder: Path, root: Path) -> int:
-    """Unpacks into `root` what is not there yet; returns the number of files written.
+    """Unpacks missing files into `root`; returns the number of files written.
 
-    A file of the right size is not written again, so a run that was stopped goes on where it was.
-    An archive may be missing from `folder` if what it holds is complete.
+    Files that exist with the right size are skipped, so an interrupted run can be continued. An
+    archive may be missing from `folder` if its contents are complete in `root`.
 
     Raises:
         UserError: An archive is missing, damaged or not the official one, the disk is too small,
-            `root` is not as expected in the end, or Ctrl-C. What was unpacked until then stays.
+            `root` contains other files, or Ctrl-C. Files unpacked so far stay.
     """
     absent = [archive for archive in data.archives if not (folder / archive.name).is_file()]
     needed = [archive for archive in absent if archive.find_faults(root)]
     if needed:
         raise UserError('\n'.join([
             f'Not in {folder}:', *(f'  {archive.name:28} {archive.url}' for archive in needed),
-            f'Download what is missing into {folder}; wget -c goes on with a broken download.']))
+            f'Download them into {folder}; wget -c resumes interrupted downloads.']))
     with ExitStack() as stack:
         members = [member for archive in data.archives if archive not in absent
-                   for member in _list_members(archive, folder, root, stack)
-                   if not member.is_there]
+                   for member in _list_missing(archive, folder, root, stack)]
         _check_space(members, root)
         _extract_all(members, data.title)
     faults = data.find_faults(root)
     if faults:
         raise UserError('\n'.join([
-            f'{root} holds files that are not of {data.title}:',
-            *(f'  {fault}' for fault in faults), 'Move them away; the rest is in place.']))
+            f'{root} contains files that do not belong to {data.title}:',
+            *(f'  {fault}' for fault in faults), 'Move them away; everything else is in place.']))
     return len(members)
 
 
-def _list_members(
+def _list_missing(
         archive: Archive, folder: Path, root: Path, stack: ExitStack) -> Iterator[_Member]:
-    """The files of an archive, which stays open as long as `stack`."""
+    """The files of an archive, which `stack` keeps open, that are not in `root` in full."""
     path = folder / archive.name
     try:
         opened = stack.enter_context(zipfile.ZipFile(path))
     except zipfile.BadZipFile as error:
-        raise _is_damaged(path, archive, error) from error
-    # ADE20K's archive has a folder of its own around everything, COCO's have none.
+        raise _damaged(path, archive, error) from error
+    # ADE20K's archive has a top-level folder, COCO's have none.
     infos = {info.filename.removeprefix(f'{root.name}/'): info
              for info in opened.infolist() if not info.is_dir()}
     for name in map(PurePosixPath, infos):
         if name.is_absolute() or '..' in name.parts:
             raise UserError(f'{path} would write outside of {root}, to {name}. It is not the '
-                            f'official archive, and nothing of it was unpacked: {archive.url}')
+                            f'official archive, so it was not unpacked: {archive.url}')
     for pattern, expected in archive.contents.items():
         count = len(fnmatch.filter(infos, pattern))
         if count != expected:
-            raise UserError(f'{path} has {count:,} files {pattern} instead of {expected:,}. It is '
+            raise UserError(f'{path} has {count:,} files {pattern}, expected {expected:,}. It is '
                             f'not the official archive: {archive.url}')
-    return (_Member(archive, opened, info, root / name) for name, info in infos.items())
+    return (_Member(archive, opened, info, path) for name, info in infos.items()
+            if not ((path := root / name).is_file() and path.stat().st_size == info.file_size))
 
 
 def _check_space(members: list[_Member], root: Path) -> None:
@@ -93,35 +82,32 @@ def _check_space(members: list[_Member], root: Path) -> None:
     free = shutil.disk_usage(disk).free
     if needed > free:
         raise UserError(
-            f'{needed / 1e9:.1f} GB are still to be unpacked into {root}, but {free / 1e9:.1f} GB '
-            f'are free there. Make room, or name a folder on another disk with --out')
+            f'Unpacking into {root} needs another {needed / 1e9:.1f} GB, but only '
+            f'{free / 1e9:.1f} GB are free there. Free some space, or pass a folder on another '
+            'disk as --out')
 
 
 def _extract_all(members: list[_Member], description: str) -> None:
-    columns = (TextColumn('{task.description}'), BarColumn(), DownloadColumn(),
-               TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not members) as progress:
-        task = progress.add_task(description, total=sum(m.info.file_size for m in members))
+    columns = (progress.TextColumn('{task.description}'), progress.BarColumn(),
+               progress.DownloadColumn(), progress.TransferSpeedColumn(),
+               progress.TimeRemainingColumn())
+    with progress.Progress(*columns, disable=not members) as bar:
+        task = bar.add_task(description, total=sum(m.info.file_size for m in members))
         for member in members:
             try:
-                _extract(member)
+                with (replacing(member.path) as partial, member.opened.open(member.info) as source,
+                      partial.open('wb') as target):
+                    shutil.copyfileobj(source, target)
             except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                path = Path(str(member.opened.filename))
-                raise _is_damaged(path, member.archive, error) from error
+                raise _damaged(member.opened.filename, member.archive, error) from error
             except OSError as error:
-                raise UserError(f'{member.path} could not be written: {error}. The same command '
-                                'goes on from here') from error
+                raise UserError(f'Could not write {member.path}: {error}. The same command '
+                                'continues from here') from error
             except KeyboardInterrupt as error:
-                raise UserError('Stopped. The same command goes on from here') from error
-            progress.advance(task, member.info.file_size)
+                raise UserError('Stopped. The same command continues from here') from error
+            bar.advance(task, member.info.file_size)
 
 
-def _extract(member: _Member) -> None:
-    with (replacing(member.path) as partial, member.opened.open(member.info) as source,
-          partial.open('wb') as target):
-        shutil.copyfileobj(source, target)
-
-
-def _is_damaged(path: Path, archive: Archive, error: Exception) -> UserError:
+def _damaged(path: Path | str | None, archive: Archive, error: Exception) -> UserError:
     return UserError(f'{path} is damaged: {error}\nDelete it, download it again from {archive.url} '
-                     'and repeat the command; it goes on where it stopped')
+                     'and repeat the command; it continues where it stopped')

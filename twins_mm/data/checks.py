@@ -1,6 +1,6 @@
-"""Is the data where the config looks for it?"""
+"""Checks that the data is where a config expects it."""
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from .data_sets import DATA_SETS
 
 
 def check_data(cfg: Config, *splits: str) -> None:
-    """Looks for every folder and annotation file of `splits` ('train', 'val', 'test').
+    """Checks that all folders and annotation files of `splits` ('train', 'val', 'test') exist.
 
-    Those of data sets and evaluators are looked for, unless they are on a server. A split that the
-    config doesn't have needs nothing.
+    Covers data sets and evaluators, except for files on a server. Splits that the config doesn't
+    have are skipped.
 
     Raises:
-        UserError: Something is missing; names it, the layout that is expected, and the ways out.
+        UserError: Something is missing; the message lists it, the expected layout, and fixes.
     """
     nodes = walk([cfg.get(f'{split}_{part}') for split in splits
                   for part in ('dataloader', 'evaluator')])
@@ -26,32 +26,33 @@ def check_data(cfg: Config, *splits: str) -> None:
                for path in _paths(node) if not path.exists()}
     if not missing:
         return
-    lines = ['The data is not where the config looks for it. Missing:', *_indent(missing)]
-    ways_out = ['- say where it is:  --data-root DIR',
-                '- try the config on toy data first: add --toy',
-                '- see what else is missing:  python -m twins_mm.doctor']
+    lines = ['The data is not where the config expects it. Missing:',
+             *(f'  {path}' for path in missing)]
+    fixes = ['  - pass its location:  --data-root DIR',
+             '  - try the config on toy data first:  --toy',
+             '  - see what else is missing:  python -m twins_mm.doctor']
     for name, data in DATA_SETS.items():
-        if data.type not in missing.values():
-            continue
-        folder = data.folder
-        lines += [f'{data.title} is expected in {folder} below the current folder, or in '
-                  '--data-root:']
-        lines += _indent(data.list_contents())
-        ways_out[:0] = [
-            f'- unpack the official archives:  '
-            f'python tools/prepare_data.py {name} --archives DIR',
-            f'- link your copy:  mkdir -p {folder.parent} && '
-            f'ln -s /path/to/{folder.name} {folder.parent}/']
-    raise UserError('\n'.join([*lines, 'Ways out:', *_indent(ways_out)]))
+        if data.type in missing.values():
+            folder = data.folder
+            lines += [f'{data.title} is expected in {folder} under the current folder, or in '
+                      '--data-root:']
+            lines += [f'  {pattern:40} {count:>8,}' for archive in data.archives
+                      for pattern, count in archive.contents.items()]
+            fixes[:0] = [
+                '  - unpack the official archives:  '
+                f'python tools/prepare_data.py {name} --archives DIR',
+                f'  - link your copy:  mkdir -p {folder.parent} && '
+                f'ln -s /path/to/{folder.name} {folder.parent}/']
+    raise UserError('\n'.join([*lines, 'What you can do:', *fixes]))
 
 
 def _paths(node: dict) -> Iterator[Path]:
-    """The files and folders on disk that the config of a data set or an evaluator names."""
+    """The files and folders on disk in the config of a data set or an evaluator."""
     if (node.get('backend_args') or {}).get('backend', 'local') != 'local':
         return
     names = node.get('ann_file'), node.get('data_prefix')
     root = node.get('data_root') or ''
-    # mmengine takes the root itself where no name is given.
+    # Without a name, mmengine uses the root itself.
     for name in [name for name in _strings(names) if name] or ['']:
         path = os.path.join(root, name)
         if path and '://' not in path:
@@ -59,13 +60,9 @@ def _paths(node: dict) -> Iterator[Path]:
 
 
 def _strings(node: Any) -> Iterator[str]:
-    """Every string in a nest of dicts and lists."""
+    """Every string in nested dicts and lists."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, (dict, list, tuple)):
         for child in node.values() if isinstance(node, dict) else node:
             yield from _strings(child)
-
-
-def _indent(lines: Iterable) -> list[str]:
-    return [f'  {line}' for line in lines]

@@ -1,4 +1,4 @@
-"""The data sets, a row each: where they lie, what they consist of, what stands in for them."""
+"""The data sets, one row each: where they are, what they contain, and their toy versions."""
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import NamedTuple
@@ -8,7 +8,7 @@ _COCO_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
 
 class Archive(NamedTuple):
-    """An official archive: its address, and how many files match each pattern once unpacked."""
+    """An official archive: its URL, and how many unpacked files match each pattern."""
     url: str
     contents: dict[str, int]
 
@@ -17,24 +17,23 @@ class Archive(NamedTuple):
         return self.url.rpartition('/')[2]
 
     def find_faults(self, root: Path) -> list[str]:
-        """What of its contents is not in `root`, or not in the right number: a line for each."""
-        counts = {pattern: sum(1 for _ in root.glob(pattern)) for pattern in self.contents}
-        return [f'{pattern}: {counts[pattern]:,} of {expected:,} files'
-                for pattern, expected in self.contents.items() if counts[pattern] != expected]
+        """The patterns with the wrong number of files in `root`, one line each."""
+        return [f'{pattern}: {count:,} of {expected:,} files'
+                for pattern, expected in self.contents.items()
+                if (count := sum(1 for _ in root.glob(pattern))) != expected]
 
 
 class DataSet(NamedTuple):
-    """A data set as the configs expect it: in `folder`, below the current folder.
+    """A data set as the configs expect it, in `folder` under the current folder.
 
     Attributes:
-        dataset: The class of OpenMMLab, 'module:name'; it knows the names of the classes.
-        splits: Where images and annotations of training and validation are in the folder, as the
-            class takes it.
+        dataset: OpenMMLab's class, 'module:name', which has the names of the classes.
+        splits: Where the folder has the images and annotations for training and validation, as
+            arguments of the class.
         filter_cfg: Which images training leaves out.
-        epoch: Training images, without those.
-        num_classes: How many classes it has.
-        toy_classes: What is drawn in the toy data that stand in for it: classes of its own.
-        make_toy: Makes these, in the same folders.
+        epoch: The number of training images, without those.
+        toy_classes: The data set's classes that its toy version contains.
+        make_toy: Makes the toy version, in the same folders.
         example: A config that trains on it.
     """
     title: str
@@ -58,13 +57,8 @@ class DataSet(NamedTuple):
         return TOY_ROOT / self.folder.name
 
     def find_faults(self, root: Path) -> list[str]:
-        """What is not in `root`, or not in the right number: a line for each."""
+        """The patterns with the wrong number of files in `root`, one line each."""
         return [fault for archive in self.archives for fault in archive.find_faults(root)]
-
-    def list_contents(self) -> list[str]:
-        """A line for each kind of file: where it is, and how many there are."""
-        return [f'{pattern:40} {count:>8,}'
-                for archive in self.archives for pattern, count in archive.contents.items()]
 
 
 DATA_SETS = dict(
@@ -94,13 +88,13 @@ DATA_SETS = dict(
                                              seg_map_path=f'annotations/{folder}'))
                 for split, folder in (('train', 'training'), ('val', 'validation'))},
         filter_cfg={}, epoch=20_210, num_classes=150,
-        toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first behind the others
+        toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first is the background
         make_toy='twins_mm.toy.toy_data:make_ade20k', example='upernet_twins_svt_s_160k'),
 )
 
 
 def list_coco_categories() -> list[dict]:
-    """COCO's 80 categories, `id` and `name`, in mmdet's order: the numbers have gaps."""
+    """COCO's 80 categories, `id` and `name`, in mmdet's order; the ids have gaps."""
     ids = sorted(set(range(1, 91)) - _COCO_UNUSED_IDS)
     names = resolve_name(DATA_SETS['coco'].dataset).METAINFO['classes']
     return [dict(id=i, name=name) for i, name in zip(ids, names, strict=True)]

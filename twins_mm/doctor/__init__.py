@@ -1,5 +1,5 @@
-"""Is everything there that training needs? `python -m twins_mm.doctor` says so, and what to do.
+"""`python -m twins_mm.doctor` checks everything that training needs, and prints fixes.
 
-`installation` checks Python's packages and the GPU, `resources` data, weights and disk, both with
-`probe`; `fixes` has the commands. Nothing here imports what may be missing or broken.
+`installation` checks Python packages and the GPU, `resources` data, weights and disk, both with
+`probe`; `fixes` has the commands. Nothing here imports packages that may be missing or broken.
 """

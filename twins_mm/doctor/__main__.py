@@ -1,4 +1,4 @@
-"""Checks the installation, the data and the weights; says what is wrong and how to fix it."""
+"""Checks the installation, the data and the weights, and prints how to fix what is wrong."""
 import argparse
 import json
 import sys
@@ -28,7 +28,7 @@ _, png = cv2.imencode('.png', numpy.zeros((2, 2, 3), 'uint8'))
 cv2.imdecode(png, cv2.IMREAD_COLOR)
 """
 _USE_LIBRARY = 'import {0}.datasets, {0}.evaluation, {0}.models'
-# The versions that pip brings where another package asks for any need not be new enough.
+# pip may have installed older versions for packages that accept any.
 _USE_TWINS = """
 import huggingface_hub, twins_mm.cli
 from prettytable import TableStyle
@@ -55,8 +55,8 @@ _COLOURS = dict(ok='\033[32m', warning='\033[33m', wrong='\033[31m')
 
 
 def main() -> int:
-    """Runs every check, prints what they find; returns 1 if something is wrong."""
-    # The parser of `twins_mm.cli` needs what may be broken.
+    """Runs every check and prints the findings; returns 1 if something is wrong."""
+    # The parser of `twins_mm.cli` imports packages that may be broken.
     parser = argparse.ArgumentParser(prog='python -m twins_mm.doctor', description=__doc__)
     parser.add_argument('--json', action='store_true',
                         help='print a list of {check, state, message, fix}')
@@ -72,12 +72,12 @@ def main() -> int:
 
 
 def _run(check: Callable[[], Finding]) -> Finding:
-    """What a check finds; if it fails itself, that it does, so that the others are told."""
+    """Runs a check; if it fails itself, reports that, so that the others still run."""
     try:
         return check()
     except Exception as error:
         message = f'{type(error).__name__}: {error}'
-        return Finding('wrong', message, find_fix(Broken(message), 'tell the authors of twins_mm'))
+        return Finding('wrong', message, find_fix(Broken(message), 'report this as a bug'))
 
 
 def _print(findings: dict[str, Finding]) -> None:

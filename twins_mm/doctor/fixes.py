@@ -1,4 +1,4 @@
-"""Which command fixes which fault."""
+"""The commands that fix known problems."""
 import os
 import re
 import shutil
@@ -35,7 +35,7 @@ def uses_forks() -> bool:
 
 
 def install(module: str) -> str:
-    """The command that installs the distribution of a module."""
+    """The command that installs a module's distribution."""
     package = {**_OTHERS, **(_ONEDL if uses_forks() else _OPENMMLAB)}.get(module, module)
     isolation = '--no-build-isolation ' if package.startswith('onedl-') else ''
     return f'{PIP} install {isolation}{package}'
@@ -53,7 +53,7 @@ def build_mmcv() -> str:
 
 
 def find_fix(error: Broken, default: str) -> str:
-    """The command for the first symptom that shows, in the exception or before it."""
+    """The command for the first known symptom, in the exception or in the output before it."""
     symptoms = (
         (r'lib(GL|EGL|gthread|glib|SM|ICE|X\w*|xcb)[\w.+-]*\.so', lambda _:
          f'{PIP} uninstall -y opencv-python && {PIP} install --force-reinstall --no-deps '

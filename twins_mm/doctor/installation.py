@@ -47,7 +47,7 @@ _OLDEST_DRIVERS = {'11': 450, '12': 525, '13': 580}
 
 
 def check_python() -> Finding:
-    """Whether it runs mmcv's setup.py, where mmcv is still to be compiled."""
+    """Whether Python can run mmcv's setup.py, if mmcv is not installed yet."""
     message = f'{sys.version.split()[0]}, {sys.executable}'
     if sys.version_info >= (3, 13) and not find_spec('mmcv'):
         return Finding('warning', f"{message}: mmcv 2.1.0 doesn't compile on 3.13 or newer",
@@ -59,9 +59,9 @@ def check_module(module: str, code: str, default_fix: str = '') -> Finding:
     """Runs code that uses a module.
 
     Args:
-        module: What is imported.
-        code: Fails where the module is of no use.
-        default_fix: For a fault without a known symptom; by default, installing the module.
+        module: The module to check.
+        code: Code that fails if the module doesn't work.
+        default_fix: The fix for unknown symptoms; by default, installing the module.
     """
     fix = default_fix or install(module)
     spec = find_spec(module)
@@ -92,7 +92,7 @@ def check_operators() -> Finding:
 
 
 def check_undeclared() -> Finding:
-    """What mmseg imports and does not declare."""
+    """The packages that mmseg imports but does not declare."""
     missing = [module for module in ('ftfy', 'regex') if not find_spec(module)]
     if missing:
         return Finding('wrong', f'mmseg imports {" and ".join(missing)}, which it does not declare',
@@ -101,7 +101,7 @@ def check_undeclared() -> Finding:
 
 
 def check_pkg_resources() -> Finding:
-    """What OpenMMLab's mmengine needs to find `mmdet::` and mmcv's setup.py to run at all."""
+    """OpenMMLab's mmengine needs pkg_resources for `mmdet::`, and mmcv's setup.py to run."""
     names = _name_versions('setuptools') or 'no setuptools'
     if find_spec('pkg_resources') or _name_versions('mmengine').startswith('onedl-'):
         return Finding('ok', names)
@@ -111,14 +111,14 @@ def check_pkg_resources() -> Finding:
 
 
 def check_torchvision() -> Finding:
-    """mmengine imports a torchvision that it finds, and ends if it doesn't load."""
+    """mmengine imports torchvision if it is installed, and fails if that doesn't load."""
     if not find_spec('torchvision'):
         return Finding('ok', 'not installed; nothing needs it')
     return check_module('torchvision', 'import torchvision', f'{PIP} uninstall -y torchvision')
 
 
 def check_cuda() -> Finding:
-    """Whether torch can calculate on this machine's GPU, if it has one."""
+    """Whether torch can compute on this machine's GPU, if it has one."""
     try:
         facts = json.loads(probe(_TRY_CUDA))
     except Broken as error:
@@ -128,7 +128,7 @@ def check_cuda() -> Finding:
         return Finding('warning', 'no GPU: enough for --toy, not for COCO or ADE20K',
                        'train on a machine with an NVIDIA GPU and its driver')
     if not facts['build']:
-        return Finding('wrong', f'driver {driver}, but this torch is built for CPUs alone',
+        return Finding('wrong', f'driver {driver}, but this torch is built for CPUs only',
                        f'{PIP} install --force-reinstall torch && {build_mmcv()}')
     build = f'built for CUDA {facts["build"]}, driver {driver}'
     if not facts['count']:
@@ -141,17 +141,17 @@ def check_cuda() -> Finding:
             facts['reasons'].insert(0, f'this CUDA needs driver {oldest} or newer')
         return Finding('wrong', '; '.join([f'{build}, but torch finds no GPU', *facts['reasons']]),
                        'update the driver, or install a torch for the CUDA version that nvidia-smi '
-                       'names: https://pytorch.org/get-started')
+                       'shows: https://pytorch.org/get-started')
     device = f'{facts["count"]} x {facts["device"]}, {facts["capability"]}'
     if 'error' in facts:
         return Finding('wrong', f'{device}, but torch has {" ".join(facts["architectures"])}: '
                        f'{facts["error"]}',
-                       'install a torch that has this architecture: '
+                       'install a torch that supports this architecture: '
                        'https://pytorch.org/get-started')
     return Finding('ok', f'{device}; {build}')
 
 
 def _name_versions(module: str) -> str:
-    """The distributions that a module comes from, and their versions."""
+    """The distributions that provide a module, and their versions."""
     names = sorted(set(packages_distributions().get(module, ())))
     return ', '.join(f'{name} {version(name)}' for name in names)

@@ -1,4 +1,4 @@
-"""Trying things in a Python of their own, which may crash, and what is found."""
+"""Runs code in a separate Python process, which may crash."""
 import re
 import shutil
 import signal
@@ -18,7 +18,7 @@ class Finding(NamedTuple):
 
 
 class Broken(Exception):
-    """What was tried failed; `output` is all that it had to say."""
+    """The code failed; `output` is everything that it printed to stderr."""
 
     def __init__(self, message: str, output: str = ''):
         super().__init__(message)
@@ -26,19 +26,19 @@ class Broken(Exception):
 
 
 def probe(code: str, *args: str) -> str:
-    """Runs code in another Python; returns what it prints.
+    """Runs code in another Python process; returns what it prints.
 
     Raises:
-        Broken: It raised an exception, crashed, or did not end.
+        Broken: It raised an exception, crashed, or timed out.
     """
     try:
         done = subprocess.run(
             [sys.executable, '-W', 'ignore', '-c', code, *args], text=True, timeout=_TIMEOUT_S,
             stdin=subprocess.DEVNULL, capture_output=True)
     except subprocess.TimeoutExpired as error:
-        raise Broken(f'no end after {_TIMEOUT_S} s') from error
+        raise Broken(f'still running after {_TIMEOUT_S} s') from error
     if done.returncode < 0:
-        raise Broken(f'Python crashes: {signal.Signals(-done.returncode).name}', done.stderr)
+        raise Broken(f'Python crashed: {signal.Signals(-done.returncode).name}', done.stderr)
     if done.returncode:
         exceptions = _LAST_EXCEPTION.findall(done.stderr)
         raise Broken(exceptions[-1] if exceptions else done.stderr.strip(), done.stderr)

@@ -1,4 +1,4 @@
-"""Data, weights, and room on the disk."""
+"""Checks data, weights and disk space."""
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from .probe import Broken, Finding, probe
 
 _WEIGHTS_FILE = 'model.safetensors'
 _TIMEOUT_S = 5
-# A checkpoint of a large model, with the optimizer's state, takes more than one.
+# One checkpoint of a large model with its optimizer state takes more than 1 GB.
 _ENOUGH_GB = 20
 
 _DECODE = """
@@ -21,12 +21,12 @@ print(broken[0] if broken else '')
 
 
 def check_data_set(name: str) -> Finding:
-    """Whether a data set is where the configs look, complete and readable."""
+    """Whether a data set is where the configs expect it, complete and readable."""
     data = DATA_SETS[name]
     root = data.folder
     prepare = f'python -m twins_mm prepare_data {name} --archives DIR'
     if not root.is_dir():
-        return Finding('warning', f'there is no {root.absolute()}', prepare)
+        return Finding('warning', f'{root.absolute()} does not exist', prepare)
     faults = data.find_faults(root)
     if faults:
         return Finding('wrong', f'{root.resolve()}: {"; ".join(faults)}', prepare)
@@ -35,7 +35,7 @@ def check_data_set(name: str) -> Finding:
     try:
         broken = probe(_DECODE, *samples)
     except Broken as error:
-        return Finding('warning', f'complete in {root.resolve()}; no image was tried: {error}',
+        return Finding('warning', f'complete in {root.resolve()}; images not checked: {error}',
                        find_fix(error, ''))
     if broken:
         return Finding('wrong', f'{broken} is damaged', f'rm {broken} && {prepare}')
@@ -43,13 +43,13 @@ def check_data_set(name: str) -> Finding:
 
 
 def check_weights() -> Finding:
-    """The ImageNet weights that the configs start from: cached, or available?"""
+    """Whether the ImageNet weights that the configs start from are cached or available."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     backbones = CONFIGS / '_base_/backbones'
     names = sorted(set(re.findall(
         "hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py')))))
     if not names:
-        return Finding('wrong', f'{backbones} names none', install('twins_mm'))
+        return Finding('wrong', f'{backbones} names no weights', install('twins_mm'))
     absent = [name for name in names
               if not isinstance(try_to_load_from_cache(name, _WEIGHTS_FILE), str)]
     cached = f'{len(names) - len(absent)} of {len(names)} are in the cache'
@@ -61,14 +61,14 @@ def check_weights() -> Finding:
     except Exception as error:
         reason = f'{type(error).__name__}: {error}'.splitlines()[0]
         return Finding(
-            'warning', f'{cached}, and the hub is out of reach ({reason})',
-            f'fetch {url} elsewhere, and train with '
+            'warning', f'{cached}, and the hub is unreachable ({reason})',
+            f'download {url} elsewhere, and train with '
             '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
     return Finding('ok', f'{cached}; the hub has the others')
 
 
 def check_disk() -> Finding:
-    """Whether the checkpoints of a run have room in the current folder."""
+    """Whether the current folder has enough space for a run's checkpoints."""
     free_gb = shutil.disk_usage('.').free / 1e9
     message = f'{free_gb:.0f} GB free in {Path.cwd()}'
     if free_gb < _ENOUGH_GB:

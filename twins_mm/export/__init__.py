@@ -8,7 +8,7 @@ from importlib import import_module
 import torch
 from mmengine.utils import digit_version
 
-# The first whose `torch.export.export` can leave open what holds for every size.
+# The first whose `torch.export.export` can defer what it can't prove for every size.
 TORCH = '2.9'
 PACKAGES = 'onnx', 'onnx_ir', 'onnxscript', 'onnxruntime'
 

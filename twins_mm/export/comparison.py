@@ -1,7 +1,5 @@
-"""Is an exported model the model? How fast is it? By onnxruntime, on a CPU."""
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+"""Does an exported model answer as the model does? How fast is it? In onnxruntime, on a CPU."""
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -13,30 +11,32 @@ import torch
 from mmcv.transforms import TRANSFORMS
 from mmengine.config import Config
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from ..config import walk
 from ..errors import UserError
+from ..timing import seconds_of, take_turns
 from ..toy.scenes import draw_scene
 from .deployable import Deployable
 
-# All windows of 7 fit their maps; those of one side do; an odd size, which no stride divides.
+# All windows of 7 fit their maps; they fit one side only; an odd size, which no stride divides.
 SIZES = (224, 224), (224, 320), (333, 251)
 BATCHES = 1, 2
-# How far a box may be from the one that it is, in pixels, and its score.
+# How far apart the same box may be on the two sides, in pixels, and its score.
 SAME_BOX, SAME_SCORE = 0.5, 0.01
-# What may differ by rounding: pixels and detections that are close to a threshold. Of trained
-# models that was nothing in float32, where one of 100 detections is allowed to; up to 0.01% of the
-# pixels and 2.2% of the detections in float16, 0.03% and 0.4% in int8.
+# Rounding changes pixels and detections that are close to a threshold. Of trained models, it
+# changed none in float32, where one of 100 detections may differ; up to 0.01% of the pixels and
+# 2.2% of the detections in float16, 0.03% and 0.4% in int8.
 LIMITS = dict(float32=0.01, float16=0.05, int8=0.05)
-PHOTOGRAPH = 640, 480  # width and height of most of COCO's
+PHOTOGRAPH = 640, 480  # width and height of most of COCO's images
 ROUNDS = 5
 
 
-class Case(NamedTuple):
-    """Images, `(B, 3, H, W)`, and what OpenMMLab's own model answers."""
+class Answer(NamedTuple):
+    """Images, `(B, 3, H, W)`, and the outputs of OpenMMLab's own model."""
 
     images: torch.Tensor
-    expected: tuple[torch.Tensor, ...]
+    outputs: tuple[torch.Tensor, ...]
 
 
 class OnnxModel:
@@ -53,9 +53,7 @@ class OnnxModel:
 
 
 def read_images(path: str | None = None) -> list[np.ndarray]:
-    """Two images, BGR: one from a file and its mirror image, or scenes of the toy data's kind.
-
-    The scenes are as large as a photograph.
+    """Two images, BGR: the one in a file and its mirror image, or drawn scenes as in the toy data.
 
     Raises:
         UserError: The file can't be read.
@@ -65,7 +63,7 @@ def read_images(path: str | None = None) -> list[np.ndarray]:
                 for seed in (1, 2)]
     image = cv2.imread(path)
     if image is None:
-        raise UserError(f'{path} is no image that can be read')
+        raise UserError(f'{path} is not an image that OpenCV can read')
     return [image, image[:, ::-1]]
 
 
@@ -76,56 +74,60 @@ def stack(images: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
 
 
 def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray],
-           sizes: Iterable[tuple[int, int]]) -> list[Case]:
+           sizes: Iterable[tuple[int, int]]) -> list[Answer]:
     """What OpenMMLab's own model answers at each size, to one image and to two.
 
     Raises:
         UserError: There is nothing to compare with: it computes NaN or infinity, or it detects
             nothing.
     """
-    cases = []
-    with torch.no_grad(), _only_finite(model):
-        for size in sizes:
-            for batch in BATCHES:
-                inputs = stack(images[:batch], size)
-                cases.append(Case(inputs, deployable.expected(model, inputs)))
+    names = {module: name for name, module in model.named_modules()}
+
+    def refuse_nan(module: nn.Module, _: tuple, output: object) -> None:
+        """Class maps and lists of boxes would hide it."""
+        if isinstance(output, torch.Tensor) and not output.isfinite().all():
+            raise UserError(f'The model computes NaN or infinity, first in {names[module]}. '
+                            'Did its training diverge? Export an earlier checkpoint')
+
+    batches = [stack(images[:batch], size) for size in sizes for batch in BATCHES]
+    with torch.no_grad(), register_module_forward_hook(refuse_nan):
+        answers = [Answer(batch, deployable.expected(model, batch)) for batch in batches]
     if 'boxes' in deployable.outputs:
         labels = list(deployable.outputs).index('labels')
-        if all((case.expected[labels] < 0).all() for case in cases):
+        if all((one.outputs[labels] < 0).all() for one in answers):
             raise UserError(
-                'The model detects nothing in the images that its export would be checked with. '
-                'Name one with things that it knows: --image FILE. For a model that is not '
-                'trained, --cfg-options model.test_cfg.score_thr=0')
-    return cases
+                'The model detects nothing in the images that the export is checked with. Pass one '
+                'that shows objects of its classes: --image FILE. If the model is not trained, '
+                'pass --cfg-options model.test_cfg.score_thr=0')
+    return answers
 
 
-def check(cases: Sequence[Case], outputs: Sequence[str], exported: OnnxModel
+def check(answers: Sequence[Answer], names: Sequence[str], exported: OnnxModel
           ) -> list[dict[str, float | int | str]]:
-    """Compares an export with what it should answer.
+    """Compares an export with the model; `names` are those of its outputs.
 
-    Returns a row for each case: 'images', 'height x width', and the figures of `compare`.
+    Returns a row for each answer: 'images', 'height x width', and the figures of `compare`.
     """
-    return [{'images': len(case.images),
-             'height x width': '{} x {}'.format(*case.images.shape[2:]),
-             **compare(outputs, case.expected, exported(case.images))} for case in cases]
+    return [{'images': len(images), 'height x width': '{} x {}'.format(*images.shape[2:]),
+             **compare(names, outputs, exported(images))} for images, outputs in answers]
 
 
-def compare(outputs: Sequence[str], expected: Sequence[torch.Tensor],
+def compare(names: Sequence[str], expected: Sequence[torch.Tensor],
             actual: Sequence[torch.Tensor]) -> dict[str, Any]:
-    """How outputs of these names differ; 'differing' is what `LIMITS` are for.
+    """How outputs of these names differ; `LIMITS` are for 'differing'.
 
-    Of class maps, it is the share of pixels; of detections, the share of those, of either side,
-    that the other lacks; of features, the largest difference relative to the largest value.
+    Of class maps, it is the share of pixels; of detections, the share of those, on either side,
+    that the other side lacks; of features, the largest difference relative to the largest value.
     """
-    for name, one, other in zip(outputs, expected, actual):
+    for name, one, other in zip(names, expected, actual):
         if one.shape != other.shape:
             return {'differing': 1., f'shape of {name}': str(tuple(other.shape))}
-    if outputs == ['labels']:
+    if names == ['labels']:
         return dict(differing=(expected[0] != actual[0]).double().mean().item(),
                     classes=len(expected[0].unique()))
-    if 'boxes' in outputs:
+    if 'boxes' in names:
         return compare_detections(*(
-            [dict(zip(outputs, image)) for image in zip(*side)] for side in (expected, actual)))
+            [dict(zip(names, image)) for image in zip(*side)] for side in (expected, actual)))
     differing = torch.stack([(one - other).abs().max() / one.abs().max()
                              for one, other in zip(expected, actual)])
     return dict(differing=differing.nan_to_num(nan=torch.inf).max().item())
@@ -133,7 +135,7 @@ def compare(outputs: Sequence[str], expected: Sequence[torch.Tensor],
 
 def compare_detections(expected: Sequence[dict], actual: Sequence[dict]
                        ) -> dict[str, float | int]:
-    """Compares boxes, scores and labels of images, in whatever order they are."""
+    """Compares boxes, scores and labels of images; their order does not matter."""
     count = lacking = farthest = 0
     for one, other in zip(expected, actual):
         one, other = ({name: value[side['labels'] >= 0] for name, value in side.items()}
@@ -157,35 +159,12 @@ def find_resize(cfg: Config) -> dict | None:
 
 
 def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:
-    """Height and width of an image as the config's test pipeline has it."""
-    step = find_resize(cfg)
-    return tuple((TRANSFORMS.build(step)(dict(img=image)) if step else dict(img=image))
-                 ['img'].shape[:2])
+    """Height and width of an image after the config's test pipeline resized it."""
+    if step := find_resize(cfg):
+        image = TRANSFORMS.build(step)(dict(img=image))['img']
+    return image.shape[:2]
 
 
 def time_side_by_side(steps: Sequence[Callable[[], object]]) -> list[float]:
-    """Median seconds of each step; they take turns, after one that warms up."""
-    seconds = [[] for _ in steps]
-    for _ in range(ROUNDS + 1):
-        for step, times in zip(steps, seconds):
-            start = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - start)
-    return [median(times[1:]) for times in seconds]
-
-
-@contextmanager
-def _only_finite(model: nn.Module) -> Iterator[None]:
-    """Refuses NaN and infinity, which a class map or a list of boxes would hide."""
-    names = {module: name for name, module in model.named_modules()}
-
-    def look(module: nn.Module, _: tuple, output: object) -> None:
-        if isinstance(output, torch.Tensor) and not output.isfinite().all():
-            raise UserError(f'The model computes NaN or infinity, first in {names[module]}. '
-                            'Did its training diverge? Export an earlier checkpoint')
-    hooks = [module.register_forward_hook(look) for module in names]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    """Median seconds of each step, after a round that warms up."""
+    return [median(seconds[1:]) for seconds in take_turns(seconds_of, steps, ROUNDS + 1)]

@@ -1,7 +1,7 @@
-"""What is deployed: a model from the image, as it is read, to the answer, at any size.
+"""Models as they are deployed: from the image, as it is read, to the answer, at any size.
 
-Each class says in `forward` how, in operations that can be exported, and in `expected` what
-OpenMMLab's own model answers, which is what an export is held to.
+Each class computes this in `forward`, in operations that can be exported. Its `expected` is what
+OpenMMLab's own model answers: an export is compared with that.
 
 Shapes: B images of H x W pixels, K boxes.
 """
@@ -20,8 +20,8 @@ from .suppression import suppress
 class Deployable(nn.Module):
     """Takes images `(B, 3, H, W)`, uint8, of any size from 64 x 64.
 
-    Channels are in the order in which the config's data preprocessor takes them: BGR, as OpenCV
-    reads files, wherever OpenMMLab's `LoadImageFromFile` comes first.
+    Channels are in the order that the config's data preprocessor expects: BGR, as OpenCV reads
+    files, where the pipeline begins with OpenMMLab's `LoadImageFromFile`.
 
     Args:
         model: A detector or a segmentor, in evaluation; it is copied.
@@ -30,8 +30,8 @@ class Deployable(nn.Module):
 
     Attributes:
         model: The detector or the segmentor.
-        outputs: What the results are called and what they are, in the order of `forward`.
-        differing: What it is that differs, where an export and the model do.
+        outputs: Names and descriptions of the results, in the order of `forward`.
+        differing: What differs where an export and the model do.
     """
 
     outputs: dict[str, str]
@@ -48,7 +48,7 @@ class Deployable(nn.Module):
             self.register_buffer(name, values.view(-1, 1, 1))
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised and padded, in the precision of the model."""
+        """Images normalised and padded, in the precision of the model."""
         x = images.float()
         if self.is_flipped:
             x = x[:, [2, 1, 0]]
@@ -61,7 +61,7 @@ class Deployable(nn.Module):
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
-        """Whether this is what of a model is deployed."""
+        """Whether this class deploys the model."""
         raise NotImplementedError
 
     @staticmethod
@@ -84,12 +84,12 @@ class DeployableSegmentor(Deployable):
         from mmseg.models.utils import Upsample
         test_cfg = preprocessor.get('test_cfg') or {}
         if model.test_cfg.mode != 'whole' or test_cfg.get('size'):
-            raise UserError("Segmentors are exported with model.test_cfg.mode='whole' and without "
+            raise UserError("A segmentor needs model.test_cfg.mode='whole' to be exported, without "
                             'model.data_preprocessor.test_cfg.size')
         super().__init__(model, preprocessor, test_cfg.get('size_divisor') or 1)
         for name, module in list(self.model.named_modules()):
             if isinstance(module, Upsample) and not module.size:
-                # mmseg's computes the size with `int`, which would stay what it was in the trace.
+                # mmseg's computes the size with `int`, which would be a constant in the trace.
                 self.model.set_submodule(name, nn.Upsample(
                     None, module.scale_factor, module.mode, module.align_corners))
             elif isinstance(module, nn.AdaptiveAvgPool2d):
@@ -112,14 +112,12 @@ class DeployableSegmentor(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
         from mmseg.structures import SegDataSample
-        size = tuple(images.shape[2:])
-        samples = [SegDataSample(metainfo=dict(ori_shape=size, img_shape=size)) for _ in images]
-        found = model.test_step(dict(inputs=list(images), data_samples=samples))
+        found = model.test_step(_test_data(images, SegDataSample))
         return torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),
 
 
 class DeployableRetinaNet(Deployable):
-    """mmdet's RetinaNet, from the image to the boxes that are left after suppression.
+    """mmdet's RetinaNet, from the image to the boxes after suppression.
 
     Raises:
         UserError: The scores aren't sigmoids, or `test_cfg.nms` is more than a threshold.
@@ -136,7 +134,7 @@ class DeployableRetinaNet(Deployable):
         nms = dict(model.test_cfg.nms)
         if (not model.bbox_head.use_sigmoid_cls or nms.pop('type', 'nms') != 'nms'
                 or nms.keys() != {'iou_threshold'}):
-            raise UserError('RetinaNet is exported with sigmoid scores and with '
+            raise UserError('A RetinaNet needs sigmoid scores to be exported, and '
                             "model.test_cfg.nms=dict(type='nms', iou_threshold=...)")
 
     @staticmethod
@@ -169,12 +167,12 @@ class DeployableRetinaNet(Deployable):
 
     def _pick(self, level: int, logits: torch.Tensor, deltas: torch.Tensor
               ) -> tuple[torch.Tensor, ...]:
-        """The likeliest pairs of an anchor and a class: logits, labels, deltas and anchors."""
+        """The most likely pairs of an anchor and a class: logits, labels, deltas and anchors."""
         head, number = self.model.bbox_head, self.model.test_cfg.nms_pre
         anchors = head.prior_generator.single_level_grid_priors(
             logits.shape[2:], level, device=logits.device)
         pairs = logits.float().permute(0, 2, 3, 1).flatten(1)
-        # A small level has fewer pairs; those that are added have the probability 0.
+        # A small level has fewer pairs: pairs of probability 0 are added.
         pairs, index = F.pad(pairs, (0, number), value=-torch.inf).topk(number)
         anchor = (index // head.cls_out_channels).clamp(max=anchors.shape[0] - 1)
         deltas = deltas.float().permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4))
@@ -184,18 +182,13 @@ class DeployableRetinaNet(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor
                  ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        samples = _detection_samples(images)
-        found = [sample.pred_instances for sample in model.test_step(
-            dict(inputs=list(images), data_samples=samples))]
-        number = model.test_cfg.max_per_img
-        boxes = images.new_zeros(len(images), number, 4, dtype=torch.float)
-        scores = images.new_zeros(len(images), number, dtype=torch.float)
-        labels = images.new_full((len(images), number), -1, dtype=torch.long)
-        for image, instances in enumerate(found):
-            boxes[image, :len(instances)] = instances.bboxes
-            scores[image, :len(instances)] = instances.scores
-            labels[image, :len(instances)] = instances.labels
-        return boxes, scores, labels
+        from mmdet.structures import DetDataSample
+        found = [sample.pred_instances
+                 for sample in model.test_step(_test_data(images, DetDataSample))]
+        fewer = [model.test_cfg.max_per_img - len(one) for one in found]
+        return (torch.stack([F.pad(one.bboxes, (0, 0, 0, n)) for one, n in zip(found, fewer)]),
+                torch.stack([F.pad(one.scores, (0, n)) for one, n in zip(found, fewer)]),
+                torch.stack([F.pad(one.labels, (0, n), value=-1) for one, n in zip(found, fewer)]))
 
 
 class DeployablePyramid(Deployable):
@@ -220,13 +213,13 @@ class DeployablePyramid(Deployable):
 
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        prepared = model.data_preprocessor(
-            dict(inputs=list(images), data_samples=_detection_samples(images)))
+        from mmdet.structures import DetDataSample
+        prepared = model.data_preprocessor(_test_data(images, DetDataSample))
         return model.extract_feat(prepared['inputs'])
 
 
 class _PoolByProducts(nn.Module):
-    """`nn.AdaptiveAvgPool2d`, which ONNX lacks for sizes that it doesn't know: two products."""
+    """`nn.AdaptiveAvgPool2d` as two products: ONNX lacks it for sizes that are not fixed."""
 
     def __init__(self, size: int | tuple[int, int]):
         super().__init__()
@@ -238,29 +231,29 @@ class _PoolByProducts(nn.Module):
 
 
 def _means(length: int, bins: int) -> torch.Tensor:
-    """The matrix `(bins, length)` that averages over bins, which overlap where they must."""
+    """The matrix `(bins, length)` that averages over bins, which may overlap."""
     bounds, places = torch.arange(bins + 1)[:, None] * length, torch.arange(length)
     inside = (places >= bounds[:-1] // bins) & (places * bins < bounds[1:])
     return inside / inside.sum(1, keepdim=True)
 
 
 def make_deployable(model: nn.Module) -> Deployable:
-    """What of a model of `load_model` can be deployed.
+    """The part of a model of `load_model` that can be deployed.
 
     Raises:
-        UserError: Nothing of a model of this kind.
+        UserError: There is none in a model of this kind.
     """
     for name in task_of(model.cfg).deployables:
         kind = resolve_name(name)
         if kind.takes(model):
             return kind(model, model.cfg.model.get('data_preprocessor', {})).eval()
-    raise UserError(f'{type(model).__name__} is not supported. Exported are: segmentors '
+    raise UserError(f'{type(model).__name__} cannot be exported. Supported are segmentors '
                     '(EncoderDecoder), RetinaNet, and backbone and FPN of two-stage detectors such '
                     'as Mask R-CNN')
 
 
-def _detection_samples(images: torch.Tensor) -> list:
-    from mmdet.structures import DetDataSample
+def _test_data(images: torch.Tensor, sample: type) -> dict:
+    """What a data loader of OpenMMLab's gives a model in testing; `sample` is its data sample."""
     size = tuple(images.shape[2:])
-    return [DetDataSample(metainfo=dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.)))
-            for _ in images]
+    meta = dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.))
+    return dict(inputs=list(images), data_samples=[sample(metainfo=meta) for _ in images])

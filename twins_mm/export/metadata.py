@@ -1,4 +1,4 @@
-"""What an exported file says of itself."""
+"""What an exported file says about itself."""
 import json
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from .comparison import find_resize
 
 
 def describe_export(model: nn.Module) -> dict[str, str]:
-    """ONNX's metadata of a model: what a program that runs it has to know, all of it text.
+    """ONNX's metadata of a model: what a program that runs it has to know, as text.
 
     Returns:
         'config', its name; 'input', what goes in; 'classes', the JSON of their names in the order

@@ -1,6 +1,5 @@
-"""PyTorch to ONNX, in the operators of the standard alone."""
+"""PyTorch to ONNX, in operators of the standard only."""
 import logging
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..writing import replacing
 from .suppression import TRANSLATIONS
 
 OPSET = 20
-# Odd numbers and more than 128, so that the trace makes nothing of 1 of what is 2 elsewhere.
+# Sizes chosen so that no intermediate dimension becomes 1 and gets specialised.
 TRACED_SIZE = 2, 3, 351, 543
 
 
@@ -27,13 +26,13 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
     """Writes a module to one file, for images `(B, 3, H, W)` of any batch and size.
 
     Args:
-        module: Takes the images and returns a tensor or a tuple of them; in evaluation. From
-            then on it masks all windows (`LocallyGroupedAttention.any_size`).
+        module: Takes the images and returns a tensor or a tuple of them; in evaluation. It masks
+            all windows from then on (`LocallyGroupedAttention.any_size`).
         outputs: Names of the tensors.
-        path: What to write.
+        path: The file to write.
         dtype: Of the images.
-        metadata: What the file says of itself; the exporter's own notes, which name the source
-            files of this machine, are left out.
+        metadata: What the file says about itself. The exporter's own notes are left out: they name
+            source files of this machine.
 
     Raises:
         UserError: The module needs operators that are not in the standard.
@@ -42,44 +41,34 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
         if isinstance(layer, LocallyGroupedAttention):
             layer.any_size = True
     image = torch.zeros(TRACED_SIZE, dtype=dtype)
-    # That torchvision is missing is no fault, and torch warns of its own code.
+    # Otherwise torch warns that torchvision is missing, and about its own code.
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)
-        # What can't be shown to hold for every size becomes an assertion in torch's graph, and
-        # nothing in ONNX's, which is why the result is run at several sizes.
+        # What torch can't prove for every size becomes an assertion in its graph, which ONNX drops:
+        # so the result has to be checked at several sizes.
         program = torch.export.export(
             module, (image,), dynamic_shapes=(dict.fromkeys((0, 2, 3), Dim.DYNAMIC),),
             prefer_deferred_runtime_asserts_over_guards=True)
         exported = torch.onnx.export(
             program, dynamo=True, input_names=['image'], output_names=outputs, verbose=False,
+            dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
             opset_version=OPSET, custom_translation_table=TRANSLATIONS)
     ClearMetadataAndDocStringPass()(exported.model)
     model = exported.model_proto
     onnx.helper.set_model_props(model, metadata or {})
     foreign = {f'{node.domain}::{node.op_type}' for node in model.graph.node if node.domain}
     if foreign or model.functions:
-        raise UserError(f'The model needs what is not in the ONNX standard: {sorted(foreign)}')
-    _name_sides(model.graph)
+        raise UserError('The model needs operators that are not in the ONNX standard: '
+                        f'{sorted(foreign)}')
     with replacing(path) as partial:
         onnx.save(model, partial)
 
 
 def quantize(path: Path) -> None:
-    """Gives the linear layers of a file int8 weights; their inputs are quantized as they come.
+    """Gives the linear layers of a file int8 weights; their inputs are quantized as they come in.
 
-    A scale for each output instead of one for each layer: a third of the error.
+    With a scale for each output instead of one for each layer, the error is a third.
     """
     with replacing(path) as partial:
         quantize_dynamic(path, partial, op_types_to_quantize=['MatMul'], per_channel=True)
-
-
-def _name_sides(graph: onnx.GraphProto) -> None:
-    """Calls torch's symbols what they are."""
-    batch, _, height, width = (dim.dim_param for dim in graph.input[0].type.tensor_type.shape.dim)
-    names = {batch: 'batch', height: 'height', width: 'width'}
-    pattern = re.compile(rf'\b({"|".join(names)})\b')
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.dim_param = pattern.sub(lambda match: names[match[0]], dim.dim_param)

@@ -1,4 +1,4 @@
-"""Non-maximum suppression as an operator of torch, and what it is in ONNX."""
+"""Non-maximum suppression as an operator of torch, and its translation to ONNX."""
 import torch
 from onnxscript import opset20 as op
 
@@ -6,14 +6,14 @@ from onnxscript import opset20 as op
 @torch.library.custom_op('twins_mm::suppress', mutates_args=())
 def suppress(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
              max_boxes: int) -> torch.Tensor:
-    """Non-maximum suppression: `scores` with those set to 0 whose boxes are suppressed.
+    """Non-maximum suppression: `scores`, with 0 for boxes that are suppressed.
 
     Args:
         boxes: `(B, K, 4)`: x1, y1, x2, y2.
         scores: `(B, K)`; 0 where there is no box.
-        iou_threshold: Of two boxes that overlap by more than this, the one of the lower score
+        iou_threshold: Of two boxes that overlap by more than this, the one with the lower score
             is suppressed.
-        max_boxes: So many are kept in each image at most.
+        max_boxes: How many are kept in each image at most.
     """
     from mmcv.ops import nms
     kept = torch.zeros_like(scores)
@@ -40,5 +40,5 @@ def _suppress_in_onnx(boxes, scores, iou_threshold: float, max_boxes: int):
     return op.ScatterND(op.Mul(scores, 0.), places, op.GatherND(scores, places))
 
 
-# What torch.onnx takes in place of torch's operators.
+# What torch.onnx exports in place of torch's operators.
 TRANSLATIONS = {torch.ops.twins_mm.suppress.default: _suppress_in_onnx}

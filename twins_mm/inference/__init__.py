@@ -1,1 +1,1 @@
-"""Predictions for images of one's own: frames in, pictures and files out."""
+"""Predictions for the user's images: frames in, pictures and files out."""

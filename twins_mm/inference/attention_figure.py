@@ -1,5 +1,6 @@
 """Draws what a backbone sees: its pyramid, and where points of the image attend in each stage."""
 from collections.abc import Sequence
+from itertools import product
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from .attention_maps import Attention, AttentionMap, Box, Point, Stage
 
-# Inches: a picture with its colour bar; the bar; a picture's two lines of text.
+# Inches: a picture with its colour bar, the bar, a picture's two lines of text.
 _COLUMN, _BAR, _TEXT = 1.9, 0.3, 0.4
 _LARGE, _SMALL = 7, 5.5  # points
 _STAGE_COLORS = ('#00a6d6', '#1a9850', '#fdae00', '#d7301f')
@@ -19,16 +20,16 @@ _COLOR_MAP = 'magma'
 
 
 def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
-    """The three directions in which a map `(C, H, W)` varies most, as colours `(H, W, 3)`.
+    """The first three principal components of a map `(C, H, W)`, as colours `(H, W, 3)`.
 
-    Each fills its channel, 0 to 1, from the 2nd percentile to the 98th. Also returns the share of
-    the variance that they have.
+    Each is scaled from its 2nd to its 98th percentile to 0 to 1. Also returns their share of the
+    variance.
     """
     tokens = level.detach().cpu().double().flatten(1).T
     tokens = tokens - tokens.mean(0)
     variances, directions = torch.linalg.eigh(tokens.T @ tokens)
     directions = directions[:, -3:].flip(1)
-    # An eigenvector's sign is free; chosen by its largest entry, the picture is always the same.
+    # An eigenvector's sign is arbitrary; fixed by its largest entry, it gives the same picture.
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
     values = (tokens @ (directions * largest.sign())).numpy()
     low, high = np.percentile(values, (2, 98), axis=0)
@@ -38,12 +39,12 @@ def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
 
 
 def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) -> Figure:
-    """The image and its pyramid, then for each point the last LSA and the last GSA of each stage.
+    """Draws the image and its pyramid, then each stage's last LSA and GSA for each point.
 
     Args:
-        image: What the backbone saw, `(H, W, 3)`, RGB, uint8.
-        stages: What it made of it.
-        points: (x, y) as shares of width and height, so that the image may have been resized.
+        image: The backbone's input, `(H, W, 3)`, RGB, uint8.
+        stages: The backbone's stages for this image.
+        points: (x, y) as fractions of width and height, so they also apply to resized images.
     """
     height, width = image.shape[:2]
     points = [(x * width, y * height) for x, y in points]
@@ -56,11 +57,9 @@ def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) ->
                      'around its window, LSA is enlarged', fontsize=_SMALL)
     axes = figure.subplots(*shape, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))
     _draw_pyramid(axes[0], image, stages, points)
-    rows = iter(axes[1:])
-    for point in points:
-        for is_local in kinds:
-            attentions: list = [stage.last(is_local) for stage in stages]
-            (_draw_local if is_local else _draw_global)(next(rows), image, attentions, point)
+    for row, (point, is_local) in zip(axes[1:], product(points, kinds)):
+        attentions: list = [stage.last(is_local) for stage in stages]
+        (_draw_local if is_local else _draw_global)(row, image, attentions, point)
     return figure
 
 
@@ -87,8 +86,7 @@ def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Att
         seen = attention.look_from(*point)
         side = attention.module.window_size
         _show(ax, image, f'stage {number}: LSA, {side} × {side} tokens',
-              f'{side * attention.stride} × {side * attention.stride} pixels',
-              faded=True)
+              f'{side * attention.stride} × {side * attention.stride} pixels', faded=True)
         _overlay(ax, seen)
         left, top, right, bottom = seen.box
         for target in (row[0], ax):
@@ -123,12 +121,8 @@ def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[At
 
 
 def _show(ax: Axes, image: np.ndarray, title: str, note: str = '', faded: bool = False) -> None:
-    extent = (0, image.shape[1], image.shape[0], 0)
-    if faded:
-        ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cmap='gray', vmin=-255, vmax=255,
-                  extent=extent)
-    else:
-        ax.imshow(image, extent=extent)
+    ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if faded else image, cmap='gray', vmin=-255,
+              vmax=255, extent=(0, image.shape[1], image.shape[0], 0))
     ax.set_title(title, fontsize=_LARGE, pad=3)
     ax.set_xlabel(note, fontsize=_SMALL, labelpad=2)
 
@@ -144,9 +138,9 @@ def _overlay(ax: Axes, seen: AttentionMap) -> None:
 
 
 def _zoom(ax: Axes, image: np.ndarray, box: Box | None = None) -> None:
-    """Shows the image alone, whatever was drawn; or what is around a box, in the same shape.
+    """Limits the axes to the image, or to a box and its surroundings in the same shape.
 
-    Without it, a window of stage 1 would be a dot.
+    Otherwise a window of stage 1 would be a dot.
     """
     height, width = image.shape[:2]
     left, top, right, bottom = box or (0, 0, width, height)
@@ -158,7 +152,6 @@ def _zoom(ax: Axes, image: np.ndarray, box: Box | None = None) -> None:
 
 
 def _mark(ax: Axes, point: Point) -> None:
-    ax.plot(*point, marker='o', markersize=5, markerfacecolor='none', markeredgecolor='black',
-            markeredgewidth=2, zorder=4)
-    ax.plot(*point, marker='o', markersize=5, markerfacecolor='none', markeredgecolor='#00ff66',
-            markeredgewidth=1, zorder=5)
+    for color, width, zorder in ('black', 2, 4), ('#00ff66', 1, 5):
+        ax.plot(*point, 'o', color=color, fillstyle='none', markersize=5, markeredgewidth=width,
+                zorder=zorder)

@@ -1,9 +1,8 @@
 """Where the tokens of a Twins backbone attend, taken from a forward pass.
 
-Places are (x, y) in pixels from the image's upper left corner; a token of a stage with stride s
-that stands at (row, column) covers x from s * column to s * (column + 1).
+Points are (x, y) in pixels from the image's upper left corner; in a stage with stride s, the token
+at (row, column) covers x from s * column to s * (column + 1).
 """
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -22,8 +21,8 @@ class AttentionMap(NamedTuple):
     """How much one token attends to each key, averaged over heads.
 
     Attributes:
-        weights: `(rows, columns)`, a cell a key. They sum to 1, less what a window's padding gets.
-        box: What all cells together cover, in pixels.
+        weights: `(rows, columns)`, one cell per key; the sum is 1, minus the padding's share.
+        box: The area that the cells cover, in pixels.
     """
 
     weights: torch.Tensor
@@ -31,29 +30,29 @@ class AttentionMap(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """An attention in a forward pass over one image.
+    """An attention layer in a forward pass over one image.
 
     Attributes:
-        module: Its layer.
-        query, key: `(L, N, tokens, D)`; L windows, or 1 where attention is global.
-        mask: The keys that it sees, `(L, 1, 1, tokens)`; None where it sees all.
+        module: The layer.
         size: Height and width of the map, in tokens.
         stride: Pixels that a token covers on each side.
+        query, key: `(L, N, tokens, D)`; L windows, or 1 if attention is global.
+        mask: The visible keys, `(L, 1, 1, tokens)`; None if all are.
     """
 
     module: nn.Module
+    size: tuple[int, int]
+    stride: int
     query: torch.Tensor
     key: torch.Tensor
     mask: torch.Tensor | None
-    size: tuple[int, int]
-    stride: int
 
     @property
     def is_local(self) -> bool:
         return isinstance(self.module, LocallyGroupedAttention)
 
     def weigh(self, group: int, token: int) -> torch.Tensor:
-        """What a token of a window, or of the map, gives to each key: `(N, keys)`."""
+        """The weight that a token of a window, or of the map, gives to each key: `(N, keys)`."""
         query, key = self.query[group, :, token, :, None], self.key[group]
         scores = (key @ query).squeeze(-1) / key.shape[-1] ** 0.5
         if self.mask is not None:
@@ -63,7 +62,7 @@ class Attention(NamedTuple):
     def look_from(self, x: float, y: float) -> AttentionMap:
         """Where the token at (x, y) attends.
 
-        A remainder at the right or bottom that is too small for a token counts to the last one.
+        A remainder at the right or bottom that is too small for a token belongs to the last one.
         """
         height, width = self.size
         row, column = min(int(y) // self.stride, height - 1), min(int(x) // self.stride, width - 1)
@@ -91,13 +90,13 @@ class Stage(NamedTuple):
     attentions: list[Attention]
 
     def last(self, is_local: bool) -> Attention | None:
-        """The last LSA or GSA of the stage, None where it has none."""
+        """The stage's last LSA or GSA, or None."""
         return next((attention for attention in reversed(self.attentions)
                      if attention.is_local == is_local), None)
 
 
 class _Recorder(TorchFunctionMode):
-    """Keeps queries, keys and masks: the fused kernel that gets them never returns weights."""
+    """Records queries, keys and masks, because the fused kernel never returns weights."""
 
     def __init__(self):
         super().__init__()
@@ -115,11 +114,11 @@ def see(backbone: Twins, image: torch.Tensor) -> list[Stage]:
     """Runs a backbone that returns all its stages on one image `(1, C, H, W)`."""
     with _Recorder() as recorder:
         pyramid = backbone(image)
-    calls: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]] = iter(recorder.calls)
+    calls = iter(recorder.calls)
     stages, stride = [], 1
     for patches, blocks, level in zip(backbone.patch_embeds, backbone.blocks, pyramid, strict=True):
         stride *= patches.proj.stride[0]
-        attentions = [Attention(block.attn, *next(calls), level.shape[2:], stride)
+        attentions = [Attention(block.attn, level.shape[2:], stride, *next(calls))
                       for block in blocks]
         stages.append(Stage(level[0], stride, attentions))
     return stages

@@ -1,4 +1,4 @@
-"""A backbone and its input, as a config and a checkpoint have them."""
+"""The backbone of a config and a checkpoint, and its input."""
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -13,34 +13,34 @@ from ..families import FAMILIES
 
 
 def load_backbone(cfg: Config, checkpoint: str, device: str | torch.device = 'cpu') -> nn.Module:
-    """The backbone of a model, which returns all its stages, for evaluation.
+    """Loads a model's backbone for evaluation; it returns all its stages.
 
     Args:
         cfg: The model's config.
         checkpoint: A file, a URL, or hf://ORG/NAME, of a backbone or of a whole model.
-        device: Where it goes.
+        device: The backbone's device.
 
     Raises:
-        UserError: There is no backbone of ours in the config, or the weights don't fit it.
+        UserError: The config has none of our backbones, or the weights don't fit it.
     """
     found = next((node for node in walk(cfg.model) if node.get('type') in FAMILIES), None)
     if found is None:
-        raise UserError(f'There is no {" or ".join(FAMILIES)} backbone in this config')
+        raise UserError(f'This config has no {" or ".join(FAMILIES)} backbone')
     stages = range(max(found.get('out_indices', [3])) + 1)
     alone = dict(model=dict(found, out_indices=tuple(stages)), default_scope=cfg.default_scope)
     return load_model(Config(alone), checkpoint, device)
 
 
 def prepare_image(cfg: Config, image: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
-    """Brings an image to the size and the values that a model gets in evaluation.
+    """Resizes and normalises an image as for the model in evaluation.
 
     Args:
         cfg: The model's config.
         image: `(H, W, 3)`, BGR, uint8.
 
     Returns:
-        The backbone's input, `(1, 3, H', W')`; and the image at its size, BGR, uint8, without
-        what may be padded on the right and at the bottom.
+        The backbone's input, `(1, 3, H', W')`; and the resized image, BGR, uint8, without any
+        padding on the right and at the bottom.
     """
     init_default_scope(cfg.default_scope)
     steps = [step for step in cfg.test_dataloader.dataset.pipeline

@@ -1,4 +1,4 @@
-"""The user's images and videos: found by name, folder or glob, read frame by frame."""
+"""Finds the user's images and videos by name, folder or glob, and reads them frame by frame."""
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpe
 
 
 class Frame(NamedTuple):
-    """An image or a video's frame.
+    """An image or a frame of a video.
 
     Attributes:
         name: A relative path that no other frame has.
@@ -28,7 +28,7 @@ class Frame(NamedTuple):
 
 
 class Images:
-    """Image files, whose names are their paths below the folder that they share."""
+    """Image files, named by their paths relative to their common folder."""
 
     def __init__(self, paths: Iterable[Path]):
         self.paths = list(paths)
@@ -46,14 +46,14 @@ class Video:
     """A video's frames, named by the video and their number, from 1.
 
     Raises:
-        UserError: It can't be read.
+        UserError: The video can't be read.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.reader = mmcv.VideoReader(str(path))
         if self.reader.frame_cnt < 1:
-            raise UserError(f'The video {path} could not be read')
+            raise UserError(f'Could not read the video {path}')
 
     @property
     def fps(self) -> float:
@@ -68,26 +68,26 @@ class Video:
 
 
 def open_frames(names: Sequence[str], out: Path) -> Images | Video:
-    """What files, folders (with all that is below them), globs, or one video stand for.
+    """Opens files, folders (recursively), globs, or one video.
 
     Args:
-        names: The user's words.
-        out: What is in this folder was not meant: it is where results go.
+        names: The user's arguments.
+        out: The output folder, whose files are skipped.
 
     Raises:
-        UserError: There is no image under one of the names; or a video that is not alone.
+        UserError: A name matches no image, or a video is not the only argument.
     """
     paths = list(dict.fromkeys(
         Path(os.path.abspath(path)) for name in names for path in _find(name, out)))
     if all(path.suffix.lower() not in VIDEO_SUFFIXES for path in paths):
         return Images(paths)
     if len(paths) > 1:
-        raise UserError('A video goes alone: pass one, and no images')
+        raise UserError('Pass either images or a single video')
     return Video(paths[0])
 
 
 def read_image(path: Path) -> np.ndarray | None:
-    """The image in a file as OpenMMLab's pipelines load it, or None if there is none in it."""
+    """Reads an image as OpenMMLab's pipelines do; None if the file is not an image."""
     try:
         return mmcv.imread(str(path))
     except (OSError, cv2.error):
@@ -104,5 +104,5 @@ def _find(name: str, out: Path) -> list[Path]:
     found = sorted(path for path in found
                    if path.is_file() and out.absolute() not in path.absolute().parents)
     if not found:
-        raise UserError(f'There is no image {name}')
+        raise UserError(f'No image found: {name}')
     return found

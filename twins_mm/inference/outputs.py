@@ -1,10 +1,10 @@
-"""What is left of predictions: pictures, a video, label PNGs, a file in COCO's format.
+"""Writes predictions as pictures, a video, label PNGs, or a file in COCO's format.
 
-Each of these is a context that gives a function to call for each frame; a file that holds all
-frames is there, whole, after the last of them.
+Each writer is a context manager that yields a function to call for each frame; a file with all
+frames appears, complete, after the last one.
 """
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path, PurePath
@@ -26,14 +26,14 @@ AddPrediction = Callable[[Frame, BaseDataElement], None]
 
 @contextmanager
 def write_pictures(folder: Path) -> Iterator[AddPicture]:
-    """JPEG files under the names of their frames."""
+    """Writes JPEG files, named like their frames."""
     write = _make_writer(folder, '.jpg')
     yield lambda frame, picture: write(frame.name, picture)
 
 
 @contextmanager
 def write_video(path: Path, fps: float) -> Iterator[AddPicture]:
-    """An MPEG-4 video of pictures of one size."""
+    """Writes an MPEG-4 video; all pictures must have the same size."""
     writer = cv2.VideoWriter()
     with replacing(path) as partial:
 
@@ -49,9 +49,9 @@ def write_video(path: Path, fps: float) -> Iterator[AddPicture]:
 
 @contextmanager
 def write_labels(folder: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction]:
-    """Label PNGs with the numbers of the data set, as `tools/test.py --out` writes them.
+    """Writes label PNGs with the data set's numbers, like `tools/test.py --out`.
 
-    Where its number 0 is no class, as in ADE20K, the first class is 1.
+    Where 0 is not a class, as in ADE20K, the first class is 1.
     """
     dataset_meta = inferencer.model.dataset_meta
     write = _make_writer(folder, '.png')
@@ -67,13 +67,16 @@ def write_labels(folder: Path, inferencer: BaseInferencer) -> Iterator[AddPredic
 
 @contextmanager
 def write_coco(path: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction]:
-    """A data set in COCO's format whose annotations, best first in each image, have a score.
+    """Writes a data set in COCO's format; annotations have scores, the best first in each image.
 
-    COCO's classes have COCO's numbers; others are numbered from 1, in the order of the model. Boxes
-    are x, y, width and height in pixels; masks, where the model makes them, are run-length encoded.
+    COCO's classes have COCO's ids; others are numbered from 1, in the model's order. Boxes are x,
+    y, width and height in pixels; masks, if the model predicts any, are run-length encoded.
     """
     images, annotations = [], []
-    categories = _list_categories(inferencer.model.dataset_meta['classes'])
+    classes = inferencer.model.dataset_meta['classes']
+    categories = list_coco_categories()
+    if [category['name'] for category in categories] != list(classes):
+        categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
 
     def add(frame: Frame, sample: BaseDataElement) -> None:
         assert frame.image is not None
@@ -97,17 +100,10 @@ def write_coco(path: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction
             images=images, categories=categories, annotations=annotations)))
 
 
-def _list_categories(classes: Sequence[str]) -> list[dict]:
-    coco = list_coco_categories()
-    if [category['name'] for category in coco] == list(classes):
-        return coco
-    return [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
-
-
 def _make_writer(folder: Path, suffix: str) -> Callable[[PurePath, np.ndarray], None]:
-    """A function that writes images into a folder, under names with this suffix.
+    """Returns a function that writes images into a folder, replacing the suffixes of their names.
 
-    Where two names differ in their suffix alone, the second keeps it: `a.png` and `a.jpg.png`.
+    If two names differ only in their suffix, the second keeps it: `a.png` and `a.jpg.png`.
     """
     taken = set()
 

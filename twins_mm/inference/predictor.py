@@ -1,4 +1,4 @@
-"""Frames in, predictions and drawn pictures out, by OpenMMLab's inferencers."""
+"""Predicts and draws frames with OpenMMLab's inferencers."""
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice, repeat
 from pkgutil import resolve_name
@@ -17,26 +17,24 @@ from .frames import Frame
 
 
 def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
-    """OpenMMLab's inferencer for the task of a config, on a GPU if there is one.
-
-    Its model is that of `load_model`, so a checkpoint that doesn't fit is refused.
+    """Builds OpenMMLab's inferencer for a config's task, on a GPU if there is one.
 
     Raises:
-        UserError: The config is of no task that is known, or the checkpoint is not one of it.
+        UserError: The config belongs to no known task, or the checkpoint doesn't match it.
     """
     task = task_of(cfg)
 
-    class Inferencer(resolve_name(task.inferencer)):
+    class Inferencer(resolve_name(task.inferencer)):  # type: ignore[misc]
 
         def _init_collate(self, cfg: Config) -> Callable:
-            # What theirs returns too, after a warning that it found no registry to look in.
+            # Theirs returns the same, after a warning that it found no registry.
             return pseudo_collate
 
         def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
             return load_model(cfg, weights, device)
 
     cfg.visualizer = {**task.visualizer, **cfg.visualizer}
-    cfg.visualizer.pop('vis_backends', None)  # nothing is to be logged
+    cfg.visualizer.pop('vis_backends', None)  # nothing to log
     inferencer = Inferencer(cfg, checkpoint, scope=task.scope)
     inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
     inferencer.show_progress = False
@@ -45,10 +43,10 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
 
 def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int = 1
             ) -> Iterator[tuple[Frame, BaseDataElement | None]]:
-    """Each frame with what is predicted for it, or with None if it could not be read.
+    """Yields each frame with its prediction, or with None if it could not be read.
 
-    A batch is of consecutive frames of one size: segmentors take no others, and detectors would
-    pad them.
+    A batch consists of consecutive frames of the same size: segmentors accept no others, and
+    detectors would pad them.
     """
     for shape, same in groupby(frames, lambda frame: np.shape(frame.image)):
         if not shape:
@@ -56,16 +54,16 @@ def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int
         while batch := list(islice(same, batch_size)):
             results = inferencer([frame.image for frame in batch], batch_size=len(batch),
                                  return_datasamples=True)
-            if isinstance(results, dict):  # mmdet's
+            if isinstance(results, dict):  # mmdet
                 results = results['predictions']
-            elif len(batch) == 1:  # mmseg's leaves out the list around one
+            elif len(batch) == 1:  # mmseg returns a single result without a list
                 results = [results]
             yield from zip(batch, results)
 
 
 def draw_prediction(inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement,
          score_thr: float) -> np.ndarray:
-    """A frame with its prediction, BGR; of boxes and masks those with a higher score."""
+    """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`."""
     limit = dict(pred_score_thr=score_thr) if 'pred_instances' in sample else {}
     inferencer.visualizer.add_datasample(
         str(frame.name), mmcv.bgr2rgb(frame.image), sample, draw_gt=False, **limit)

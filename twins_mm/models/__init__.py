@@ -1,4 +1,4 @@
-"""The networks: needs torch and mmengine alone."""
+"""The networks, which need torch and mmengine only."""
 from .twins import TwinsPCPVT, TwinsSVT
 
 __all__ = ['TwinsPCPVT', 'TwinsSVT']

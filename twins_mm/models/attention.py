@@ -1,7 +1,7 @@
 """The two attentions of Twins: locally-grouped (LSA) and global sub-sampled (GSA).
 
-Letters in shapes: B images, H x W tokens, C channels, N heads of D = C / N channels,
-K the side of a window, L windows.
+Letters in shapes: B images, H x W tokens, C channels, N heads with D = C / N channels,
+K tokens per side of a window, L windows.
 """
 from itertools import repeat
 
@@ -35,7 +35,7 @@ def window_unpartition(windows: torch.Tensor, window_size: int, height: int,
 
 
 def _count_windows(side: int, window_size: int) -> int:
-    # Not `-(-side // window_size)`: torch.export is ten times as slow with it, and ONNX rounds
+    # Not `-(-side // window_size)`, which makes torch.export ten times slower, and ONNX rounds
     # negative numbers the other way.
     return (side + window_size - 1) // window_size
 
@@ -54,17 +54,17 @@ class LocallyGroupedAttention(nn.Module):
     """LSA: self-attention inside each K x K window. `(B, H, W, C)` to the same.
 
     Args:
-        padding: What the padding does where a window doesn't fit the map. 'mask' keeps it out
-            of the softmax; 'zero' lets it take part, as the released detection code does;
-            'mask_legacy' is the released segmentation code, whose mask vanishes when exactly
-            one side needs padding.
+        padding: How padding is treated if windows don't fit the map. 'mask' excludes it from
+            the softmax; 'zero' includes it, like the released detection code; 'mask_legacy' is
+            the released segmentation code, whose mask vanishes when exactly one side needs
+            padding.
 
     Raises:
-        ValueError: `padding` is none of these.
+        ValueError: `padding` is not one of these.
 
     Attributes:
-        any_size: Makes the mask even where nothing is padded, so that a graph that is traced at
-            one size holds for every size.
+        any_size: Makes the mask even without padding, so that a graph traced at one size is valid
+            for every size.
 
     Source: Twins, section 3.2, equation 1.
     """
@@ -104,7 +104,7 @@ class LocallyGroupedAttention(nn.Module):
             repeat(None) if real is None else real.split(MAX_BATCH))])
 
     def _real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
-        """The keys that attention may see, `(B * L, 1, 1, K * K)`; None where it sees all."""
+        """The keys that attention may see, `(B * L, 1, 1, K * K)`; None for all."""
         batch, height, width, _ = x.shape
         extra_rows, extra_columns = height % self.window_size, width % self.window_size
         if self.padding == 'zero':
@@ -123,8 +123,8 @@ class GlobalSubsampledAttention(nn.Module):
     """GSA: every token attends to a sub-sampled map. `(B, H, W, C)` to the same.
 
     Args:
-        sr_ratio: Side of the square that one key stands for; a convolution with this kernel
-            and stride makes the keys, flooring sizes that it doesn't divide. 1 is plain
+        sr_ratio: Side of the square of tokens that one key represents; a convolution with this
+            kernel and stride makes the keys, flooring sizes that it doesn't divide. 1 is plain
             global self-attention.
 
     Source: Twins, section 3.2, equation 4; it is also the attention of PVT, arXiv 2102.12122.

@@ -1,7 +1,7 @@
 """The parts of a Twins stage that are neither attention nor MLP.
 
-Maps are `(B, H, W, C)`: LayerNorm and Linear take them as they are, and the channels-last
-convolutions see `permute(0, 3, 1, 2)`, which is a view.
+Maps are `(B, H, W, C)`: LayerNorm and Linear take them directly, and the channels-last
+convolutions take `permute(0, 3, 1, 2)`, which is a view.
 """
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ class PatchEmbed(nn.Module):
     """Turns square patches into tokens: a convolution with kernel = stride, then LayerNorm.
 
     `(B, H, W, C)` becomes `(B, H // patch_size, W // patch_size, dim)`: the right and bottom
-    remainder is dropped, as in the released code. With `pad`, zeros complete its patches instead.
+    remainder is dropped, as in the released code. `pad` completes it with zeros instead.
     """
 
     def __init__(self, in_channels: int, dim: int, patch_size: int, pad: bool):
@@ -36,10 +36,10 @@ class PositionEncodingGenerator(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        # A Sequential of one, because the released weights are named `proj.0`.
+        # A Sequential with one module, because the released weights are named `proj.0`.
         self.proj = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim))
-        # Names the strides that the gradient will have, which DistributedDataParallel compares.
-        # Nothing moves: a depthwise weight lies in memory the same way in both formats.
+        # Gives the weight its gradient's strides, which DistributedDataParallel compares. Nothing
+        # moves: in memory, a depthwise weight is the same in both formats.
         self.proj.to(memory_format=torch.channels_last)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -49,7 +49,7 @@ class PositionEncodingGenerator(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth: in training, drops a whole branch with probability `p`, per sample.
 
-    What survives is divided by `1 - p`, so that the expectation stays.
+    Surviving branches are divided by `1 - p` to preserve the expectation.
     """
 
     def __init__(self, p: float):
@@ -67,12 +67,10 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block on a map `(B, H, W, C)`: attention, then MLP.
+    """A pre-norm transformer block: attention, then MLP. `(B, H, W, C)` to the same.
 
     Args:
-        attention: What mixes the tokens; maps `(B, H, W, C)` to the same.
-        mlp: What mixes the channels of each token; maps `(B, H, W, C)` to the same.
-        drop_path: Probability of dropping each of the two branches, once each.
+        drop_path: Probability of dropping each of the two branches, drawn once for each.
         norm_eps: Epsilon of both norms.
     """
 

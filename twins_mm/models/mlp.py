@@ -1,30 +1,30 @@
-"""The feed-forward network of a block, whose hidden activations are the largest of Twins."""
+"""The MLP of a block, whose hidden activations are the largest tensors in Twins."""
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-# torch 2.1 has it under a private name only.
+# torch 2.1 only has it under a private name.
 is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
 
 
 class Mlp(nn.Module):
     """Linear, GELU, Linear over the last dimension.
 
-    The hidden activations are 4 or 8 times as large as the input. On a CPU, inference computes and
-    uses them piece by piece, in the cache.
+    The hidden activations are 4 or 8 times as large as the input. On a CPU, inference computes
+    them piece by piece, in the cache.
 
     Args:
-        recompute: Training saves memory: it keeps the hidden activations once, before GELU, and
-            of narrow maps on a CPU not at all, computing in pieces forward and backward. False
-            keeps what autograd keeps: the hidden activations before and after GELU.
+        recompute: Saves memory in training: the hidden activations are kept once, before GELU, or
+            not at all for narrow maps on a CPU, which run in pieces forward and backward. False
+            keeps them twice, before and after GELU, like plain autograd.
     """
 
-    # What the cache holds besides the weights. Measured: 1 to 8 MiB differ by a tenth at most.
+    # Fits the cache next to the weights. Measured: 1 to 8 MiB differ by a tenth at most.
     PIECE_BYTES = 4 * 2**20
-    # Forward and backward, in pieces over kept: 0.64 of the time with 64 channels, 0.75 with 128,
-    # 1.18 with 256.
+    # Time in pieces over time with kept activations, forward and backward: 0.64 with 64 channels,
+    # 0.75 with 128, 1.18 with 256.
     NARROW = 128
 
     def __init__(self, dim: int, hidden_dim: int, drop: float = 0., recompute: bool = True):
@@ -69,7 +69,7 @@ class _PiecewiseMlp(torch.autograd.Function):
         tokens, *parameters = ctx.saved_tensors
         grad_tokens = torch.empty_like(tokens)
         grad_weight1, grad_bias1, grad_weight2 = map(torch.zeros_like, parameters)
-        # The forward pass computed in this precision: autocast's, where that was on.
+        # The precision of the forward pass: autocast's, if that was enabled.
         dtype = grad_output.dtype
         weight1, bias1, weight2 = (parameter.to(dtype) for parameter in parameters)
         for part, grad_part, grad in zip(*(

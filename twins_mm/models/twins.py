@@ -1,7 +1,7 @@
 """Twins-PCPVT and Twins-SVT as feature pyramids for dense prediction.
 
 Source: Chu et al., "Twins: Revisiting the Design of Spatial Attention in Vision Transformers",
-NeurIPS 2021, arXiv 2104.13840; where the paper is silent, the code its authors released.
+NeurIPS 2021, arXiv 2104.13840; where the paper is silent, its authors' released code.
 """
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +19,12 @@ from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
 from .mlp import Mlp
 
-# Whose numbers: epsilon of block and stage norms; are images and maps padded to whole patches?
+# Epsilon of block and stage norms; whether images and maps are padded to whole patches.
 NUMERICS = dict(released=(1e-6, False), mmseg=(1e-5, True))
 
 
 def _check_arch(arch: str | Mapping, variants: Mapping) -> Mapping:
-    """The architecture that `arch` names or defines, or a ValueError that says what is wrong."""
+    """The architecture that `arch` names or defines; raises a ValueError if it is invalid."""
     fields = ', '.join(variants['small'])
     if isinstance(arch, str):
         if arch not in variants:
@@ -33,29 +33,29 @@ def _check_arch(arch: str | Mapping, variants: Mapping) -> Mapping:
         return variants[arch]
     missing, unknown = variants['small'].keys() - arch, arch.keys() - variants['small']
     if missing or unknown:
-        raise ValueError(f'arch has to be a dict of {fields}; '
+        raise ValueError(f'arch must be a dict of {fields}; '
                          f'missing: {sorted(missing)}, unknown: {sorted(unknown)}')
     if (not all(isinstance(values, Sequence) for values in arch.values())
             or len(set(map(len, arch.values()))) != 1 or min(map(min, arch.values())) < 1):
         raise ValueError(f'arch needs one value of at least 1 per stage in each entry: {arch}')
     for dim, heads in zip(arch['embed_dims'], arch['num_heads']):
         if dim % heads:
-            raise ValueError(f'arch: {dim} channels cannot be shared by {heads} heads')
+            raise ValueError(f'arch: {dim} channels cannot be divided into {heads} heads')
     return arch
 
 
 def _check_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
-    """`out_indices` as a tuple, or a ValueError that says what to pass."""
+    """`out_indices` as a tuple; raises a ValueError if they are invalid."""
     if (not isinstance(out_indices, Sequence) or not out_indices
             or not set(out_indices) <= set(range(num_stages))
             or sorted(set(out_indices)) != list(out_indices)):
-        raise ValueError(f'out_indices={out_indices!r}: pass ascending stage indices out of '
+        raise ValueError(f'out_indices={out_indices!r}: pass ascending stage indices from '
                          f'{tuple(range(num_stages))}, such as (1, 2, 3)')
     return tuple(out_indices)
 
 
 def _init_weights(module: nn.Module) -> None:
-    """The released code's start: Linear N(0, 0.02), truncated; Conv2d N(0, sqrt(2 / fan-out))."""
+    """The released initialisation: Linear N(0, 0.02), truncated; Conv2d N(0, sqrt(2 / fan-out))."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
     elif isinstance(module, nn.Conv2d):
@@ -66,7 +66,7 @@ def _init_weights(module: nn.Module) -> None:
 
 
 class Twins(BaseModule):
-    """The body that both families share; build `TwinsPCPVT` or `TwinsSVT` instead.
+    """The base class of both families; build `TwinsPCPVT` or `TwinsSVT` instead.
 
     Maps images `(B, in_channels, H, W)` to one map `(B, C_i, H_i, W_i)` for each of
     `out_indices`, with strides 4, 8, 16 and 32; sizes that a stride doesn't divide are floored,
@@ -74,32 +74,32 @@ class Twins(BaseModule):
 
     Args:
         variants: The family's named architectures.
-        arch: A variant's name, or a dict that defines one with one value a stage in each entry.
+        arch: A variant's name, or a dict that defines one, with one value per stage in each entry.
         local_attention: Makes the attention of each stage's even blocks from width, heads and
             window size; None makes every block GSA.
-        norm_after_stage: Ends each stage with a LayerNorm, whose output is returned and goes on
-            to the next stage.
+        norm_after_stage: Ends each stage with a LayerNorm, whose output is returned and passed to
+            the next stage.
         in_channels: Channels of the images.
         out_indices: Stages to return, ascending, from 0. Later stages are not built.
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
         drop_rate: Dropout on tokens, in the MLPs and after attention.
         attn_drop_rate: Dropout on attention weights.
-        numerics: 'released', the original code's; or 'mmseg', for weights that mmseg trained:
+        numerics: 'released', as in the original code; or 'mmseg', for weights that mmseg trained:
             every norm has epsilon 1e-5, and zeros complete the patches of sizes that a stride
-            doesn't divide. Released, block and stage norms have 1e-6, those of patch embedding
-            and sub-sampling 1e-5.
-        frozen_stages: Index of the last stage that is kept from training; -1 trains all.
+            doesn't divide. With 'released', block and stage norms have 1e-6, those of patch
+            embedding and sub-sampling 1e-5.
+        frozen_stages: Index of the last frozen stage; -1 trains all.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
         recompute_mlp: Recomputes the cheap part of each MLP in the backward pass, see `Mlp`; False
-            takes more memory.
+            uses more memory.
         init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
-            released code's random initialisation, but for the first convolution's bias.
+            released code's random initialisation, except for the first convolution's bias.
 
     Attributes:
         out_channels: Channels of the returned maps.
 
     Raises:
-        ValueError: An argument can't be; or, in `forward`, an image is too small.
+        ValueError: An argument is invalid; or, in `forward`, an image is too small.
     """
 
     def __init__(self, variants: Mapping, arch: str | Mapping,
@@ -149,8 +149,9 @@ class Twins(BaseModule):
                 nn.LayerNorm(dim, eps=norm_eps) if norm_after_stage else nn.Identity())
             in_channels = dim
         self.apply(_init_weights)
-        # Patches of zero padding reach the first norms as this bias alone. If it started at 0, as
-        # released, its gradient would be a million times all others, and clipping erase those.
+        # For patches of zero padding, the first norms get nothing but this bias. If it started at
+        # 0, as released, its gradient would be a million times all others, and clipping would
+        # erase those.
         nn.init.trunc_normal_(self.patch_embeds[0].proj.bias, std=0.02)
 
         # A sub-sampling convolution needs a map of at least its kernel's size.
@@ -167,7 +168,7 @@ class Twins(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def train(self, mode: bool = True) -> 'Twins':
-        """Sets the mode, except of the frozen stages, which stay in evaluation."""
+        """Sets the mode, except for frozen stages, which stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
@@ -178,7 +179,7 @@ class Twins(BaseModule):
         if min(height, width) < self._min_image_size:
             raise ValueError(f'images of {height} x {width} pixels are too small for stage '
                              f'{len(self.blocks)}; pass at least {self._min_image_size} on each '
-                             'side, or out_indices that end with an earlier stage')
+                             'side, or out_indices that end at an earlier stage')
         x = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
         pyramid = []
         for stage, blocks in enumerate(self.blocks):
@@ -190,10 +191,10 @@ class Twins(BaseModule):
                     x = self.pos_block[stage](x)
             x = self.norm_list[stage](x)
             if stage in self.out_indices:
-                # mmcv's operators, RoIAlign among them, read memory as if it were (B, C, H, W)
-                # whatever a tensor's strides, so this copy is what keeps detectors right.
-                # Flattening first makes the gradient contiguous. With other strides training is a
-                # tenth slower on a CPU, and torch.compile's aot_eager fails in dropout.
+                # mmcv's operators, such as RoIAlign, ignore strides and read memory as
+                # (B, C, H, W), so detectors need this copy. Flattening first makes the gradient
+                # contiguous; with other strides training is a tenth slower on a CPU, and
+                # torch.compile's aot_eager fails in dropout.
                 pyramid.append(x.flatten(1).view_as(x).permute(0, 3, 1, 2).contiguous())
         return tuple(pyramid)
 
@@ -228,7 +229,7 @@ class TwinsSVT(Twins):
         arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
             `mlp_ratios`, `sr_ratios` and `window_sizes`.
         window_padding: 'mask', 'zero' or 'mask_legacy', see `LocallyGroupedAttention`. None is
-            'mask', or with mmseg's numerics 'mask_legacy', which is what mmseg does.
+            'mask', or with mmseg's numerics 'mask_legacy', as in mmseg.
         norm_after_stage: True by default, as released.
         **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import mmengine
 
+from ..data.data_sets import DATA_SETS
+from ..methods import METHODS
+from ..tasks import TASKS, Task
 from ..writing import replacing
-from .costs import Row
+from .costs import Cost
 from .figures import figures_of
 
 HEADER = """\
@@ -16,52 +19,46 @@ HEADER = """\
 # attention, counted as docs/model_zoo.md says; accuracies are the paper's.
 # There are no weights: nobody has trained these configs on the full data sets here.
 """
-# By the names of configs: what the models are called, and what they are trained on.
-COLLECTIONS = dict(
-    retinanet=('RetinaNet', 'COCO'), mask_rcnn=('Mask R-CNN', 'COCO'),
-    semantic_fpn=('Semantic FPN', 'ADE20K'), upernet=('UperNet', 'ADE20K'))
-# The task and the name of a metric in mmdet's and mmseg's own; True: of multi-scale testing.
-METRICS = {('coco/bbox_mAP', False): ('Object Detection', 'box AP'),
-           ('coco/segm_mAP', False): ('Instance Segmentation', 'mask AP'),
-           ('mIoU', False): ('Semantic Segmentation', 'mIoU'),
-           ('mIoU', True): ('Semantic Segmentation', 'mIoU(ms+flip)')}
 
 
-def write_metafiles(rows: Iterable[Row], folder: Path) -> None:
-    """Writes rows of the model zoo into a folder: those of `NAME_twins_*` into `NAME.yml`."""
-    rows = list(rows)
-    for name, (title, dataset) in COLLECTIONS.items():
-        collection = f'{title} with Twins'
+def write_metafiles(costs: Iterable[Cost], folder: Path) -> None:
+    """Writes costs of models into a folder: a method's into the file with its name in configs."""
+    costs = list(costs)
+    for method in METHODS:
+        collection = f'{method.title} with Twins'
+        task = TASKS[method.task]
+        data_set = DATA_SETS[task.data_set].title.split()[0]
         content = dict(
             Collections=[dict(
                 Name=collection,
-                Metadata={'Training Data': dataset, 'Architecture': [title, 'Twins']},
+                Metadata={'Training Data': data_set, 'Architecture': [method.title, 'Twins']},
                 Paper=dict(URL='https://arxiv.org/abs/2104.13840',
                            Title='Twins: Revisiting the Design of Spatial Attention in Vision '
                                  'Transformers'))],
             Models=[{'Name': config, 'In Collection': collection, 'Config': f'configs/{config}.py',
-                     'Metadata': _describe_costs(row), 'Results': _list_results(config, dataset)}
-                    for row in rows for config in row.configs
-                    if config.startswith(f'{name}_twins_')])
-        with replacing(folder / f'{name}.yml') as path:
+                     'Metadata': _describe(cost), 'Results': _list_results(config, task, data_set)}
+                    for cost in costs if cost.counting.method == method.recipe
+                    for config in cost.configs])
+        with replacing(folder / f'{method.recipe}.yml') as path:
             path.write_text(HEADER + mmengine.dump(content, file_format='yaml', sort_keys=False))
 
 
-def _describe_costs(row: Row) -> dict:
-    height, width = row.image_size
-    costs = {'Parameters': row.params, 'FLOPs': sum(row.macs),
+def _describe(cost: Cost) -> dict:
+    height, width = cost.counting.image_size
+    costs = {'Parameters': cost.params, 'FLOPs': sum(cost.macs),
              'Image Size of FLOPs': f'{height} x {width}',
-             'Parameters in Paper (M)': row.paper.params}
-    if row.paper.flops:
-        costs['FLOPs in Paper (G)'] = row.paper.flops
+             'Parameters in Paper (M)': cost.paper['params']}
+    if 'flops' in cost.paper:
+        costs['FLOPs in Paper (G)'] = cost.paper['flops']
     return costs
 
 
-def _list_results(config: str, dataset: str) -> list[dict]:
-    """What the paper prints of a config, for each task."""
+def _list_results(config: str, task: Task, data_set: str) -> list[dict]:
+    """What the paper prints of a config, for each thing that is measured."""
     results: dict[str, dict] = {}
-    for metric, figure in figures_of(config).items():
-        if metric in METRICS:
-            task, name = METRICS[metric]
-            results.setdefault(task, {})[f'{name} in Paper'] = figure
-    return [dict(Task=task, Dataset=dataset, Metrics=metrics) for task, metrics in results.items()]
+    for (metric, tta), figure in figures_of(config).items():
+        if metric in task.metrics:
+            name, measured = task.metrics[metric]
+            results.setdefault(measured, {})[f'{name}{"(ms+flip)" * tta} in Paper'] = figure
+    return [dict(Task=measured, Dataset=data_set, Metrics=metrics)
+            for measured, metrics in results.items()]

@@ -2,7 +2,6 @@
 
 The logs are in the authors' repository. For the other recipes none is published.
 """
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,9 @@ import numpy as np
 
 VALIDATION_INTERVAL = 16_000
 LOSS_ITERATIONS = (50, 1500, 15_950, 79_950, 159_950)
+# How closely `OfficialLog.loss_at` is known, as a natural logarithm (a factor of 1.13): two
+# standard deviations of the error with which the neighbours of an inner point predict it.
+LOSS_TOLERANCE = 0.12
 
 
 class OfficialLog(NamedTuple):
@@ -36,54 +38,16 @@ class OfficialLog(NamedTuple):
 
 
 LOGS = {
-    'pcpvt_s': OfficialLog(
-        32, (5.69507, 1.73630, .76189, .41379, .31791),
-        (40.77, 42.88, 44.02, 45.22, 45.64, 46.17, 46.24, 46.42, 46.17, 46.21)),
-    'pcpvt_b': OfficialLog(
-        16, (5.62736, 1.80126, .71790, .35885, .25249),
-        (41.73, 43.13, 44.71, 46.45, 46.23, 46.38, 46.34, 47.16, 47.49, 47.78)),
-    'pcpvt_l': OfficialLog(
-        16, (5.57776, 1.71224, .72395, .31414, .20545),
-        (42.61, 44.18, 44.95, 46.38, 47.44, 47.31, 47.41, 47.75, 48.26, 48.59)),
-    'svt_s': OfficialLog(
-        16, (5.71903, 2.01404, .92676, .52172, .42724),
-        (39.71, 42.05, 42.75, 43.73, 44.09, 44.63, 45.14, 45.29, 45.73, 46.24)),
-    'svt_b': OfficialLog(
-        16, (5.71899, 1.68551, .74716, .37849, .24990),
-        (40.08, 44.45, 44.53, 46.60, 46.28, 47.36, 47.07, 48.13, 47.31, 47.69)),
-    'svt_l': OfficialLog(
-        16, (5.65170, 1.75587, .68451, .32161, .21368),
-        (43.40, 45.19, 47.36, 46.96, 46.74, 47.82, 48.58, 48.44, 48.66, 48.77)),
+    'pcpvt_s': OfficialLog(32, (5.69507, 1.73630, .76189, .41379, .31791), (
+        40.77, 42.88, 44.02, 45.22, 45.64, 46.17, 46.24, 46.42, 46.17, 46.21)),
+    'pcpvt_b': OfficialLog(16, (5.62736, 1.80126, .71790, .35885, .25249), (
+        41.73, 43.13, 44.71, 46.45, 46.23, 46.38, 46.34, 47.16, 47.49, 47.78)),
+    'pcpvt_l': OfficialLog(16, (5.57776, 1.71224, .72395, .31414, .20545), (
+        42.61, 44.18, 44.95, 46.38, 47.44, 47.31, 47.41, 47.75, 48.26, 48.59)),
+    'svt_s': OfficialLog(16, (5.71903, 2.01404, .92676, .52172, .42724), (
+        39.71, 42.05, 42.75, 43.73, 44.09, 44.63, 45.14, 45.29, 45.73, 46.24)),
+    'svt_b': OfficialLog(16, (5.71899, 1.68551, .74716, .37849, .24990), (
+        40.08, 44.45, 44.53, 46.60, 46.28, 47.36, 47.07, 48.13, 47.31, 47.69)),
+    'svt_l': OfficialLog(16, (5.65170, 1.75587, .68451, .32161, .21368), (
+        43.40, 45.19, 47.36, 46.96, 46.74, 47.82, 48.58, 48.44, 48.66, 48.77)),
 }
-
-
-def _root_mean_square(values: Sequence[float]) -> float:
-    return math.sqrt(sum(value * value for value in values) / len(values))
-
-
-def miou_tolerance() -> float:
-    """Points of mIoU by which two runs differ at one iteration in 1 of 20 cases: 1.3.
-
-    In each log, a validation is compared with the mean of its two neighbours. That difference has
-    1.5 times the variance of one validation; the difference of two runs has twice that, and a
-    tolerance is two standard deviations. It is the wobble within a run: what a seed changes for
-    good is not in it.
-    """
-    wobbles = [middle - (left + right) / 2 for log in LOGS.values() for left, middle, right
-               in zip(log.mious, log.mious[1:], log.mious[2:])]
-    return 2 * math.sqrt(2 / 1.5) * _root_mean_square(wobbles)
-
-
-def loss_tolerance() -> float:
-    """How closely `OfficialLog.loss_at` is known, as a natural logarithm: 0.12, a factor of 1.13.
-
-    Each inner point of a log is predicted from its two neighbours; this is two standard deviations
-    of the error. That is the error of interpolation rather than chance, and an upper bound of it,
-    for without the inner point the gap is twice as wide.
-    """
-    misses = []
-    for log in LOGS.values():
-        points = list(zip(np.log(LOSS_ITERATIONS), np.log(log.losses)))
-        for left, (iteration, loss), right in zip(points, points[1:], points[2:]):
-            misses.append(loss - np.interp(iteration, *zip(left, right)))
-    return 2 * _root_mean_square(misses)

@@ -1,1 +1,1 @@
-"""What became of training runs, beside the paper and the authors' logs."""
+"""Reads training runs and compares them with the paper and the authors' logs."""

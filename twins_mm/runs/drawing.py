@@ -1,4 +1,4 @@
-"""Draws an image twice: with its ground truth, and with what was predicted."""
+"""Draws an image with its ground truth next to the image with its prediction."""
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import repeat
@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from ..tasks import Task
 
-# Inches: one of the two pictures, the line above it, a line of the legend; between all of them.
+# Inches: a picture's width; the heights of its title and of a legend line; the gaps between them.
 _WIDTH, _TITLE, _LINE, _GAP = 2.4, 0.2, 0.17, 0.08
 _LARGE, _SMALL = 8, 6.5  # points
 _COLUMNS, _MOST_CLASSES = 4, 12  # of the legend
@@ -32,16 +32,10 @@ class _Region(NamedTuple):
 
 def draw_pair(sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
               ) -> Figure:
-    """The image of a data sample with its ground truth, and with its prediction.
+    """Draws a data sample's image with its ground truth, and with all its predictions.
 
-    Boxes are labelled with their class and, if predicted, their score. The classes of a label map
-    stand in a legend, those of most pixels first.
-
-    Args:
-        sample: All of its predictions are drawn.
-        task: What was predicted.
-        classes: Their names.
-        palette: Their colours, RGB, 0 to 255.
+    Boxes are labelled with their class and, if predicted, their score. A legend lists the classes
+    of label maps, the largest first. The colours in `palette` are RGB, 0 to 255.
     """
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     palette = np.array(palette, np.uint8)
@@ -69,14 +63,14 @@ def draw_pair(sample: BaseDataElement, task: Task, classes: Sequence[str], palet
 
 
 def list_classes(labels: PixelData) -> Iterator[_Region]:
-    """The classes of a label map."""
+    """Yields a region for each class of a label map."""
     labels = labels.data.squeeze(0).cpu().numpy()
     for label in np.unique(labels[labels != 255]):
         yield _Region(label, labels == label)
 
 
 def list_objects(instances: InstanceData) -> Iterator[_Region]:
-    """The objects that a detector found, or was to find."""
+    """Yields a region for each predicted or ground-truth object."""
     masks = instances.get('masks', repeat(None))
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
@@ -89,24 +83,21 @@ def list_objects(instances: InstanceData) -> Iterator[_Region]:
 
 def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
           palette: np.ndarray) -> None:
-    overlay = np.zeros((*axes.images[0].get_size(), 4), np.uint8)
+    height, width = axes.images[0].get_size()
+    overlay = np.zeros((height, width, 4), np.uint8)
     for region in regions:
         if region.mask is not None:
             overlay[region.mask] = *palette[region.label], _OPACITY
     axes.imshow(overlay)
     for label, _, box, score in regions:
-        if box is not None:
-            name = classes[label] if score is None else f'{classes[label]} {score:.2f}'
-            _draw_box(axes, box, name, palette[label] / 255)
-
-
-def _draw_box(axes: Axes, box: np.ndarray, name: str, color: np.ndarray) -> None:
-    left, top, right, bottom = box
-    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color))
-    height, width = axes.images[0].get_size()
-    # The name is above the box, or in it where the image ends.
-    x, align = (left, 'left') if left < 0.7 * width else (right, 'right')
-    is_light = color @ (0.299, 0.587, 0.114) > 0.5
-    axes.text(x, top, name, ha=align, va='bottom' if top > 0.07 * height else 'top', clip_on=True,
-              fontsize=_SMALL, color='black' if is_light else 'white',
-              bbox=dict(facecolor=color, linewidth=0, pad=1))
+        if box is None:
+            continue
+        (left, top, right, bottom), color = box, palette[label] / 255
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color))
+        name = classes[label] if score is None else f'{classes[label]} {score:.2f}'
+        # Above the box, or inside it near the top of the image.
+        x, align = (left, 'left') if left < 0.7 * width else (right, 'right')
+        is_light = color @ (0.299, 0.587, 0.114) > 0.5
+        axes.text(x, top, name, ha=align, va='bottom' if top > 0.07 * height else 'top',
+                  clip_on=True, fontsize=_SMALL, color='black' if is_light else 'white',
+                  bbox=dict(facecolor=color, linewidth=0, pad=1))

@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from prettytable import PrettyTable, TableStyle
-
-from ..paper.figures import Column, Table, config_of, figures_of, is_accuracy, variant_of
+from ..families import Variant, variant_of
+from ..paper.figures import TABLES, Column, figures_of
+from ..printing import format_table
 from .recipes import find_recipe
 from .work_dir import Run
+
+# Table 1 has no configs here.
+FILLED = (2, 3, 4, 8)
 
 
 class Key(NamedTuple):
@@ -55,8 +58,7 @@ def collect(runs: Iterable[Run], configs: Path) -> Results:
             results.runs[run.name] = run
         found = list(_take(run))
         for tta, metrics, origin in found:
-            for metric, value in metrics.items():
-                results.figures[Key(run.name, metric, tta)] = value
+            results.figures |= {Key(run.name, metric, tta): metrics[metric] for metric in metrics}
             results.sources[run.name, tta] = (
                 f'{run.name}: {origin} in {run.folder}{_doubt(run, configs)}')
         if not found:
@@ -66,27 +68,24 @@ def collect(runs: Iterable[Run], configs: Path) -> Results:
     return results
 
 
-def to_markdown(table: Table, figures: dict[Key, float]) -> str:
-    """The table; each of our backbones has three lines: the paper's, yours and the difference."""
-    text = PrettyTable(['backbone', *(column.head for column in table.columns)], align='r')
-    text.set_style(TableStyle.MARKDOWN)
-    text.align['backbone'] = 'l'
+def format_filled(number: int, figures: dict[Key, float]) -> str:
+    """A table; each of our backbones has three lines: the paper's, yours and the difference."""
+    table, lines = TABLES[number], []
     for backbone, paper in table.rows.items():
-        text.add_row([backbone, *map(_show, table.columns, paper)])
-        if variant_of(backbone):
-            keys = [key_of(column, backbone) for column in table.columns]
-            yours = [key and figures.get(key) for key in keys]
-            text.add_row(['- yours', *map(_show, table.columns, yours)])
-            text.add_row(['- difference', *(
+        lines.append([backbone, *('' if value is None else value for value in paper)])
+        if variant := variant_of(backbone):
+            yours = [figures.get(key_of(column, variant)) for column in table.columns]
+            lines.append(['- yours', *('' if ours is None else f'{ours:.1f}' for ours in yours)])
+            lines.append(['- difference', *(
                 '' if ours is None or theirs is None else f'{ours - theirs:+.1f}'
                 for ours, theirs in zip(yours, paper))])
-    return f'**{table.title}**\n\n{text.get_string()}'
+    heads = ['backbone', *(column.head for column in table.columns)]
+    return f'**Table {number}: {table.title}**\n\n{format_table(heads, lines)}'
 
 
-def key_of(column: Column, backbone: str) -> Key | None:
-    """What a cell is of; None where no config of ours gives it."""
-    config = config_of(column, backbone)
-    return Key(config, column.figure, column.tta) if config and is_accuracy(column) else None
+def key_of(column: Column, variant: Variant) -> Key:
+    """What a cell is of; its config is '' where none of ours gives the figure."""
+    return Key(column.config_of(variant), column.figure, column.tta)
 
 
 def _take(run: Run) -> Iterator[tuple[bool, dict[str, float], str]]:
@@ -112,8 +111,3 @@ def _doubt(run: Run, configs: Path) -> str:
         text += (f'. NOT THE RECIPE: {key} is {ours} instead of {theirs}; values that differ: '
                  f'{len(recipe.differences)} (tools/report.py shows them)')
     return text
-
-
-def _show(column: Column, value: float | None) -> str:
-    return '' if value is None else f'{value:.1f}' if is_accuracy(column) else f'{value:g}'
-

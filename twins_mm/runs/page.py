@@ -1,10 +1,11 @@
-"""The parts of a page in HTML, and the page: one file that needs no other."""
+"""Builds a self-contained HTML page from its parts."""
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+_NUMBER = re.compile(r'[-+]?[\d.,]+(e[-+]?\d+)?%?')
 _STYLE = """
 :root { color-scheme: light dark; --page: #fff; --text: #1f2328; --quiet: #59636e; --line: #d1d9e0;
         --link: #0969da; --good: #dafbe1; --bad: #ffebe9; --warn: #fff8c5; --plain: #f1f3f5; }
@@ -40,7 +41,7 @@ summary { cursor: pointer; color: var(--link); }
 
 
 def make_page(title: str, parts: Iterable[str]) -> str:
-    """A whole document; pictures and style are in it."""
+    """A complete document, including pictures and style."""
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f'<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n'
@@ -58,13 +59,14 @@ def paragraph(text: str) -> str:
 
 
 def callout(look: str, title: str, text: str) -> str:
-    """What has to be seen first; `look` is 'good', 'bad', 'warn' or 'plain'."""
+    """A highlighted box; `look` is 'good', 'bad', 'warn' or 'plain'."""
     return f'<div class="box {look}"><b>{escape(title)}</b>{escape(text)}</div>'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
     """A table; columns of numbers are aligned right."""
-    kinds = [' class="number"' if all(map(_is_number, column)) else '' for column in zip(*rows)]
+    kinds = [' class="number"' if all(_NUMBER.fullmatch(str(cell)) for cell in column) else ''
+             for column in zip(*rows)]
     return '<div class="scroll"><table>\n' + '\n'.join(
         '<tr>' + ''.join(f'<{tag}{kind}>{_breakable(cell)}</{tag}>'
                          for kind, cell in zip(kinds, cells))
@@ -73,7 +75,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
 
 
 def pictures(captions: Mapping[Path, str]) -> str:
-    """Picture files with their captions, in two columns where there is room."""
+    """Picture files with their captions, in two columns if there is room."""
     return '<div class="pictures">\n' + '\n'.join(
         f'<figure><img src="{_embed(path)}" alt="{escape(caption)}">'
         f'<figcaption>{escape(caption)}</figcaption></figure>'
@@ -81,16 +83,12 @@ def pictures(captions: Mapping[Path, str]) -> str:
 
 
 def details(title: str, part: str) -> str:
-    """What is shown on demand."""
+    """A part that is shown on demand."""
     return f'<details><summary>{escape(title)}</summary>\n{part}\n</details>'
 
 
-def _is_number(cell: object) -> bool:
-    return re.fullmatch(r'[-+]?[\d.,]+(e[-+]?\d+)?%?', str(cell)) is not None
-
-
 def _breakable(cell: object) -> str:
-    """Lets paths and names break after their parts."""
+    """Allows line breaks between the parts of paths and names."""
     return re.sub('(?<=[/_])', '<wbr>', escape(str(cell)))
 
 

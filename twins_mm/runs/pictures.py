@@ -1,4 +1,4 @@
-"""The best and the worst predictions of a run's last checkpoint, next to the ground truth."""
+"""Draws the best and worst predictions of a run's last checkpoint next to the ground truth."""
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from .drawing import draw_pair
 from .scores import confident
 from .work_dir import Run
 
-# Of each kind, how many are shown.
+# How many pictures of each kind are shown.
 SHOWN = 3
 
 
@@ -31,31 +31,24 @@ class Picture(NamedTuple):
     source: Path
 
 
-class Extremes(NamedTuple):
-    """The pictures, best first and worst first, and what was wrong with the images left out."""
-
-    best: list[Picture]
-    worst: list[Picture]
-    failures: list[str]
-
-
-def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
+def draw_extremes(run: Run, count: int, folder: Path
+                  ) -> tuple[list[Picture], list[Picture], list[str]]:
     """Predicts `count` validation images, evenly spaced; draws the best and worst into `folder`.
 
-    Of each kind there are up to `SHOWN`, and no image is in both. An image that can't be read or
-    predicted is left out.
+    Returns up to `SHOWN` of the best and of the worst, the extremes first, and the errors of images
+    that can't be read or predicted, which are left out. No image is in both.
 
     Raises:
         UserError: There is no checkpoint, or the data is not in place.
     """
     if run.checkpoint is None:
-        raise UserError(f'{run.folder} holds no checkpoint yet')
+        raise UserError(f'{run.folder} has no checkpoint yet')
     check_data(run.cfg, 'val')
     with DefaultScope.overwrite_default_scope(run.cfg.default_scope):
         predictor = _Predictor(run)
         score = resolve_name(predictor.task.score)
         spread = np.linspace(0, len(predictor.dataset) - 1, count).round().astype(int)
-        # Predictions are large: only scores are kept, and what is drawn is predicted once more.
+        # Predictions are large, so only scores are kept, and the drawn images are predicted again.
         scores: dict[int, float] = {}
         failures = []
         for index in track(np.unique(spread).tolist(), f'{run.folder}: predictions'):
@@ -74,11 +67,11 @@ def draw_extremes(run: Run, count: int, folder: Path) -> Extremes:
             Picture(predictor.draw(index, folder / f'{kind}_{rank}.jpg'), scores[index],
                     predictor.path_of(index)) for rank, index in enumerate(indices, 1)]
             for kind, indices in chosen.items()}
-        return Extremes(**pictures, failures=failures)
+        return pictures['best'], pictures['worst'], failures
 
 
 def describe_error(error: Exception) -> str:
-    """An error in one line; a `UserError` needs no name."""
+    """An error in one line, with its class unless it is a `UserError`."""
     name = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
     return f'{name}{error}'.partition('\n')[0]
 

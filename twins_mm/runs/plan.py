@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
+from ..data.data_sets import DATA_SETS
 from ..paper.figures import TABLES
-from .filled_tables import Key, Results, key_of
-
-# Of COCO's 118,287 training images, 117,266 have boxes to learn from: 7330 batches of 16.
-COCO_IMAGES = 117_266
+from .filled_tables import FILLED, Key, Results, key_of
 
 
 class Training(NamedTuple):
@@ -18,11 +16,8 @@ class Training(NamedTuple):
     config: Path
     cfg: Config
     iterations: int
+    processes: int
     command: str
-
-    @property
-    def processes(self) -> int:
-        return _processes(self.cfg)
 
     def gpu_hours(self, parts: dict[str, float]) -> float:
         """Of all processes, from the seconds of each part of one's step of training.
@@ -40,44 +35,41 @@ def list_trainings(results: Results, configs: Path, runs_dir: Path) -> Iterator[
     for name in dict.fromkeys(key.config for key in _missing(results) if not key.tta):
         path = configs / f'{name}.py'
         cfg = Config.fromfile(path)
+        processes = cfg.auto_scale_lr.base_batch_size // cfg.train_dataloader.batch_size
         begun = results.runs.get(name)
-        done = begun.iteration if begun else 0
-        folder = begun.folder if begun else runs_dir / name
-        command = (f'torchrun --nproc_per_node {_processes(cfg)} tools/train.py configs/{name}.py '
-                   f'--launcher pytorch{_work_dir(folder, name)}{" --resume" if begun else ""}')
-        yield Training(path, cfg, _iterations(cfg) - done, command)
+        _, flag = _work_dir(results, runs_dir, name)
+        command = (f'torchrun --nproc_per_node {processes} tools/train.py configs/{name}.py '
+                   f'--launcher pytorch{flag}{" --resume" if begun else ""}')
+        left = _iterations(cfg) - (begun.iteration if begun else 0)
+        yield Training(path, cfg, left, processes, command)
 
 
 def list_tests(results: Results, configs: Path, runs_dir: Path) -> Iterator[str]:
     """The commands of multi-scale testing whose figures aren't there yet, in the tables' order."""
     for key in _missing(results):
         if key.tta:
-            run = results.runs.get(key.config)
-            folder = run.folder if run else runs_dir / key.config
+            folder, flag = _work_dir(results, runs_dir, key.config)
             last = Config.fromfile(configs / f'{key.config}.py').train_cfg.max_iters
-            yield (f'python tools/test.py configs/{key.config}.py {folder}/iter_{last}.pth --tta'
-                   f'{_work_dir(folder, key.config)}')
+            yield (f'python tools/test.py configs/{key.config}.py '
+                   f'{folder}/iter_{last}.pth --tta{flag}')
 
 
 def _missing(results: Results) -> Iterator[Key]:
-    for table in TABLES:
-        for backbone, paper in table.rows.items():
-            for column, value in zip(table.columns, paper):
-                key = key_of(column, backbone)
-                if key and value is not None and key not in results.figures:
-                    yield key
-
-
-def _processes(cfg: Config) -> int:
-    return cfg.auto_scale_lr.base_batch_size // cfg.train_dataloader.batch_size
+    for number in FILLED:
+        for variant, column, _ in TABLES[number].list_ours():
+            key = key_of(column, variant)
+            if key.config and key not in results.figures:
+                yield key
 
 
 def _iterations(cfg: Config) -> int:
     if 'max_iters' in cfg.train_cfg:
         return cfg.train_cfg.max_iters
-    return cfg.train_cfg.max_epochs * -(-COCO_IMAGES // cfg.auto_scale_lr.base_batch_size)
+    data_set, = (row for row in DATA_SETS.values() if row.type == cfg.train_dataloader.dataset.type)
+    return cfg.train_cfg.max_epochs * -(-data_set.epoch // cfg.auto_scale_lr.base_batch_size)
 
 
-def _work_dir(folder: Path, name: str) -> str:
-    """The flag that names the folder, unless it is where the tools put it anyway."""
-    return '' if folder == Path('work_dirs', name) else f' --work-dir {folder}'
+def _work_dir(results: Results, runs_dir: Path, name: str) -> tuple[Path, str]:
+    """A config's folder, and the flag for it unless it is where the tools put it anyway."""
+    folder = results.runs[name].folder if name in results.runs else runs_dir / name
+    return folder, '' if folder == Path('work_dirs', name) else f' --work-dir {folder}'

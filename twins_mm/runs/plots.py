@@ -1,4 +1,4 @@
-"""The curves of a run, with the authors' log, the recipe and the paper's figures."""
+"""Plots a run's curves with the authors' log, the recipe and the paper's results."""
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ _RECIPE = dict(color='C3', linestyle='--', linewidth=1)
 
 
 def plot_run(run: Run, recipe: Recipe | None) -> dict[str, tuple[Figure, str]]:
-    """A figure and its caption by name, for each thing that was logged."""
+    """Figures and their captions, by name, for everything that was logged."""
     recipe = yardstick(run, recipe)
     plots = {}
     if run.training:
@@ -40,10 +40,11 @@ def _plot_loss(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter('{x:g}')
     axes.yaxis.set_minor_formatter(NullFormatter())
-    caption = 'Loss, and its average over the last fifth of the way; both axes are logarithmic.'
+    caption = ('Loss, and its average over the last fifth of the iterations so far; both axes are '
+               'logarithmic.')
     if log := official_log(recipe):
         axes.plot(run.accumulation * np.array(LOSS_ITERATIONS), log.losses, 'o:', **_AUTHORS)
-        caption += (" The points are the authors' own log; the dotted line between them is "
+        caption += (" The points are from the authors' log; the dotted line between them is "
                     'interpolated.')
     axes.legend()
     return figure, caption
@@ -73,27 +74,27 @@ def _plot_accuracy(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     if log := official_log(recipe):
         interval = run.accumulation * VALIDATION_INTERVAL
         axes.plot(interval * np.arange(1, len(log.mious) + 1), log.mious, 'o:', **_AUTHORS)
-        caption += " The red points are the authors' own log."
+        caption += " The red points are from the authors' log."
     paper = figures_of(recipe.name) if recipe else {}
     for number, (key, name) in enumerate(metrics.items()):
         if (key, False) in paper:
             axes.axhline(paper[key, False], color=f'C{number}', linestyle='--', linewidth=1,
-                         label=f"{name}, the paper's final figure")
+                         label=f"{name}, the paper's final result")
     axes.legend()
     return figure, caption
 
 
 def _plot_time(run: Run) -> tuple[Figure, str]:
-    figure, axes = _make_axes('iteration', 'seconds an iteration')
-    axes.plot(*_series(run.training, 'time'), linewidth=1, color='C0', label='an iteration')
+    figure, axes = _make_axes('iteration', 'seconds per iteration')
+    axes.plot(*_series(run.training, 'time'), linewidth=1, color='C0', label='total')
     axes.plot(*_series(run.training, 'data_time'), linewidth=1, color='C1',
-              label='of it, waiting for data')
+              label='waiting for data')
     axes.margins(y=0.25)  # for the legend
     axes.set_ylim(bottom=0)
     axes.legend()
     memory = max((line.get('memory', 0) for line in run.training), default=0)
-    caption = (f'Seconds an iteration. At most {memory:,} MB of GPU memory.' if memory else
-               'Seconds an iteration. No GPU: memory was not logged.')
+    caption = (f'Seconds per iteration. Peak GPU memory: {memory:,} MB.' if memory else
+               'Seconds per iteration. No GPU, so memory was not logged.')
     return figure, caption
 
 

@@ -1,42 +1,35 @@
-"""The paper's recipe for a run, and where the run differs from it."""
+"""Finds the paper's recipe for a run, and where the run differs from it."""
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 
-# What decides which model comes out of a run.
+from ..config import accumulative_counts
+
+# The parts of a config that determine the trained model.
 _PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
           'param_scheduler', 'train_cfg', 'auto_scale_lr', 'custom_hooks', 'load_from')
-# In these, what doesn't: where data is and how fast it comes, memory, validation and the seed. A
-# batch is compared as a whole (`Run.batch`), however it is divided.
+# Their keys that don't: the data's location and loading, memory, validation and the seed. Batch
+# sizes are compared as a whole (`Run.batch`), however a batch is divided.
 _NEUTRAL = {'data_root', 'ann_file', 'data_prefix', 'backend_args', 'num_workers',
             'persistent_workers', 'pin_memory', 'prefetch_factor', 'checkpoint', 'with_cp',
             'val_begin', 'val_interval', 'seed', 'batch_size', 'accumulative_counts', 'enable'}
-# They make a resumed run the same as one without a break.
+# These make a resumed run equal to an unbroken one.
 _NEUTRAL_HOOKS = {'StepSeedHook', 'CheckpointFitHook'}
-_ABSENT = '-'
-
-
-class Difference(NamedTuple):
-    """A key whose values differ; '-' where there is none."""
-
-    key: str
-    run: Any
-    recipe: Any
 
 
 @dataclass
 class Recipe:
-    """A config of this repository that a run is compared with."""
+    """A config of this repository that a run is compared with, and their differences."""
 
     path: Path
     cfg: Config
-    differences: list[Difference]
+    differences: list[tuple[str, Any, Any]]
 
     @property
     def name(self) -> str:
@@ -48,20 +41,19 @@ class Recipe:
 
     @property
     def has_other_classes(self) -> bool:
-        """Whether the run learns other classes than the recipe does."""
-        return any(re.search(r'\b(num_classes|metainfo)\b', difference.key)
-                   for difference in self.differences)
+        """Whether the run learns other classes than the recipe."""
+        return any(re.search(r'\b(num_classes|metainfo)\b', key) for key, *_ in self.differences)
 
 
 def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
-    """The recipe in `configs` and its folder `released` that a run's config is, or is nearest to.
+    """Finds the recipe in `configs` or its folder `released` that is closest to a run's config.
 
-    Of several with the run's name, and of all where none has it, the one with the fewest
-    differences; None for other models than these recipes train.
+    Compares with the recipes of the run's name, or with all if there are none, and returns the one
+    with the fewest differences; None if no recipe trains this kind of model.
     """
     paths = sorted([*configs.glob('*.py'), *configs.glob('released/*.py')])
     paths = [path for path in paths if path.stem == name] or paths
-    # Reading a config takes long enough to read only those that name the types.
+    # Parsing configs is slow, so only those whose text contains the types are parsed.
     words = {repr(word) for word in _kind(cfg) if word}
     recipes = [Recipe(path, recipe, find_differences(cfg, recipe))
                for path in paths if all(word in _source(path) for word in words)
@@ -69,26 +61,26 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
 
 
-def find_differences(run: Config, recipe: Config) -> list[Difference]:
-    """Where two configs differ in what decides the model that is trained."""
-    # A run is resumed from the checkpoint that `load_from` names.
+def find_differences(run: Config, recipe: Config) -> list[tuple[str, Any, Any]]:
+    """Keys that affect the trained model and differ, with both values; '-' is a missing one."""
+    # For a resumed run, `load_from` is the checkpoint to resume from.
     parts = [part for part in _PARTS if part != 'load_from' or not run.get('resume')]
     ours, theirs = ({key: value for part in parts for key, value in _flatten(cfg.get(part), part)}
                     for cfg in (run, recipe))
-    return [Difference(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
-            for key in {**theirs, **ours} if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)]
+    pairs = {key: (ours.get(key, '-'), theirs.get(key, '-')) for key in {**theirs, **ours}}
+    return [(key, mine, other) for key, (mine, other) in pairs.items() if mine != other]
 
 
 def expected_lr(cfg: Config, iterations: int, epoch_length: int | None,
                 scale: float = 1.) -> list[float]:
-    """The learning rate of each iteration by a config's schedule, as mmengine steps it.
+    """The learning rate at each iteration of a config's schedule, as mmengine steps it.
 
-    `scale` is what `--auto-scale-lr` multiplies the optimizer's learning rate by.
+    `scale` is the factor by which `--auto-scale-lr` multiplies the optimizer's learning rate.
     """
     optimizer = torch.optim.SGD([torch.zeros(1)], scale * cfg.optim_wrapper.optimizer.lr)
     schedulers = [PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
                   for scheduler in cfg.param_scheduler]
-    optimizer.step()  # for the schedulers not to warn that it never was
+    optimizer.step()  # otherwise the schedulers warn about their order
     rates = []
     for iteration in range(1, iterations + 1):
         rates.append(optimizer.param_groups[0]['lr'])
@@ -106,11 +98,11 @@ def _kind(cfg: Config) -> tuple[str | None, ...]:
 
 
 def _stretch(recipe: Config, run: Config) -> Config:
-    """The recipe as a run has to follow it that accumulates gradients.
+    """Lengthens a recipe for a run that accumulates gradients.
 
-    A schedule in iterations counts the recipe's updates of the weights. Epochs stay as they are.
+    Schedules in iterations count the recipe's weight updates. Epochs stay the same.
     """
-    count = (run.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    count = accumulative_counts(run)
     if count > 1 and 'max_iters' in recipe.train_cfg:
         recipe.train_cfg.max_iters *= count
         for scheduler in recipe.param_scheduler:
@@ -119,23 +111,21 @@ def _stretch(recipe: Config, run: Config) -> Config:
 
 
 def _source(path: Path) -> str:
-    """The text of a config and of all that it is based on."""
+    """The text of a config and of all its bases."""
     text = path.read_text()
     return text + ''.join(_source(path.parent / base) for base in re.findall(r"'(\S+\.py)'", text))
 
 
 def _flatten(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Each value of a nest of dicts and lists of dicts, with its path: `train_cfg.max_iters`."""
+    """Yields each value in nested dicts and lists, with its path, e.g. `train_cfg.max_iters`."""
     if isinstance(node, (list, tuple)):
         node = [item for item in node if not (
             isinstance(item, dict) and item.get('type') in _NEUTRAL_HOOKS)] or None
-    if isinstance(node, dict):
-        items: Iterable = node.items()
-    elif isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
-        items = enumerate(node)
-    else:
+    if isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
         yield path, node
         return
-    for key, value in items:
+    for key, value in node.items():
         if key not in _NEUTRAL:
             yield from _flatten(value, f'{path}.{key}')

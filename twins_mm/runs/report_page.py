@@ -1,4 +1,4 @@
-"""The report on training runs: one HTML file."""
+"""Writes the report on training runs, one HTML file."""
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -8,7 +8,7 @@ from .page import callout, details, heading, make_page, paragraph, pictures, tab
 from .pictures import describe_error, draw_extremes
 from .plots import plot_run
 from .recipes import Recipe, find_recipe
-from .verdict import Check, Verdict, judge, metrics_of
+from .verdict import Verdict, judge, metrics_of
 from .work_dir import Run
 
 TITLE = 'Training report'
@@ -19,11 +19,7 @@ _FEW_DIFFERENCES = 12
 def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> list[Verdict]:
     """Writes report.html and its pictures into `out`; returns the verdicts.
 
-    Args:
-        runs: What is reported on, in this order.
-        configs: The folder of the recipes.
-        images: How many validation images a run's last checkpoint is to predict; 0 for none.
-        out: Where to; made if it is not there.
+    The recipes are those in `configs`; `images` of a run's validation images are predicted.
     """
     recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
     verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
@@ -32,7 +28,7 @@ def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> 
     if len(runs) > 1:
         parts.append(_summarise(runs, verdicts))
     for number, (run, recipe, verdict) in enumerate(zip(runs, recipes, verdicts)):
-        # Folders of the same name may lie in different places.
+        # Runs in different places may have the same folder name.
         folder = out / f'{number}_{run.folder.resolve().name}'
         folder.mkdir(exist_ok=True)
         parts += _report(run, recipe, verdict, images, folder)
@@ -41,9 +37,9 @@ def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> 
 
 
 def describe_progress(run: Run) -> str:
-    """How far a run is, and how long it will still take."""
+    """A run's progress, and the time that it still needs."""
     if not run.training:
-        return 'Nothing has been logged of training.'
+        return 'No training has been logged.'
     if run.is_finished:
         return f'Finished: {run.iterations:,} iterations. Last logged {run.logged:%Y-%m-%d %H:%M}.'
     text = f'Iteration {run.iteration:,}'
@@ -51,7 +47,7 @@ def describe_progress(run: Run) -> str:
         text += f' of {run.iterations:,} ({run.iteration / run.iterations:.0%})'
         if run.seconds:
             hours = (run.iterations - run.iteration) * run.seconds / 3600
-            text += f', {hours:.1f} hours to go at {run.seconds:.2f} s each, validation aside'
+            text += f', {hours:.1f} hours to go at {run.seconds:.2f} s each, without validation'
     return f'{text}. Last logged {run.logged:%Y-%m-%d %H:%M}.'
 
 
@@ -65,13 +61,12 @@ def _summarise(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
 
 def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path
             ) -> list[str]:
-    title = 'Is this run on track?'
     parts = [heading(2, f'{run.name} ({run.folder})'),
-             callout(_LOOKS.get(verdict.state, 'plain'), title, verdict.sentence),
+             callout(_LOOKS.get(verdict.state, 'plain'), 'Is this run on track?', verdict.sentence),
              paragraph(describe_progress(run))]
     if verdict.checks:
-        parts.append(table(['', 'checked'], [[_mark_check(check), check.text]
-                                             for check in verdict.checks]))
+        parts.append(table(['', 'check'], [['✓' if good else '✗', text]
+                                           for good, text in verdict.checks]))
     plots = {}
     for name, (figure, caption) in plot_run(run, recipe).items():
         path = folder / f'{name}.png'
@@ -87,28 +82,26 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
                                         (f'{ours:.2f}', f'{theirs:.2f}', f'{difference:+.2f}'))]
              for what, iteration, ours, theirs, difference in verdict.comparisons]),
             paragraph('The loss of this run is averaged over the last fifth of the iterations up '
-                      'to the one named.')]
+                      'to the given one.')]
     return [*parts, *_show_pictures(run, images, folder), *_show_config(run, recipe),
-            *_show_environment(run)]
-
-
-def _mark_check(check: Check) -> str:
-    return {True: '✓', False: '✗', None: '·'}[check.good]
+            heading(3, 'Environment'),
+            table(['', ''], list(run.environment.items())) if run.environment else
+            paragraph('Not logged.')]
 
 
 def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
-    title = heading(3, 'Best and worst predictions')
     if not images:
         return []
+    title = heading(3, 'Best and worst predictions')
     try:
         best, worst, failures = draw_extremes(run, images, folder / 'predictions')
     except Exception as error:  # the rest of the report doesn't depend on them
-        return [title, paragraph(f'There are none: {describe_error(error)}')]
+        return [title, paragraph(f'Not available: {describe_error(error)}')]
     assert run.checkpoint
-    text = (f'Of {images} validation images at most, evenly spaced, predicted by '
+    text = (f'From up to {images} validation images, evenly spaced, predicted by '
             f'{run.checkpoint.name}. {task_of(run.cfg).how_scored}')
     if failures:
-        text += f' Left out, because they failed: {len(failures)}. {failures[0]}'
+        text += f' Left out because of errors: {len(failures)}, such as {failures[0]}'
     rows = zip_longest([('best', picture) for picture in best],
                        [('worst', picture) for picture in worst])
     return [title, paragraph(text), pictures({
@@ -117,16 +110,16 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
 
 
 def _show_config(run: Run, recipe: Recipe | None) -> list[str]:
-    title = heading(3, "The config, as a difference from the paper's recipe")
+    title = heading(3, "Differences from the paper's recipe")
     if recipe is None:
         return [title, paragraph('No recipe of this repository trains this kind of model.')]
-    near = '' if recipe.name == run.name else ', the nearest of the recipes'
+    near = '' if recipe.name == run.name else ', the closest recipe'
     if not recipe.differences:
-        return [title, paragraph(f'None: it trains as {recipe.path.name}{near} says.')]
+        return [title, paragraph(f'None: the run follows {recipe.path.name}{near}.')]
     differences = table(['key', 'this run', recipe.path.name],
                         [[key, _shorten(ours), _shorten(theirs)]
                          for key, ours, theirs in recipe.differences])
-    toy = ' It is a toy run: data, schedule and evaluators are toys.' if run.is_toy else ''
+    toy = ' This is a toy run: it replaces data, schedule and evaluators.' if run.is_toy else ''
     count = f'Values that differ from {recipe.path.name}{near}: {len(recipe.differences)}.{toy}'
     if len(recipe.differences) > _FEW_DIFFERENCES:
         differences = details('Show them', differences)
@@ -136,9 +129,3 @@ def _show_config(run: Run, recipe: Recipe | None) -> list[str]:
 def _shorten(value) -> str:
     text = str(value)
     return text if len(text) <= 80 else f'{text[:77]}...'
-
-
-def _show_environment(run: Run) -> list[str]:
-    return [heading(3, 'Environment'),
-            table(['', ''], list(run.environment.items())) if run.environment else
-            paragraph('There is no log that says.')]

@@ -1,8 +1,8 @@
-"""How good the prediction for one image is."""
+"""Scores the prediction for one image."""
 import numpy as np
 from mmengine.structures import BaseDataElement, InstanceData
 
-SCORE_THRESHOLD = 0.3  # as mmdet's visualizer draws
+SCORE_THRESHOLD = 0.3  # as in mmdet's visualizer
 
 
 def score_labels(sample: BaseDataElement) -> float | None:
@@ -10,16 +10,16 @@ def score_labels(sample: BaseDataElement) -> float | None:
     from mmseg.evaluation import IoUMetric
     truth, prediction = (data.data.squeeze().cpu()
                          for data in (sample.gt_sem_seg, sample.pred_sem_seg))
-    # Labels from 0 to 254; 255 is what isn't labelled.
+    # Labels are 0 to 254; 255 means unlabelled.
     intersect, union, _, area = IoUMetric.intersect_and_union(prediction, truth, 255, 255)
     present = area > 0
     return (intersect[present] / union[present]).mean().item() if present.sum() > 1 else None
 
 
 def score_boxes(sample: BaseDataElement) -> float | None:
-    """F1 of a detector's sample at IoU 0.5; None where there is nothing to find.
+    """F1 of a detector's sample at IoU 0.5; None if there are no objects.
 
-    What hits a crowd is neither right nor wrong.
+    Boxes that match a crowd are ignored.
     """
     from mmdet.evaluation.functional.mean_ap import tpfp_default
     sample = sample.cpu().numpy()
@@ -36,7 +36,7 @@ def score_boxes(sample: BaseDataElement) -> float | None:
 
 
 def confident(instances: InstanceData) -> InstanceData:
-    """The instances that are drawn and rated."""
+    """The instances with a high enough score to be drawn and rated."""
     return instances[instances.scores >= SCORE_THRESHOLD]
 
 

@@ -1,4 +1,4 @@
-"""Is a training run on track? The verdict, and what it rests on."""
+"""Judges whether a training run is on track."""
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,19 +6,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config import task_of
-from ..paper.figures import figures_of, variant_of
-from ..paper.official_logs import LOGS, LOSS_ITERATIONS, OfficialLog, loss_tolerance, miou_tolerance
+from ..config import describe_batch, task_of
+from ..families import variant_of
+from ..paper.figures import figures_of
+from ..paper.official_logs import LOGS, LOSS_ITERATIONS, LOSS_TOLERANCE, OfficialLog
 from ..tasks import TASKS
 from .recipes import Recipe, expected_lr
 from .work_dir import Run
 
-# The share of a run, up to an iteration, over which its noisy losses are averaged.
+# Noisy losses are averaged over this last share of the iterations so far.
 WINDOW = 0.2
 
 
 class Comparison(NamedTuple):
-    """A figure of the run and the authors' at an iteration of theirs; the loss is relative."""
+    """Results of the run and the authors at one of their iterations; relative for the loss."""
 
     what: str
     iteration: int
@@ -28,9 +29,9 @@ class Comparison(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A basic fact; `good` is None where it is neither good nor bad."""
+    """A basic fact, and whether it is as it should be."""
 
-    good: bool | None
+    good: bool
     text: str
 
 
@@ -40,7 +41,7 @@ class Verdict:
 
     Attributes:
         state: 'on track', 'behind', 'suspect', 'broken', 'toy' or 'unknown'.
-        sentence: The same, with figures, for people.
+        sentence: The verdict in words, with figures.
     """
 
     state: str
@@ -50,43 +51,43 @@ class Verdict:
 
 
 def yardstick(run: Run, recipe: Recipe | None) -> Recipe | None:
-    """The recipe, if the run can be measured by it: it isn't a toy, and learns the same classes."""
+    """The recipe, if the run is comparable: it is not a toy run and has the same classes."""
     return None if run.is_toy or recipe is None or recipe.has_other_classes else recipe
 
 
 def official_log(recipe: Recipe | None) -> OfficialLog | None:
     """The authors' log of a recipe, if there is one."""
-    if recipe and recipe.name.startswith('upernet'):
-        return LOGS[variant_of(recipe.name) or '']
+    if recipe and recipe.name.startswith('upernet') and (variant := variant_of(recipe.name)):
+        return LOGS[variant.name]
     return None
 
 
 def recipe_rates(run: Run, recipe: Recipe, iterations: int) -> list[float]:
-    """The recipe's learning rates, scaled to the run's batch where the run asks for that."""
+    """The recipe's learning rates, scaled to the run's batch size if the run does so."""
     scale = run.batch / recipe.batch if _scales(run) else 1.
     return expected_lr(recipe.cfg, iterations, run.epoch_length, scale)
 
 
 def metrics_of(run: Run) -> dict[str, str]:
-    """The accuracies that tell how good a run is, and what they are called."""
+    """The keys and names of the run's main metrics."""
     last = run.validation[-1] if run.validation else {}
     return {key: name for task in TASKS.values() for key, (name, _) in task.metrics.items()
             if key in last}
 
 
 def judge(run: Run, recipe: Recipe | None) -> Verdict:
-    """The verdict on a run: by the authors' log, else the paper's figures, else the checks."""
+    """Judges a run by the authors' log, else by the paper's results, else by basic checks."""
     recipe = yardstick(run, recipe)
     checks = list(_check(run, recipe))
-    faults = [check.text for check in checks if check.good is False]
+    faults = [check.text for check in checks if not check.good]
     log = official_log(recipe)
     if not run.training:
-        verdict = Verdict('unknown', 'Nothing has been logged of training yet.')
+        verdict = Verdict('unknown', 'No training has been logged yet.')
     elif not all(math.isfinite(line['loss']) for line in run.training):
         verdict = Verdict('broken', f'Broken: {faults[0]}')
     elif run.is_toy:
-        verdict = Verdict('toy', 'A toy run: toy data, random weights, a short schedule. It says '
-                          f'whether the config runs and learns, nothing more. {_describe_end(run)}')
+        verdict = Verdict('toy', 'A toy run: toy data, random weights, a short schedule. It only '
+                          f'shows whether the config runs and learns. {_describe_end(run)}')
     elif log:
         verdict = _compare_with_log(run, log)
     else:
@@ -96,7 +97,7 @@ def judge(run: Run, recipe: Recipe | None) -> Verdict:
 
 
 def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
-    """The run's loss over the authors', averaged over the last fifth of their `iteration`s."""
+    """The run's loss over the authors', averaged over the last fifth up to `iteration`."""
     points = [(line['step'] // run.accumulation, line['loss']) for line in run.training]
     steps, losses = zip(*[(step, loss) for step, loss in points
                           if (1 - WINDOW) * iteration < step <= iteration])
@@ -104,7 +105,7 @@ def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
 
 
 def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
-    # An iteration of theirs is an update of the weights.
+    # The authors' iterations are weight updates.
     reached = run.iteration // run.accumulation
     latest = min(max(reached, LOSS_ITERATIONS[1]), LOSS_ITERATIONS[-1])
     logged = {line['step'] // run.accumulation for line in run.training}
@@ -115,27 +116,28 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
         comparisons.append(Comparison('loss', point, ratio * theirs, theirs, ratio - 1))
     if reached < LOSS_ITERATIONS[1]:
         first, second, *_ = LOSS_ITERATIONS
-        return Verdict('unknown', "Too early to tell: of the authors' warm-up, the loss is known "
-                       f'at iterations {first:,} and {second:,} alone. {_describe_end(run)}',
+        return Verdict('unknown', "Too early to tell: in the authors' warm-up, only the losses at "
+                       f'iterations {first:,} and {second:,} are known. {_describe_end(run)}',
                        comparisons)
     loss = comparisons[-1]
     mious = [Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
              for line in run.validation
              if (theirs := log.miou_at(step := line['step'] // run.accumulation))]
-    loss_words = (f'the loss is {_percent(loss.difference)} (interpolated between five points '
-                  f'of their log, so known to {math.expm1(loss_tolerance()):.0%} only)')
+    loss_words = (f'the loss is {_beside(loss.difference, ".0%")} theirs (interpolated between '
+                  'five points of their log, so only accurate to '
+                  f'{math.expm1(LOSS_TOLERANCE):.0%})')
     if mious:
-        last, tolerance = mious[-1], miou_tolerance()
+        last, tolerance = mious[-1], task_of(run.cfg).chance
         gap = last.difference
         words = (f'at iteration {last.iteration:,} mIoU is {last.ours:.2f}, '
-                 f"{_points(gap)} the authors' {last.theirs:.2f} at the same point "
-                 f'({tolerance:.1f} either way is chance); {loss_words}')
+                 f"{_beside(gap, '.2f')} the authors' {last.theirs:.2f} at the same point "
+                 f'(up to {tolerance:.1f} may be chance); {loss_words}')
     else:
-        gap, tolerance = -math.log1p(loss.difference), loss_tolerance()
+        gap, tolerance = -math.log1p(loss.difference), LOSS_TOLERANCE
         words = f'at iteration {loss.iteration:,} {loss_words}; no mIoU to compare with yet'
     state, head = _rate(gap, tolerance, 'the authors')
     remark = '' if run.batch == log.batch else (
-        f" The authors' batch was {log.batch}, this run's is {run.batch}.")
+        f" The authors' batch size was {log.batch}, this run's is {run.batch}.")
     return Verdict(state, f'{head}: {words}.{remark}', [*comparisons, *mious])
 
 
@@ -147,42 +149,42 @@ def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> V
         tolerance = task_of(run.cfg).chance
         state, head = _rate(min(ours - theirs for _, ours, theirs in figures), tolerance,
                             'the paper')
-        words = ', '.join(f"{name} is {ours:.1f}, {abs(ours - theirs):.1f} "
-                          f"{'above' if ours > theirs else 'below'} the paper's {theirs}"
-                          for name, ours, theirs in figures)
+        words = ', '.join(
+            f"{name} is {ours:.1f}, {_beside(ours - theirs, '.1f')} the paper's {theirs}"
+            for name, ours, theirs in figures)
         return Verdict(state, ' '.join([
-            f'{head}: finished, {words} ({tolerance:.1f} either way is chance).', *faults]))
+            f'{head}: finished, {words} (up to {tolerance:.1f} may be chance).', *faults]))
     if faults:
         return Verdict('suspect', f'Something is off: {faults[0]}')
     if recipe is None:
-        return Verdict('unknown', 'No sign of trouble. There is nothing to compare it with: the '
-                       f'paper has no such model on such classes. {_describe_end(run)}')
+        return Verdict('unknown', 'No problems found. There is nothing to compare with: the paper '
+                       f'has no such model with these classes. {_describe_end(run)}')
     goal = ', '.join(f'{name} {theirs}' for name, _, theirs in figures)
-    goal = f" The paper's final figures: {goal}." if goal else ''
-    return Verdict('unknown', 'No sign of trouble. The authors published no log of this recipe, '
-                   f'so how far it has to be by now is not known. {_describe_end(run)}{goal}')
+    goal = f" The paper's final results: {goal}." if goal else ''
+    return Verdict('unknown', 'No problems found. The authors published no log of this recipe, so '
+                   f'the expected progress is unknown. {_describe_end(run)}{goal}')
 
 
 def _rate(gap: float, tolerance: float, rival: str) -> tuple[str, str]:
-    """The state of a run that is `gap` better than its rival, and the words for it."""
+    """The state of a run that is `gap` better than its rival, and the phrase for it."""
     state = 'behind' if gap < -tolerance else 'on track'
     return state, f'Ahead of {rival}' if gap > tolerance else state.capitalize()
 
 
 def _describe_end(run: Run) -> str:
-    """How the loss and the accuracies went."""
-    start, end = (np.mean([line['loss'] for line in lines])
-                  for lines in _first_and_last(run.training))
+    """The first and last losses, and the latest metrics."""
+    start, end = _first_and_last_loss(run)
     words = f'Loss {start:.3g} at first, {end:.3g} now'
     for key, name in metrics_of(run).items():
         words += f'; {name} {run.validation[-1][key]:.1f}'
     return words + '.'
 
 
-def _first_and_last(lines: list[dict]) -> tuple[list[dict], list[dict]]:
-    """The first and the last tenth, one line at least."""
-    count = max(1, len(lines) // 10)
-    return lines[:count], lines[-count:]
+def _first_and_last_loss(run: Run) -> tuple[float, float]:
+    """The mean losses of the first and of the last tenth of what was logged."""
+    losses = [line['loss'] for line in run.training]
+    count = max(1, len(losses) // 10)
+    return np.mean(losses[:count]), np.mean(losses[-count:])
 
 
 def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
@@ -192,33 +194,28 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
     if bad:
         yield Check(False, f'The loss is {bad["loss"]} at iteration {bad["step"]:,}.')
     else:
-        start, end = (np.mean([line['loss'] for line in lines])
-                      for lines in _first_and_last(run.training))
+        start, end = _first_and_last_loss(run)
         falls = len(run.training) < 20 or bool(end < start)
-        yield Check(falls, f'The loss is finite everywhere; it was {start:.3g} in the first '
-                           f'tenth, {end:.3g} in the last{"" if falls else ": it does not fall"}.')
+        yield Check(falls, f'The loss is always finite; it was {start:.3g} in the first tenth and '
+                           f'{end:.3g} in the last{"" if falls else ": it does not fall"}.')
     if not recipe:
         return
-    factors = f'{run.processes} x {run.cfg.train_dataloader.batch_size}'
-    factors += f' x {run.accumulation} accumulated' if run.accumulation > 1 else ''
-    batch = f'The batch is {run.batch} ({factors})'
+    batch = f'The batch size is {describe_batch(run.cfg, run.processes)}'
     if run.batch == recipe.batch:
-        yield Check(True, f"{batch}, the recipe's.")
+        yield Check(True, f'{batch}, as in the recipe.')
     else:
         scaled = _scales(run)
-        yield Check(scaled, f"{batch}, the recipe's {recipe.batch}; the learning rate is "
+        yield Check(scaled, f"{batch}, the recipe's is {recipe.batch}; the learning rate is "
                     f'{"scaled in proportion" if scaled else "not scaled (--auto-scale-lr)"}.')
     if run.by_epoch and not run.epoch_length:
         return
     rates = recipe_rates(run, recipe, run.iteration)
-    off = next(((line, rates[line['step'] - 1]) for line in run.training
-                if not math.isclose(line['lr'], rates[line['step'] - 1],
-                                    rel_tol=1e-3, abs_tol=1e-12)), None)
-    if off:
-        yield Check(False, f"The learning rate leaves the recipe's schedule at iteration "
-                           f'{off[0]["step"]:,}: {off[0]["lr"]:.3g}, not {off[1]:.3g}.')
-    else:
-        yield Check(True, "The learning rate follows the recipe's schedule at every iteration.")
+    for step, lr in ((line['step'], line['lr']) for line in run.training):
+        if not math.isclose(lr, rates[step - 1], rel_tol=1e-3, abs_tol=1e-12):
+            yield Check(False, "The learning rate deviates from the recipe's at iteration "
+                               f'{step:,}: {lr:.3g} instead of {rates[step - 1]:.3g}.')
+            return
+    yield Check(True, "The learning rate follows the recipe's schedule at every iteration.")
 
 
 def _scales(run: Run) -> bool:
@@ -226,9 +223,5 @@ def _scales(run: Run) -> bool:
     return bool((run.cfg.get('auto_scale_lr') or {}).get('enable'))
 
 
-def _percent(difference: float) -> str:
-    return f"{abs(difference):.0%} {'above' if difference > 0 else 'below'} theirs"
-
-
-def _points(difference: float) -> str:
-    return f"{abs(difference):.2f} {'above' if difference > 0 else 'below'}"
+def _beside(difference: float, digits: str) -> str:
+    return f'{abs(difference):{digits}} {"above" if difference > 0 else "below"}'

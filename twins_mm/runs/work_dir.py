@@ -1,10 +1,10 @@
-"""Reads what mmengine leaves of a run in its working directory."""
+"""Reads the working directories of mmengine's runs."""
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -17,9 +17,8 @@ from ..errors import UserError
 
 @dataclass
 class Evaluation:
-    """A run of tools/test.py: accuracies in percent, and what they are of."""
+    """A run of tools/test.py: its metrics, in percent, and what was tested."""
 
-    log: Path
     metrics: dict[str, float]
     checkpoint: str
     tta: bool
@@ -30,14 +29,14 @@ class Run:
     """A working directory: one training run, however often resumed, and its evaluations.
 
     Attributes:
-        name: Of the config, without `.py`.
-        cfg: As it ran last.
-        logged: When it last said anything.
-        training: What was logged of training, by iteration ('step'); where a resumed run repeats
-            iterations, only what it logged.
-        validation: Accuracies in percent; 'step' counts epochs where the run does.
+        name: The name of the config, without `.py`.
+        cfg: The config of the last start.
+        logged: The time of the last log record.
+        training: Training records, with the iteration as 'step'; for iterations that a resumed
+            run repeats, only its own.
+        validation: Metrics in percent; 'step' counts epochs if the run does.
         environment: Versions, devices and seed, as mmengine logged them.
-        epoch_length: Iterations in an epoch; None where the run has no epochs.
+        epoch_length: Iterations per epoch; None if the run has no epochs.
     """
 
     folder: Path
@@ -68,25 +67,25 @@ class Run:
 
     @property
     def iteration(self) -> int:
-        """The last one that was logged; 0 before."""
+        """The last logged iteration; 0 if there is none."""
         return self.training[-1]['step'] if self.training else 0
 
     @property
     def iterations(self) -> int | None:
-        """How many are planned; None if that can't be told yet."""
+        """The planned number of iterations; None if it is not known yet."""
         if not self.by_epoch:
             return self.cfg.train_cfg.max_iters
         return self.epoch_length and self.cfg.train_cfg.max_epochs * self.epoch_length
 
     @property
     def is_finished(self) -> bool:
-        """Whether the last iteration was trained; those after the last logged one don't show."""
+        """Whether training has reached the end, to within a logging interval."""
         interval = self.cfg.get('default_hooks', {}).get('logger', {}).get('interval', 10)
         return bool(self.iterations and self.iterations - self.iteration < interval)
 
-    @cached_property
+    @property
     def seconds(self) -> float | None:
-        """Of an iteration, the median of the last ones."""
+        """Seconds per iteration, as the median of recent ones."""
         times = [line['time'] for line in self.training[-20:] if 'time' in line]
         return median(times) if times else None
 
@@ -96,30 +95,30 @@ class Run:
 
     @property
     def accumulation(self) -> int:
-        """How many iterations an update of the weights gathers gradients from."""
+        """Iterations per weight update."""
         return accumulative_counts(self.cfg)
 
     @property
     def batch(self) -> int:
-        """Images in an update of the weights, of all processes."""
+        """Images per weight update, over all processes."""
         return batch_size(self.cfg, self.processes)
 
     @property
     def checkpoint(self) -> Path | None:
-        """The last one, wherever the folder has been moved to."""
+        """The last checkpoint, even if the folder was moved."""
         pointer = self.folder / 'last_checkpoint'
         path = pointer.is_file() and self.folder / Path(pointer.read_text().strip()).name
         return path if path and path.is_file() else None
 
 
 def find_runs(root: Path) -> Iterator[Run]:
-    """Every run below a folder, by name.
+    """Yields every run under a folder, sorted by name.
 
     Raises:
-        UserError: There is no such folder.
+        UserError: The folder doesn't exist.
     """
     if not root.is_dir():
-        raise UserError(f'There is no folder {root}')
+        raise UserError(f'Folder not found: {root}')
     for folder in sorted({path.parents[2] for path in root.rglob('*/vis_data/config.py')}):
         yield read_run(folder)
 
@@ -128,24 +127,23 @@ def read_run(folder: Path) -> Run:
     """The run whose working directory is `folder`.
 
     Raises:
-        UserError: It is not one.
+        UserError: It is not the working directory of a run.
     """
     starts = sorted(path.parents[1] for path in folder.glob('*/vis_data/config.py'))
     if not starts:
-        raise UserError(f'{folder} is no working directory of a run (it has no '
+        raise UserError(f'{folder} is not the working directory of a run (it has no '
                         '*/vis_data/config.py)')
-    trained = [start for start in starts if _read_scalars(start)]
-    last = (trained or starts)[-1]
-    # mmengine writes the config there under its own name, each time that it starts.
+    trained = {start: lines for start in starts if (lines := _read_scalars(start))}
+    last = max(trained or starts)
+    # At each start, mmengine writes the config there under its own name.
     name = max(folder.glob('*.py'), key=lambda path: path.stat().st_mtime, default=last).stem
-    newest = _scalars(last) if trained else _config(last)
+    newest = last / 'vis_data' / ('scalars.json' if trained else 'config.py')
     logged = datetime.fromtimestamp(newest.stat().st_mtime)
     run = Run(folder, name, _read_config(last), logged)
     records = []
-    for start in trained:
-        new = _read_scalars(start)
+    for new in trained.values():
         first = next((line['step'] for line in new if _is_training(line)), float('inf'))
-        # Drop the records of the broken run that the resumed one repeats.
+        # Drop records that the resumed run repeats.
         again = next((number for number, line in enumerate(records)
                       if _is_training(line) and line['step'] >= first), None)
         records = [*records[:again], *new]
@@ -159,18 +157,12 @@ def read_run(folder: Path) -> Run:
     return run
 
 
-def _scalars(start: Path) -> Path:
-    return start / 'vis_data/scalars.json'
-
-
 def _read_scalars(start: Path) -> list[dict]:
-    """The lines that are whole: the last one of a run that goes on may not be."""
-    lines = []
-    for text in _scalars(start).read_text().splitlines() if _scalars(start).exists() else ():
-        try:
+    """The complete lines; an active run may still be writing the last one."""
+    path, lines = start / 'vis_data/scalars.json', []
+    for text in path.read_text().splitlines() if path.exists() else ():
+        with suppress(json.JSONDecodeError):
             lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
     return lines
 
 
@@ -178,30 +170,27 @@ def _is_training(line: dict) -> bool:
     return 'lr' in line
 
 
-def _config(start: Path) -> Path:
-    return start / 'vis_data/config.py'
-
-
 def _read_config(start: Path) -> Config:
-    return Config.fromfile(_config(start), import_custom_modules=False, lazy_import=False)
+    return Config.fromfile(
+        start / 'vis_data/config.py', import_custom_modules=False, lazy_import=False)
 
 
 def _to_percent(metrics: dict) -> dict:
-    """COCO's metrics are fractions, and -1 where there is nothing to find; mmseg's are percent."""
+    """COCO's metrics are fractions, and -1 if there are no objects; mmseg's are in percent."""
     return {key: 100 * value if key.startswith('coco/') else value
             for key, value in metrics.items() if value >= 0}
 
 
 def _read_evaluations(start: Path) -> Iterator[Evaluation]:
-    """What tools/test.py left: `START/START.json`, which a training run doesn't write."""
+    """The results of tools/test.py in `START/START.json`, which training doesn't write."""
     path = start / f'{start.name}.json'
     if path.is_file():
         cfg = _read_config(start)
         metrics = {key: value for key, value in json.loads(path.read_text()).items()
                    if isinstance(value, (int, float))}
         # --tta wraps the model in one that merges its predictions.
-        yield Evaluation(path, _to_percent(metrics), cfg.get('load_from') or '',
-                         'module' in cfg.model)
+        yield Evaluation(
+            _to_percent(metrics), cfg.get('load_from') or '', 'module' in cfg.model)
 
 
 def _read_environment(log: str) -> dict[str, str]:
@@ -209,6 +198,6 @@ def _read_environment(log: str) -> dict[str, str]:
     if not block:
         return {}
     entries = dict(re.findall(r'^ {4}(\w[^:\n]*): (.+)$', block[1], re.MULTILINE))
-    # A page of compiler flags, of which this is the first line.
+    # The first line of a page of compiler flags.
     entries.pop('PyTorch compiling details', None)
     return entries

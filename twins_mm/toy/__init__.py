@@ -1,1 +1,1 @@
-"""Toy data and what else `--toy` needs."""
+"""Everything behind `--toy`: scenes, data sets and the schedule."""

@@ -1,30 +1,27 @@
-"""Scenes of plain shapes that only their outlines tell apart."""
+"""Scenes of plain shapes that differ only in their outlines."""
 from colorsys import hsv_to_rgb
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-# Where a shape's corners lie on the circle around it, in degrees, clockwise from the right.
-SHAPES = {
-    'disc': np.arange(0, 360, 7.5),
-    'rectangle': np.array([28, 152, 208, 332]),
-    'triangle': np.array([50, 130, 270]),
-}
+# A disc, a rectangle and a triangle: the positions of the corners on the circumcircle, in degrees,
+# clockwise from the right.
+SHAPES = np.arange(0, 360, 7.5), np.array([28, 152, 208, 332]), np.array([50, 130, 270])
 _TURN = 25
 _RADII = 34, 58
 _CROWD_RADIUS = 46
 _CROWD_SIZE = 12
 _GOLDEN_ANGLE = 137.508
 
-# Square twice, for half of the scenes to be.
+# The square is listed twice, so that half of the scenes are square.
 _SIZES = (256, 256), (256, 256), (192, 256), (256, 192)
 _MARGIN = 8
-# How near two circles may come, as a share of the sum of their radii.
+# The minimum distance of two circles, as a share of the sum of their radii.
 _NEAREST = 0.85
 _TRIES = 100
 
-# Corners lie on a grid that cv2 (with these bits), float32 and JSON all hold exactly.
+# Corners lie on a grid that cv2 (with these bits), float32 and JSON all represent exactly.
 _FRACTION_BITS = 4
 _GRID = 2**_FRACTION_BITS
 _SUPERSAMPLING = 4
@@ -34,7 +31,7 @@ class Instance(NamedTuple):
     """A shape in a scene, or a crowd of tiny ones.
 
     `label` is an index into `SHAPES`. `outlines` are float32 polygons `(N, 2)` of x and y, in
-    pixels from the image's corner: one, or as many as the crowd has shapes.
+    pixels from the image's corner: one for a shape, one per member for a crowd.
     """
     label: int
     outlines: list[np.ndarray]
@@ -44,31 +41,23 @@ class Instance(NamedTuple):
         return len(self.outlines) > 1
 
 
-class _Palette(NamedTuple):
-    """Ranges of saturation and value, both 0 to 1, that go well together."""
-    backdrop_saturation: tuple[float, float]
-    backdrop_value: tuple[float, float]
-    shape_saturation: tuple[float, float]
-    shape_value: tuple[float, float]
-
-
+# Of saturation and value, 0 to 1: a backdrop's, and those of shapes that stand out from it.
 _PALETTES = (
-    _Palette((0.15, 0.45), (0.8, 0.98), (0.65, 0.9), (0.5, 0.85)),
-    _Palette((0.45, 0.7), (0.2, 0.45), (0.35, 0.7), (0.85, 1)),
+    ((0.15, 0.45), (0.8, 0.98), (0.65, 0.9), (0.5, 0.85)),
+    ((0.45, 0.7), (0.2, 0.45), (0.35, 0.7), (0.85, 1)),
 )
 
 
-def draw_scene(
-        rng: np.random.Generator, shapes: int, crowds: int = 0
-) -> tuple[np.ndarray, list[Instance]]:
-    """Draws so many shapes and crowds, less those that find no room, before a backdrop.
+def draw_scene(rng: np.random.Generator, shapes: int, crowds: int = 0
+               ) -> tuple[np.ndarray, list[Instance]]:
+    """Draws shapes and crowds, except those that don't fit, on a backdrop.
 
-    Returns the image, `(H, W, 3)`, uint8, BGR, and what is in it, from the back to the front.
+    Returns the image, `(H, W, 3)`, uint8, BGR, and its instances, from back to front.
     """
     height, width = _SIZES[rng.integers(len(_SIZES))]
-    palette = _PALETTES[rng.integers(len(_PALETTES))]
+    *backdrop, saturation, value = _PALETTES[rng.integers(len(_PALETTES))]
     hue = rng.random()
-    image = _draw_backdrop(rng, height, width, palette, hue)
+    image = _draw_backdrop(rng, height, width, hue, *backdrop)
     circles, instances = [], []
     for is_crowd in [True] * crowds + [False] * shapes:
         radius = _CROWD_RADIUS if is_crowd else rng.uniform(*_RADII)
@@ -79,25 +68,24 @@ def draw_scene(
         label = int(rng.integers(len(SHAPES)))
         outline = _outline_crowd if is_crowd else _outline_shape
         instances.append(Instance(label, outline(rng, label, centre, radius)))
-        covered = cover(instances[-1], height, width)
-        _paint(image, covered, _pick_shape_colour(rng, palette, hue))
+        strength = rng.uniform(*saturation)
+        colour = _to_bgr(hue + rng.uniform(0.2, 0.8), strength, rng.uniform(*value))
+        _paint(image, cover(instances[-1], height, width), colour)
     return image.clip(0, 255).round().astype(np.uint8), instances
 
 
 def cover(instance: Instance, height: int, width: int) -> np.ndarray:
-    """How much of each pixel an instance takes, hidden or not: `(H, W)`, float32, 0 to 1."""
+    """How much of each pixel an instance covers, hidden or not: `(H, W)`, float32, 0 to 1."""
     canvas = np.zeros((height * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
-    # To cv2 whole numbers are the middles of pixels, here they are their corners.
+    # In cv2, integers are the centres of pixels; here they are the corners.
     corners = [(outline * _SUPERSAMPLING - 0.5) * _GRID for outline in instance.outlines]
     cv2.fillPoly(canvas, [c.astype(np.int32) for c in corners], 255, shift=_FRACTION_BITS)
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) / np.float32(255)
 
 
-def _find_room(
-        rng: np.random.Generator, radius: float, circles: list[tuple[np.ndarray, float]],
-        size: tuple[int, int]
-) -> np.ndarray | None:
-    """A centre (x, y) for a circle that others leave room for, if there is one."""
+def _find_room(rng: np.random.Generator, radius: float, circles: list[tuple[np.ndarray, float]],
+               size: tuple[int, int]) -> np.ndarray | None:
+    """A centre (x, y) for a circle that keeps its distance from others; None if none is found."""
     reach = radius + _MARGIN
     for _ in range(_TRIES):
         centre = rng.uniform(reach, np.subtract(size, reach))
@@ -107,18 +95,16 @@ def _find_room(
     return None
 
 
-def _outline_shape(
-        rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
-) -> list[np.ndarray]:
+def _outline_shape(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
+                   ) -> list[np.ndarray]:
     """The polygon of a shape inside a circle, turned a little, as a list of one."""
-    angles = np.radians(list(SHAPES.values())[label] + rng.uniform(-_TURN, _TURN))
+    angles = np.radians(SHAPES[label] + rng.uniform(-_TURN, _TURN))
     corners = centre + radius * np.stack((np.cos(angles), np.sin(angles)), axis=1)
     return [(np.round(corners * _GRID) / _GRID).astype(np.float32)]
 
 
-def _outline_crowd(
-        rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
-) -> list[np.ndarray]:
+def _outline_crowd(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
+                   ) -> list[np.ndarray]:
     """The polygons of tiny shapes, spread over a circle like a sunflower's seeds."""
     outlines = []
     for member in range(_CROWD_SIZE):
@@ -130,12 +116,11 @@ def _outline_crowd(
 
 
 def _draw_backdrop(
-        rng: np.random.Generator, height: int, width: int, palette: _Palette, hue: float
-) -> np.ndarray:
-    """Two neighbouring tones that melt into each other: `(H, W, 3)`, float32."""
-    tones = [
-        _to_bgr(hue + rng.uniform(-0.08, 0.08), rng.uniform(*palette.backdrop_saturation), value)
-        for value in palette.backdrop_value]
+        rng: np.random.Generator, height: int, width: int, hue: float,
+        saturation: tuple[float, float], values: tuple[float, float]) -> np.ndarray:
+    """Two similar hues that blend into each other: `(H, W, 3)`, float32."""
+    tones = [_to_bgr(hue + rng.uniform(-0.08, 0.08), rng.uniform(*saturation), value)
+             for value in values]
     mix = np.zeros((height, width, 1), np.float32)
     for cells, share in (3, 0.7), (9, 0.2), (64, 0.1):
         noise = rng.random((cells, cells), np.float32)
@@ -144,19 +129,13 @@ def _draw_backdrop(
     return tones[0] * mix + tones[1] * (1 - mix)
 
 
-def _pick_shape_colour(rng: np.random.Generator, palette: _Palette, hue: float) -> np.ndarray:
-    """A colour that stands out from a backdrop of this hue."""
-    saturation = rng.uniform(*palette.shape_saturation)
-    return _to_bgr(hue + rng.uniform(0.2, 0.8), saturation, rng.uniform(*palette.shape_value))
-
-
 def _to_bgr(hue: float, saturation: float, value: float) -> np.ndarray:
-    """Blue, green and red, 0 to 255, from a hue in turns, and saturation and value, 0 to 1."""
+    """Blue, green and red, 0 to 255, from hue in turns and saturation and value from 0 to 1."""
     return np.array(hsv_to_rgb(hue % 1, saturation, value)[::-1], np.float32) * 255
 
 
 def _paint(image: np.ndarray, covered: np.ndarray, colour: np.ndarray) -> None:
-    """Paints what is covered of a float32 image, in place, in relief and with a soft shadow."""
+    """Paints the covered part of a float32 image, in place, with relief and a soft shadow."""
     soft = cv2.GaussianBlur(covered, (0, 0), 5)
     light = cv2.Sobel(soft, -1, 1, 0) + cv2.Sobel(soft, -1, 0, 1)
     image *= 1 - 0.4 * soft[..., None]

@@ -1,4 +1,4 @@
-"""Any config of a known task, end to end on toy data: `--toy` of the tools."""
+"""Makes any config of a known task run on toy data, for the tools' `--toy`."""
 from collections.abc import Sequence
 from pkgutil import resolve_name
 
@@ -19,17 +19,19 @@ _FLIP = dict(type='RandomFlip', prob=0.5)
 def use_toy_data(cfg: Config) -> None:
     """Replaces a config's data sets, image scale, batch, schedule and evaluators, in place.
 
-    The model stays as it is, but for its pretrained weights: it starts from random ones. So do
-    AMP, parameter-wise settings and hooks.
+    The model stays unchanged, but starts from random weights. AMP, parameter-wise settings and
+    hooks stay too.
 
     Raises:
-        UserError: The config is of no task that is known.
+        UserError: The config belongs to no known task.
     """
     task = task_of(cfg)
     make_toy_data()
     _use_loaders(cfg, task, DATA_SETS[task.data_set])
     _use_schedule(cfg, task)
-    _use_augmented_tests(cfg, task)
+    cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
+        [_resize(ratio) for ratio in task.tta_ratios], [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)],
+        [task.load], [dict(type=task.pack)]])]
     for node in walk(cfg.model):
         if node.get('type') == 'SegDataPreProcessor':
             node.update(size=(SIDE, SIDE), size_divisor=None)
@@ -59,18 +61,12 @@ def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:
 
 
 def _classes(cfg: Config, data: DataSet) -> Sequence[str]:
-    """As many class names as the model has classes, those that are drawn among them."""
+    """As many class names as the model has classes, including those that the toy data shows."""
     names = resolve_name(data.dataset).METAINFO['classes']
     count = count_classes(cfg)
     if not count or count >= len(names):
         return names
     return (*data.toy_classes, *(name for name in names if name not in data.toy_classes))[:count]
-
-
-def _use_augmented_tests(cfg: Config, task: Task) -> None:
-    cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
-        [_resize(ratio) for ratio in task.tta_ratios], [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)],
-        [task.load], [dict(type=task.pack)]])]
 
 
 def _resize(ratio: float = 1) -> dict:
@@ -79,7 +75,7 @@ def _resize(ratio: float = 1) -> dict:
 
 
 def _use_schedule(cfg: Config, task: Task) -> None:
-    """A schedule by which small images are learned from random weights in minutes on a CPU."""
+    """Sets a schedule that learns small images from random weights in minutes on a CPU."""
     _, max_iters = task.toy
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
     cfg.val_cfg, cfg.test_cfg = dict(type='ValLoop'), dict(type='TestLoop')

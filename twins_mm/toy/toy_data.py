@@ -1,6 +1,6 @@
-"""Makes small data sets of drawn shapes, in the folders of COCO 2017 and ADE20K."""
+"""Makes small data sets of drawn shapes, in the layouts of COCO 2017 and ADE20K."""
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
@@ -12,55 +12,53 @@ from ..data.data_sets import DATA_SETS, TOY_ROOT, list_coco_categories
 from .scenes import Instance, cover, draw_scene
 
 _IMAGES = dict(train=200, val=50)
-# To be raised with every change to what is drawn or written, for old data to be made again.
+# Increase this with every change to images or files, so that old data is replaced.
 _VERSION = 2
 _STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES))
+_STAMP_NAME = 'stamp.json'
 
 _MOST_SHAPES = 4
-# Of so many images one is empty and one has a crowd.
+# One in this many images is empty, and one has a crowd.
 _RARITY = 10
-# A border without labels, in pixels; shapes keep farther away from the edge.
+# The width of the unlabelled border, in pixels; shapes are farther from the edge.
 _ADE_BORDER = 4
 
 
 def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
-    """Makes a stand-in for each data set in `root`, unless they are complete.
+    """Makes a toy version of each data set in `root`, unless they are complete.
 
     Raises:
-        OSError: `root` holds something else, or cannot be written.
+        OSError: `root` contains something else, or cannot be written.
     """
     root = Path(root)
-    if _is_complete(root):
+    if _read_stamp(root) == _STAMP:
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    # All is made beside `root` and then renamed, so that `root` never holds half of it.
-    with TemporaryDirectory(prefix=f'{root.name}-', dir=root.parent) as beside:
-        made = Path(beside, 'made')
+    # Made in a temporary folder next to `root` and then renamed, so that `root` is never partial.
+    with TemporaryDirectory(prefix=f'{root.name}-', dir=root.parent) as temporary:
+        made = Path(temporary, 'made')
         for data in DATA_SETS.values():
             resolve_name(data.make_toy)(made / data.toy_folder.name)
-        _stamp(made).write_text(_STAMP)
-        if _stamp(root).exists() and not _is_complete(root):
-            root.rename(Path(beside, 'outdated'))
+        (made / _STAMP_NAME).write_text(_STAMP)
+        if _read_stamp(root) not in ('', _STAMP):
+            root.rename(Path(temporary, 'outdated'))
         try:
             made.rename(root)
         except OSError:
-            # Another process may have been faster, as when each GPU has its own.
-            if not _is_complete(root):
+            # Another process may have been faster, for example with one process per GPU.
+            if _read_stamp(root) != _STAMP:
                 raise
     return root
 
 
-def _stamp(root: Path) -> Path:
-    """The file that tells, when all others are there, of which version they are."""
-    return root / 'stamp.json'
-
-
-def _is_complete(root: Path) -> bool:
-    return _stamp(root).exists() and _stamp(root).read_text() == _STAMP
+def _read_stamp(root: Path) -> str:
+    """The version of the data in a folder, from the file that is written last; '' without one."""
+    path = root / _STAMP_NAME
+    return path.read_text() if path.exists() else ''
 
 
 def make_coco(root: Path) -> None:
-    """Makes the images and the annotations that stand in for COCO."""
+    """Makes the toy version of COCO."""
     categories = list_coco_categories()
     ids = {category['name']: category['id'] for category in categories}
     for split in _IMAGES:
@@ -83,22 +81,24 @@ def make_coco(root: Path) -> None:
 
 
 def make_ade20k(root: Path) -> None:
-    """Makes the images and the label maps that stand in for ADE20K."""
+    """Makes the toy version of ADE20K."""
     data = DATA_SETS['ade20k']
     classes = resolve_name(data.dataset).METAINFO['classes']
-    # One more than the index, because 0 is for pixels without a label.
+    # One more than the index, because 0 means unlabelled.
     background, *shapes = (classes.index(name) + 1 for name in data.toy_classes)
     for split, folder in zip(_IMAGES, ('training', 'validation'), strict=True):
         for number, image, instances in _draw_scenes('ade', split):
             name = f'ADE_{split}_{number:08d}'
-            height, width = image.shape[:2]
-            labels = _draw_labels(instances, height, width, background, shapes)
+            labels = np.zeros(image.shape[:2], np.uint8)
+            labels[_ADE_BORDER:-_ADE_BORDER, _ADE_BORDER:-_ADE_BORDER] = background
+            for instance in instances:
+                labels[cover(instance, *labels.shape) > 0.5] = shapes[instance.label]
             _save(root / 'images' / folder / f'{name}.jpg', image)
             _save(root / 'annotations' / folder / f'{name}.png', labels)
 
 
 def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, list[Instance]]]:
-    """The number, from 1, the image and the instances of each scene, the same every time."""
+    """Yields the number, from 1, the image and the instances of each scene, reproducibly."""
     for number in range(1, _IMAGES[split] + 1):
         rng = np.random.default_rng(list(f'{layout} {split} {number}'.encode()))
         shapes = 0 if number % _RARITY == 0 else int(rng.integers(1, _MOST_SHAPES + 1))
@@ -107,11 +107,14 @@ def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, lis
 
 
 def _describe(instance: Instance, height: int, width: int) -> dict:
-    """Where an instance is, as a COCO annotation tells it: by a polygon, or RLE for a crowd."""
+    """The fields of a COCO annotation that locate an instance: a polygon, or RLE for a crowd."""
     corners = np.concatenate(instance.outlines)
     low, high = corners.min(axis=0), corners.max(axis=0)
     if instance.is_crowd:
-        runs = _count_runs(cover(instance, height, width) > 0.5)
+        mask = cover(instance, height, width) > 0.5
+        # The lengths of runs of equal pixels, column by column, starting outside the mask.
+        changes = np.flatnonzero(np.diff(mask.ravel(order='F'), prepend=False))
+        runs = np.diff([0, *changes, mask.size]).tolist()
         segmentation: dict | list = dict(counts=runs, size=[height, width])
     else:
         segmentation = [outline.ravel().tolist() for outline in instance.outlines]
@@ -121,27 +124,8 @@ def _describe(instance: Instance, height: int, width: int) -> dict:
         iscrowd=int(instance.is_crowd), segmentation=segmentation)
 
 
-def _count_runs(mask: np.ndarray) -> list[int]:
-    """The lengths of the runs of equal pixels, column by column, the first one outside."""
-    changes = np.flatnonzero(np.diff(mask.ravel(order='F'), prepend=False))
-    return np.diff([0, *changes, mask.size]).tolist()
-
-
-def _draw_labels(
-        instances: Sequence[Instance], height: int, width: int, background: int,
-        shapes: Sequence[int]
-) -> np.ndarray:
-    """The label of what each pixel shows, 0 along the border: `(H, W)`, uint8."""
-    labels = np.zeros((height, width), np.uint8)
-    inside = slice(_ADE_BORDER, -_ADE_BORDER)
-    labels[inside, inside] = background
-    for instance in instances:
-        labels[cover(instance, height, width) > 0.5] = shapes[instance.label]
-    return labels
-
-
 def _save(path: Path, image: np.ndarray) -> None:
-    """Writes a JPEG or PNG, by its name, into a folder that need not be there yet."""
+    """Writes a JPEG or PNG, depending on its suffix, and creates its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not by `cv2.imwrite`, which raises nothing when the disk is full.
+    # Not with `cv2.imwrite`, which raises nothing when the disk is full.
     path.write_bytes(cv2.imencode(path.suffix, image)[1])

@@ -1,4 +1,4 @@
-"""What joins a training run: importing it registers the hooks."""
+"""Hooks for training runs; importing the package registers them."""
 from . import hooks, seeding
 
 __all__ = ['hooks', 'seeding']

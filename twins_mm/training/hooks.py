@@ -1,4 +1,4 @@
-"""Hooks of runs."""
+"""Checks of checkpoints that runs load."""
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -11,10 +11,10 @@ from ..errors import UserError
 class CheckpointFitHook(Hook):
     """Refuses a checkpoint that this config can't resume or evaluate, before it is loaded.
 
-    mmengine would evaluate heads of random weights. A Twins backbone checks itself.
+    mmengine would evaluate heads with random weights. Twins backbones check their own weights.
 
     Args:
-        heads: Everything but a Twins backbone has to be in the checkpoint.
+        heads: Whether the checkpoint must contain all weights except a Twins backbone's.
     """
 
     def __init__(self, heads: bool = False):
@@ -22,7 +22,7 @@ class CheckpointFitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
-            raise UserError('There are weights in this checkpoint, but no state of a training run '
-                            'to resume. To start from them: --cfg-options load_from=CHECKPOINT')
+            raise UserError('This checkpoint contains weights, but no training state to resume. '
+                            'To start from the weights: --cfg-options load_from=CHECKPOINT')
         if self.heads:
             check_heads(checkpoint, runner.model)

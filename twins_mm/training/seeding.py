@@ -1,4 +1,4 @@
-"""Random numbers that the place in a run decides, so that a resumed run repeats an unbroken one."""
+"""Seeds random numbers by the position in a run, so that resumed runs repeat unbroken ones."""
 import random
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,12 +16,12 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 @HOOKS.register_module()
 class StepSeedHook(Hook):
-    """Seeds each training step from its number, and each sample from its place in the run.
+    """Seeds each training step from its number, and each sample from its position in the run.
 
-    So drop path and sampled proposals are those of a run without a break, and so is augmentation,
-    with any number of data workers; it differs from epoch to epoch. On a CPU the losses repeat
-    step for step. With mmengine's `InfiniteSampler` a resumed run goes on without loading what
-    was seen; other samplers of an iteration-based loop are left to mmengine, which loads it.
+    So a resumed run has the same drop path, proposals and augmentation as an unbroken run, with any
+    number of data workers; augmentation still differs from epoch to epoch. On a CPU the losses
+    repeat step for step. With mmengine's `InfiniteSampler`, a resumed run skips seen samples
+    without loading them; with other samplers in an iteration-based loop, mmengine loads them.
     """
     priority = 'VERY_HIGH'
 
@@ -32,14 +32,14 @@ class StepSeedHook(Hook):
         if hasattr(loop, 'dataloader_iterator'):
             if type(batches) is not BatchSampler or type(sampler) is not InfiniteSampler:
                 return
-            # A new one, because mmengine has already drawn from the old one.
+            # A new sampler, because mmengine has already drawn from the old one.
             sampler = InfiniteSampler(sampler.dataset, sampler.shuffle, sampler.seed)
             sampler.indices = islice(sampler.indices, loop.iter * batches.batch_size, None)
         batches.sampler = NumberedSampler(sampler, batches.batch_size, runner)
-        # torch's data loader fetches a batch with this method where a data set has it.
+        # torch's data loader fetches a batch with this method if the data set has it.
         loader.dataset.__getitems__ = partial(draw_samples, loader.dataset, runner.seed)
         if hasattr(loop, 'dataloader_iterator'):
-            loader._iterator = None  # its workers have a copy of the data set as it was
+            loader._iterator = None  # its workers have a copy of the old data set
             loop.dataloader_iterator = RemainingBatches(loader, loop.iter)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -54,7 +54,7 @@ class StepSeedHook(Hook):
 
 
 class Draw(int):
-    """An index into a data set that knows how many were drawn in the run before it."""
+    """An index into a data set with the number of indices drawn before it in the run."""
 
     number: int
 
@@ -65,7 +65,7 @@ class Draw(int):
 
 
 class NumberedSampler(Sampler):
-    """Another sampler's indices as `Draw`s, numbered across epochs and processes."""
+    """Yields another sampler's indices as `Draw`s, numbered across epochs and processes."""
 
     def __init__(self, sampler: Sampler, batch_size: int, runner: Runner):
         self.sampler = sampler
@@ -85,26 +85,26 @@ class NumberedSampler(Sampler):
 
 
 class RemainingBatches:
-    """The batches of an iteration-based loop that is resumed after `seen` of them."""
+    """The batches of an iteration-based loop that resumes after `seen` batches."""
 
     def __init__(self, loader: DataLoader, seen: int):
         self.batches = iter(loader)
         self.seen = seen
 
     def __next__(self) -> Any:
-        # mmengine asks for what was seen batch by batch, and drops it.
+        # mmengine requests the seen batches one by one and drops them.
         if self.seen:
             self.seen -= 1
             return None
         return next(self.batches)
 
     def skip_iter(self, num_iters: int) -> None:
-        """The maintained forks ask for it at once."""
+        """The maintained forks skip them all at once."""
         self.seen -= num_iters
 
 
 def draw_samples(dataset: Dataset, seed: int, draws: Sequence[Draw]) -> list:
-    """The samples of a batch, each with random numbers of its own."""
+    """The samples of a batch, each with its own random seed."""
     samples = []
     for draw in draws:
         sample_seed = _make_seed(seed, draw.number)
