@@ -12,10 +12,16 @@ from twins_mm.doctor.__main__ import CHECKS
 from twins_mm.doctor.fixes import _ONEDL, _OPENMMLAB, uses_forks
 
 REPOSITORY = Path(__file__).parents[2]
-CPU_OPERATOR = """
+OPERATORS = """
+def get_compiling_cuda_version():
+    return {cuda!r}
 def nms(*_):
-    raise RuntimeError('nms_impl: implementation for device cuda:0 not found.')
+    {run}
 """
+CPU_OPERATORS = OPERATORS.format(cuda='not available', run=(
+    "raise RuntimeError('nms_impl: implementation for device cuda:0 not found.')"))
+OTHER_CARDS = OPERATORS.format(cuda='13.0', run=(
+    "raise RuntimeError('CUDA error: no kernel image is available for execution on the device')"))
 
 
 @pytest.fixture
@@ -24,6 +30,17 @@ def hide(monkeypatch):
     def make(*modules):
         monkeypatch.setattr(installation, 'find_spec', lambda name: (
             None if name in modules else find_spec(name)))
+    return make
+
+
+@pytest.fixture
+def set_driver(tmp_path, monkeypatch):
+    """Makes the machine look as if it had an NVIDIA driver of this version, or none."""
+    def make(version):
+        program = tmp_path / 'nvidia-smi'
+        program.write_text(f'#!/bin/sh\n[ "{version}" ] && echo {version}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
     return make
 
 
@@ -48,8 +65,9 @@ def hide(monkeypatch):
      'undefined symbol: _ZN2at', '--no-cache-dir --force-reinstall --no-deps'),
     ('mmcv, its _ext', 'mmcv.ops', 'import os; os.kill(os.getpid(), 11)', 'Python crashed: SIGSEGV',
      'MMCV_WITH_OPS=1'),
-    ('mmcv, its _ext', 'mmcv.ops', CPU_OPERATOR, 'implementation for device cuda:0 not found',
-     'MMCV_WITH_OPS=1 FORCE_CUDA=1'),
+    ('mmcv, its _ext', 'mmcv.ops', CPU_OPERATORS, 'implementation for device cuda:0 not found',
+     'MMCV_WITH_OPS=1'),
+    ('mmcv, its _ext', 'mmcv.ops', OTHER_CARDS, 'no kernel image', 'MMCV_WITH_OPS=1'),
     ('mmdet', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', 'mmcv=='),
     ('mmseg', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', 'mmcv=='),
     ('mmdet', 'mmcv', "__version__ = '2.2.0'", 'MMCV==2.2.0 is used but incompatible', 'mmcv=='),
@@ -132,6 +150,7 @@ class ones:
     def __init__(self, *_, device): {kernel}
     def sum(self): return self
     def item(self): return 1
+tensor = ones
 """
 NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on the device')"
 
@@ -141,20 +160,23 @@ NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on t
     ('', None, 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('', '12.6', 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('560.1', None, 0, 'pass', None, 'wrong', 'driver 560.1, but this torch is built for CPUs',
-     'FORCE_CUDA=1'),
+     'make install CUDA=1'),
     ('460.1', '12.6', 0, 'pass', None, 'wrong', 'system is too old', 'update the driver'),
+    ('460.1', '12.6', 0, 'pass', None, 'wrong', 'finds no GPU; this CUDA needs driver 525 or newer',
+     'update the driver'),
+    ('575.2', '13.0', 0, 'pass', None, 'wrong', 'finds no GPU; this CUDA needs driver 580 or newer',
+     'update the driver'),
+    ('580.3', '13.0', 0, 'pass', None, 'wrong', 'finds no GPU; The NVIDIA driver on your system is',
+     'update the driver'),
     ('560.1', '12.6', 0, 'pass', '', 'wrong', "CUDA_VISIBLE_DEVICES=''", 'unset CUDA_VISIBLE'),
     ('560.1', '12.6', 1, NO_KERNEL, None, 'wrong', 'sm_90, but torch has sm_70 sm_80: no kernel',
      'install a torch that supports this architecture'),
     ('560.1', '12.6', 2, 'pass', None, 'ok', '2 x H200, sm_90; built for CUDA 12.6, driver 560.1',
      '')])
 def test_cuda(driver, build, count, kernel, visible, state, message, fix,
-              stub, tmp_path, monkeypatch):
+              stub, set_driver, monkeypatch):
     stub('torch', TORCH.format(build=build, count=count, kernel=kernel))
-    program = tmp_path / 'nvidia-smi'
-    program.write_text(f'#!/bin/sh\n[ "{driver}" ] && echo {driver}\n')
-    program.chmod(0o755)
-    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    set_driver(driver)
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
     if visible is not None:
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
@@ -162,6 +184,29 @@ def test_cuda(driver, build, count, kernel, visible, state, message, fix,
     assert finding.state == state
     assert message in finding.message
     assert fix in finding.fix
+
+
+@pytest.mark.parametrize(('driver', 'build', 'nvcc', 'state', 'message'), [
+    ('', 'not available', None, 'ok', 'mmcv'),
+    ('580.3', '13.0', '12.4', 'ok', 'mmcv'),
+    ('580.3', 'not available', '13.1', 'wrong', 'RuntimeError: mmcv has no CUDA operators'),
+    ('580.3', 'not available', '12.4', 'wrong', 'nvcc: release 12.4 in {}, torch needs 13.0'),
+    ('580.3', 'not available', None, 'wrong', 'nvcc: none, torch needs 13.0')])
+def test_operators_are_for_the_gpu(driver, build, nvcc, state, message, stub, set_driver, tmp_path):
+    stub('torch', TORCH.format(build='13.0', count=0, kernel='pass'))
+    stub('torch.utils.cpp_extension', f'CUDA_HOME = {str(tmp_path)!r}')
+    stub('mmcv.ops', OPERATORS.format(cuda=build, run='pass'))
+    set_driver(driver)
+    if nvcc:
+        program = tmp_path / 'bin/nvcc'
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\necho Cuda compilation tools, release {nvcc}, V{nvcc}.88')
+        program.chmod(0o755)
+    finding = CHECKS['mmcv, its _ext']()
+    assert finding.state == state
+    assert message.format(tmp_path) in finding.message
+    assert ('torch needs' in finding.message) == ('torch needs' in message)
+    assert finding.fix.startswith('make install CUDA=1  # or') == (state == 'wrong')
 
 
 def test_fixes_install_the_tested_versions():

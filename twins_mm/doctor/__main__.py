@@ -9,10 +9,11 @@ from functools import partial
 
 from ..data.data_sets import DATA_SETS
 from ..tasks import TASKS
-from .fixes import build_mmcv, find_fix
+from .fixes import find_fix
 from .installation import (
     check_cuda,
     check_module,
+    check_operators,
     check_pkg_resources,
     check_python,
     check_torchvision,
@@ -25,12 +26,6 @@ _USE_OPENCV = """
 import cv2, numpy
 _, png = cv2.imencode('.png', numpy.zeros((2, 2, 3), 'uint8'))
 cv2.imdecode(png, cv2.IMREAD_COLOR)
-"""
-_USE_OPERATORS = """
-from mmcv.ops import nms
-import torch
-for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
-    nms(torch.tensor([[0., 0, 1, 1]], device=device), torch.ones(1, device=device), 0.5)
 """
 _USE_LIBRARY = 'import {0}.datasets, {0}.evaluation, {0}.models'
 # pip may have installed older versions for packages that accept any.
@@ -47,7 +42,7 @@ CHECKS = {
     'torchvision': check_torchvision,
     'pkg_resources': check_pkg_resources,
     'mmengine': partial(check_module, 'mmengine', 'import mmengine.runner'),
-    'mmcv, its _ext': partial(check_module, 'mmcv', _USE_OPERATORS, build_mmcv()),
+    'mmcv, its _ext': check_operators,
     **{library: partial(check_module, library, _USE_LIBRARY.format(library))
        for library in dict.fromkeys(task.scope for task in TASKS.values())},
     'ftfy, regex': check_undeclared,

@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from .probe import Broken
+from .probe import Broken, find_driver
 
 
 def _name_pip() -> str:
@@ -41,11 +41,13 @@ def install(module: str) -> str:
     return f'{PIP} install {isolation}{package}'
 
 
-def build_mmcv(cuda: bool = False) -> str:
-    """The command that compiles mmcv's operators for the installed torch."""
+def build_mmcv() -> str:
+    """The command that compiles mmcv's operators for the installed torch, and a GPU if any."""
     package = (_ONEDL if uses_forks() else _OPENMMLAB)['mmcv']
-    compiler = 'FORCE_CUDA=1 CUDA_HOME=/usr/local/cuda ' if cuda else ''
-    return (f'{PIP} install "setuptools<81" wheel ninja psutil && '
+    # The Makefile brings the compiler; an environment of the user's own needs a toolkit.
+    make, compiler = ('make install CUDA=1  # or, without make: ',
+                      'FORCE_CUDA=1 CUDA_HOME=TOOLKIT ') if find_driver() else ('', '')
+    return (f'{make}{PIP} install "setuptools<81" wheel ninja psutil && '
             f'MMCV_WITH_OPS=1 {compiler}{PIP} install --no-build-isolation --no-cache-dir '
             f'--force-reinstall --no-deps {package}')
 
@@ -56,8 +58,8 @@ def find_fix(error: Broken, default: str) -> str:
         (r'lib(GL|EGL|gthread|glib|SM|ICE|X\w*|xcb)[\w.+-]*\.so', lambda _:
          f'{PIP} uninstall -y opencv-python && {PIP} install --force-reinstall --no-deps '
          'opencv-python-headless  # or: apt-get install libgl1 libglib2.0-0'),
-        (r'implementation for device cuda', lambda _: build_mmcv(cuda=True)),
-        (r'mmcv[./]_ext|MMCV==\S+ is used but', lambda _: build_mmcv()),
+        (r'for device cuda|CUDA operators|no kernel image|mmcv[./]_ext|MMCV==\S+ is used but',
+         lambda _: build_mmcv()),
         (r'MMEngine==\S+ is used but', lambda _: install('mmengine')),
         (r'torchvision', lambda _: f'{PIP} uninstall -y torchvision'),
         (r'NumPy 1\.x|numpy\.core\.multiarray failed|dtype size changed|_ARRAY_API',

@@ -1,14 +1,12 @@
 """Python, its packages, and the GPU."""
 import json
 import os
-import shutil
-import subprocess
 import sys
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 
 from .fixes import PIP, build_mmcv, find_fix, install
-from .probe import Broken, Finding, probe
+from .probe import Broken, Finding, find_driver, probe
 
 _TRY_CUDA = """
 import json, torch, warnings
@@ -27,6 +25,25 @@ if facts['count']:
         facts['error'] = str(error).splitlines()[0]
 print(json.dumps(facts))
 """
+_USE_OPERATORS = """
+import torch
+from mmcv.ops import get_compiling_cuda_version, nms
+for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
+    nms(torch.tensor([[0., 0, 1, 1]], device=device), torch.ones(1, device=device), 0.5)
+if {driver!r} and get_compiling_cuda_version() == 'not available':
+    raise RuntimeError('mmcv has no CUDA operators')
+"""
+_TRY_NVCC = r"""
+import re, subprocess, torch
+from torch.utils.cpp_extension import CUDA_HOME
+found = re.search(r'release (\d+)\.\d+', subprocess.getoutput(f'{CUDA_HOME}/bin/nvcc --version'))
+if torch.version.cuda and (not found or found[1] != torch.version.cuda.split('.')[0]):
+    print(f'; nvcc: {found[0] + " in " + CUDA_HOME if found else "none"}, '
+          f'torch needs {torch.version.cuda}')
+"""
+# {CUDA: driver}, major versions:
+# https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+_OLDEST_DRIVERS = {'11': 450, '12': 525, '13': 580}
 
 
 def check_python() -> Finding:
@@ -62,6 +79,18 @@ def check_module(module: str, code: str, default_fix: str = '') -> Finding:
     return Finding('ok', names)
 
 
+def check_operators() -> Finding:
+    """Whether mmcv's operators work, on a GPU too; if not, whether nvcc could compile them."""
+    driver = find_driver()
+    finding = check_module('mmcv', _USE_OPERATORS.format(driver=driver), build_mmcv())
+    if finding.state == 'wrong' and driver:
+        try:
+            return finding._replace(message=finding.message + probe(_TRY_NVCC))
+        except Broken:  # torch, which has a check of its own
+            pass
+    return finding
+
+
 def check_undeclared() -> Finding:
     """The packages that mmseg imports but does not declare."""
     missing = [module for module in ('ftfy', 'regex') if not find_spec(module)]
@@ -94,20 +123,22 @@ def check_cuda() -> Finding:
         facts = json.loads(probe(_TRY_CUDA))
     except Broken as error:
         return Finding('wrong', str(error), find_fix(error, install('torch')))
-    driver = _find_driver()
+    driver = find_driver()
     if not driver and not facts['count']:
         return Finding('warning', 'no GPU: enough for --toy, not for COCO or ADE20K',
                        'train on a machine with an NVIDIA GPU and its driver')
-    driver = f'driver {driver}'
     if not facts['build']:
-        return Finding('wrong', f'{driver}, but this torch is built for CPUs only',
-                       f'{PIP} install --force-reinstall torch && {build_mmcv(cuda=True)}')
-    build = f'built for CUDA {facts["build"]}, {driver}'
+        return Finding('wrong', f'driver {driver}, but this torch is built for CPUs only',
+                       f'{PIP} install --force-reinstall torch && {build_mmcv()}')
+    build = f'built for CUDA {facts["build"]}, driver {driver}'
     if not facts['count']:
         visible = os.environ.get('CUDA_VISIBLE_DEVICES')
         if visible is not None:
             return Finding('wrong', f'{build}, but CUDA_VISIBLE_DEVICES={visible!r} hides the GPU',
                            'unset CUDA_VISIBLE_DEVICES')
+        oldest = _OLDEST_DRIVERS.get(facts['build'].partition('.')[0], 0)
+        if int(driver.partition('.')[0]) < oldest:
+            facts['reasons'].insert(0, f'this CUDA needs driver {oldest} or newer')
         return Finding('wrong', '; '.join([f'{build}, but torch finds no GPU', *facts['reasons']]),
                        'update the driver, or install a torch for the CUDA version that nvidia-smi '
                        'shows: https://pytorch.org/get-started')
@@ -124,12 +155,3 @@ def _name_versions(module: str) -> str:
     """The distributions that provide a module, and their versions."""
     names = sorted(set(packages_distributions().get(module, ())))
     return ', '.join(f'{name} {version(name)}' for name in names)
-
-
-def _find_driver() -> str:
-    """The version of the NVIDIA driver, if there is one."""
-    if not shutil.which('nvidia-smi'):
-        return ''
-    done = subprocess.run(['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
-                          text=True, capture_output=True, timeout=20)
-    return '' if done.returncode else done.stdout.split('\n')[0].strip()

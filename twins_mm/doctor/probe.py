@@ -1,5 +1,6 @@
 """Runs code in a separate Python process, which may crash."""
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,3 +43,12 @@ def probe(code: str, *args: str) -> str:
         exceptions = _LAST_EXCEPTION.findall(done.stderr)
         raise Broken(exceptions[-1] if exceptions else done.stderr.strip(), done.stderr)
     return done.stdout.strip()
+
+
+def find_driver() -> str:
+    """The version of the NVIDIA driver, if there is one."""
+    if not shutil.which('nvidia-smi'):
+        return ''
+    done = subprocess.run(['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
+                          text=True, capture_output=True, timeout=20)
+    return '' if done.returncode else done.stdout.split('\n')[0].strip()
