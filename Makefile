@@ -109,7 +109,7 @@ train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
 # Small models in many processes: more threads per process would only slow each other down.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test: $(READY)
 	$(PYTEST) -m "not large"

@@ -17,7 +17,6 @@ import torch
 from twins_mm.errors import UserError
 from twins_mm.training.processes import start_process_group
 
-pytestmark = pytest.mark.xdist_group('processes')  # they share what was launched
 COUNTS = 2, pytest.param(3, marks=pytest.mark.large)
 SEVERAL = pytest.mark.parametrize('processes', COUNTS)
 TOOLS = Path(__file__).parents[2] / 'tools'
