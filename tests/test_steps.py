@@ -14,8 +14,8 @@ from twins_mm.config import drop_pretrained, fit_to_cpu
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 CONFIG_FILES = [
-    pytest.param(path, marks=() if '_s_' in path.stem else pytest.mark.large,
-                 id=str(path.relative_to(CONFIGS).with_suffix('')))
+    pytest.param(path, id=str(path.relative_to(CONFIGS).with_suffix('')),
+                 marks=() if '_s_' in path.stem and path.parent == CONFIGS else pytest.mark.large)
     for path in sorted(CONFIGS.rglob('*.py')) if '_base_' not in path.parts]
 SIDE = 64
 META = dict(img_shape=(SIDE, SIDE), ori_shape=(SIDE, SIDE), scale_factor=(1., 1.), img_id=1,
@@ -82,7 +82,8 @@ def test_step(path):
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize('name', [
-    'retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k', 'upernet_twins_svt_s_160k',
+    'retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k',
+    pytest.param('upernet_twins_svt_s_160k', marks=pytest.mark.large),
     pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.skipif(
         get_device() == 'cpu', reason="mmcv's NMS has no half precision on a CPU"))])
 def test_mixed_precision_hardly_changes_the_losses(name, dtype):

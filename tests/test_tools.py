@@ -60,7 +60,9 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     assert len(predictions) == 5
 
 
-@pytest.mark.parametrize('name', ['mask_rcnn_twins_svt_s_1x', 'upernet_twins_svt_s_160k'])
+@pytest.mark.parametrize('name', [
+    'mask_rcnn_twins_svt_s_1x',
+    pytest.param('upernet_twins_svt_s_160k', marks=pytest.mark.large)])
 def test_resumed_toy_run_repeats_the_losses(name, tiny_config, run_tool, toy_folder):
     """Despite drop path, sampled proposals, augmentation and shuffled images."""
     flags = [tiny_config(name), '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=5',
@@ -190,7 +192,8 @@ model = dict(backbone=dict(init_cfg=dict(
     assert 'Traceback' not in output
 
 
-@pytest.mark.parametrize('layout', ['mmseg', 'mmpretrain'])
+@pytest.mark.parametrize('layout', [
+    'mmseg', pytest.param('mmpretrain', marks=pytest.mark.large)])
 def test_checkpoint_in_another_layout_is_evaluated(
         layout, tiny_config, save_model, run_tool, call_tool, toy_folder):
     config = tiny_config('semantic_fpn_twins_svt_s_80k')
