@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from twins_mm.runs.recipes import expected_lr, find_differences, find_recipe
+from twins_mm.training.resuming import set_resume
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -34,12 +35,20 @@ def test_changes_are_found():
      'train_cfg.max_iters': 320_000, 'param_scheduler.0.end': 3002,
      'param_scheduler.1.end': 320_002},
     {'auto_scale_lr.enable': True}, {'model.backbone.with_cp': True},
+    {'model.backbone.recompute_mlp': False},
     {'train_cfg.val_interval': 4000}, {'randomness.seed': 7}, {'custom_hooks': None},
     {'custom_hooks': [dict(type='StepSeedHook'), dict(type='CheckpointFitHook')], 'resume': True,
      'load_from': 'work_dirs/x/iter_16000.pth'}])
 def test_changes_that_give_the_same_model_are_ignored(changes):
     name = 'upernet_twins_svt_s_160k'
     assert find_recipe(name, read(name, **changes), CONFIGS).differences == []
+
+
+@pytest.mark.parametrize('checkpoint', ['auto', 'work_dirs/x/iter_16000.pth'])
+def test_resuming_is_no_difference(checkpoint):
+    run = read('upernet_twins_svt_s_160k')
+    set_resume(run, checkpoint)
+    assert find_differences(run, read('upernet_twins_svt_s_160k')) == []
 
 
 def test_schedule_counts_weight_updates():

@@ -18,9 +18,10 @@ _PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim
 # sizes are compared as a whole (`Run.batch`), however a batch is divided.
 _NEUTRAL = {'data_root', 'ann_file', 'data_prefix', 'backend_args', 'num_workers',
             'persistent_workers', 'pin_memory', 'prefetch_factor', 'checkpoint', 'with_cp',
-            'val_begin', 'val_interval', 'seed', 'batch_size', 'accumulative_counts', 'enable'}
+            'recompute_mlp', 'val_begin', 'val_interval', 'seed', 'batch_size',
+            'accumulative_counts', 'enable'}
 # These make a resumed run equal to an unbroken one.
-_NEUTRAL_HOOKS = {'StepSeedHook', 'CheckpointFitHook'}
+_NEUTRAL_HOOKS = {'StepSeedHook', 'CheckpointFitHook', 'NewestCheckpointHook'}
 
 
 @dataclass
