@@ -10,7 +10,6 @@ from rich.progress import track
 from twins_mm.bench.results import describe_machine
 from twins_mm.bench.shares import measure_shares
 from twins_mm.cli import make_parser, tool
-from twins_mm.config import fit_to_cpu
 from twins_mm.runs.filled_tables import FILLED, Results, collect, format_filled
 from twins_mm.runs.plan import Training, list_tests, list_trainings
 from twins_mm.runs.work_dir import find_runs
@@ -57,8 +56,6 @@ def show_hours(trainings: Sequence[Training], rounds: int) -> None:
           'validation:\n')
     total = 0.
     for training in track(trainings, 'timing', console=Console(stderr=True), transient=True):
-        if device == 'cpu':
-            fit_to_cpu(training.cfg)
         hours = training.gpu_hours(measure_shares(training.cfg, rounds)['training'])
         total += hours
         print(f'{hours:8,.0f}  {training.config.stem}, {training.iterations:,} iterations on '

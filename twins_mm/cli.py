@@ -126,7 +126,7 @@ def _let_others_report(seconds: float) -> None:
     """Waits before an error is reported, and longer if another process of the machine reports it.
 
     When a process has ended, torchrun ends the others. So an error that all processes have is
-    reported by the first alone, and a connection that broke by nobody but who broke it.
+    reported by the first alone, and a broken connection only by the process that broke it.
     """
     if 'RANK' in os.environ:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's way to end it

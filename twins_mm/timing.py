@@ -28,7 +28,7 @@ def seconds_of(step: Callable[[], object]) -> float:
 
 def take_turns(measure: Callable[[_Subject], _Result], subjects: Sequence[_Subject], rounds: int,
                progress: Callable[[str], None] = lambda text: None) -> list[list[_Result]]:
-    """What `measure` returns of each subject, round by round; `progress` is told of each round."""
+    """What `measure` returns of each subject, round by round; `progress` gets a line for each."""
     results = [[] for _ in subjects]
     for number in range(1, rounds + 1):
         progress(f'round {number} of {rounds}')

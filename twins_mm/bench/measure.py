@@ -62,7 +62,7 @@ class Measurement(NamedTuple):
 
 def measure(cases: Sequence[Case], rounds: int,
             progress: Callable[[str], None] = lambda text: None) -> list[Measurement]:
-    """Measures cases side by side; `progress` is told what is being done."""
+    """Measures cases side by side; `progress` gets a line for each part."""
     workers = []
     for case in cases:
         progress(f'{case.peer}: building and warming up')

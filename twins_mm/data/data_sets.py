@@ -30,7 +30,7 @@ class DataSet(NamedTuple):
         dataset: OpenMMLab's class, 'module:name', which has the names of the classes.
         splits: Where the folder has the images and annotations for training and validation, as
             arguments of the class.
-        filter_cfg: Which images training leaves out.
+        filter_cfg: Which images training skips.
         epoch: The number of training images, without those.
         toy_classes: The data set's classes that its toy version contains.
         make_toy: Makes the toy version, in the same folders.

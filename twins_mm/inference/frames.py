@@ -36,7 +36,7 @@ class Images:
         self.root = os.path.commonpath([path.parent for path in self.paths])
 
     def share(self) -> None:
-        """Leaves to each process of a distributed run its part of the images.
+        """Keeps this process's part of the images in a distributed run.
 
         Files whose names differ only in their suffix stay together, because what is written for
         them has to be named apart.

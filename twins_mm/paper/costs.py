@@ -47,8 +47,9 @@ class Counting(NamedTuple):
         """Those that its tables print and, of the method's first counting, those in no table."""
         same = [counting for counting in COUNTINGS if counting.method == self.method]
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
+        printed = self.paper
         return [name for name in VARIANTS
-                if name in self.paper or self == same[0] and name not in elsewhere]
+                if name in printed or self == same[0] and name not in elsewhere]
 
     @property
     def paper(self) -> dict[str, dict[str, float]]:
@@ -115,6 +116,7 @@ class Cost(NamedTuple):
 
 def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     """Builds and counts a counting's models, whose configs are in `folder`; takes no memory."""
+    paper = counting.paper
     for name in counting.variants:
         configs = sorted(folder.glob(
             f'{counting.method}_{VARIANTS[name].in_configs}_*.py' if counting.method
@@ -133,7 +135,7 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
         params = _count_params(model)
         yield Cost(counting, [path.stem for path in configs], params,
                    params + _count_params(classifier), macs, counted_macs,
-                   counting.paper.get(name, {}), counting.notes.get(name, ''))
+                   paper.get(name, {}), counting.notes.get(name, ''))
 
 
 def _build(config: Path) -> nn.Module:

@@ -123,14 +123,14 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
     mious = [Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
              for line in run.validation
              if (theirs := log.miou_at(step := line['step'] // run.accumulation))]
-    loss_words = (f'the loss is {_beside(loss.difference, ".0%")} theirs (interpolated between '
-                  'five points of their log, so only accurate to '
+    loss_words = (f'the loss is {_above_or_below(loss.difference, ".0%")} theirs (interpolated '
+                  'between five points of their log, so only accurate to '
                   f'{math.expm1(LOSS_TOLERANCE):.0%})')
     if mious:
         last, tolerance = mious[-1], task_of(run.cfg).chance
         gap = last.difference
         words = (f'at iteration {last.iteration:,} mIoU is {last.ours:.2f}, '
-                 f"{_beside(gap, '.2f')} the authors' {last.theirs:.2f} at the same point "
+                 f"{_above_or_below(gap, '.2f')} the authors' {last.theirs:.2f} at the same point "
                  f'(up to {tolerance:.1f} may be chance); {loss_words}')
     else:
         gap, tolerance = -math.log1p(loss.difference), LOSS_TOLERANCE
@@ -150,7 +150,7 @@ def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> V
         state, head = _rate(min(ours - theirs for _, ours, theirs in figures), tolerance,
                             'the paper')
         words = ', '.join(
-            f"{name} is {ours:.1f}, {_beside(ours - theirs, '.1f')} the paper's {theirs}"
+            f"{name} is {ours:.1f}, {_above_or_below(ours - theirs, '.1f')} the paper's {theirs}"
             for name, ours, theirs in figures)
         return Verdict(state, ' '.join([
             f'{head}: finished, {words} (up to {tolerance:.1f} may be chance).', *faults]))
@@ -223,5 +223,5 @@ def _scales(run: Run) -> bool:
     return bool((run.cfg.get('auto_scale_lr') or {}).get('enable'))
 
 
-def _beside(difference: float, digits: str) -> str:
+def _above_or_below(difference: float, digits: str) -> str:
     return f'{abs(difference):{digits}} {"above" if difference > 0 else "below"}'
