@@ -2,21 +2,17 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, barrier
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch.utils.data import Sampler
 
 from ..writing import replacing
-from .seeding import count_seen
 
 STOPPED = 75  # EX_TEMPFAIL in sysexits.h: try again later
 AGREE_EVERY = 10
@@ -49,12 +45,6 @@ class PreemptionHook(Hook):
         self.received = number
         _let_signals_kill()
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        loader = runner.train_loop.dataloader
-        if count_seen(runner):
-            # torch's data loader doesn't let it be assigned.
-            vars(loader)['batch_sampler'] = UnseenBatches(loader.batch_sampler, runner)
-
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         if runner.world_size == 1:
             self.agreed = self.received
@@ -78,23 +68,6 @@ class PreemptionHook(Hook):
             f'Stopped by {signal.Signals(self.agreed).name} after iteration {runner.iter}. '
             f'To go on from {path}: --resume')
         sys.exit(STOPPED)
-
-
-class UnseenBatches:
-    """A batch sampler without the batches that an epoch had seen when the run was stopped."""
-
-    def __init__(self, batches: Sampler, runner: Runner):
-        self.batches = batches
-        self.runner = runner
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return islice(self.batches, count_seen(self.runner), None)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.batches, name)
 
 
 def start_in_own_group(start: Callable[[int], None] | None, worker: int) -> None:

@@ -23,8 +23,8 @@ class StepSeedHook(Hook):
     repeat step for step. With mmengine's `InfiniteSampler`, a resumed run skips seen samples
     without loading them; with other samplers in an iteration-based loop, mmengine loads them.
 
-    Checkpoints keep how many images were seen, so a run that resumes with another number of
-    processes or another batch goes on where the images were left.
+    Checkpoints keep how many images were seen, so a run that resumes in the middle of an epoch,
+    with another number of processes or with another batch goes on where the images were left.
     """
     priority = 'VERY_HIGH'
 
@@ -32,6 +32,7 @@ class StepSeedHook(Hook):
         self._resumed: dict = {}
         # Images seen before an iteration: these, and so many for each iteration before it.
         self._offset, self._images = 0, 0
+        self._epoch_start = 0  # the iteration at which the current epoch began
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not runner._resume:
@@ -56,7 +57,14 @@ class StepSeedHook(Hook):
             sampler = InfiniteSampler(sampler.dataset, sampler.shuffle, sampler.seed)
             first = self._seen(loop.iter) + runner.rank
             sampler.indices = islice(sampler._infinite_indices(), first, None, runner.world_size)
-        batches.sampler = NumberedSampler(sampler, runner, self._seen)
+            self._epoch_start = loop.iter  # the sampler starts here
+        else:
+            # torch's data loader doesn't let it be assigned.
+            vars(loader)['batch_sampler'] = _Iterated(batches, lambda batches: islice(
+                batches, runner.iter - self._epoch_start, None))
+        # A resumed epoch starts over here, and the batches that it has seen are dropped.
+        batches.sampler = _Iterated(sampler, lambda indices: map(Draw, indices, count(
+            self._seen(self._epoch_start) + runner.rank, runner.world_size)))
         # torch's data loader fetches a batch with this method if the data set has it.
         loader.dataset.__getitems__ = partial(draw_samples, loader.dataset, runner.seed)
         if is_endless:
@@ -71,8 +79,7 @@ class StepSeedHook(Hook):
             runner.logger.warning(f'An iteration was {before} before, and is {self._batch} now.')
         at_this_batch = runner.iter * self._images
         self._offset = self._resumed.get('images_seen', at_this_batch) - at_this_batch
-        runner.train_loop.epoch_start = (
-            runner.iter - self._resumed.get('images_of_epoch', 0) // self._images)
+        self._epoch_start = runner.iter - self._resumed.get('images_of_epoch', 0) // self._images
 
     def _seen(self, iteration: int) -> int:
         return self._offset + iteration * self._images
@@ -80,7 +87,7 @@ class StepSeedHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if self._images:
             meta = checkpoint['meta']
-            of_epoch = (meta['iter'] - runner.train_loop.epoch_start) * self._images
+            of_epoch = (meta['iter'] - self._epoch_start) * self._images
             meta.update(images_seen=self._seen(meta['iter']), images_of_epoch=of_epoch,
                         batch=self._batch)
 
@@ -91,7 +98,7 @@ class StepSeedHook(Hook):
         self._seed(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        runner.train_loop.epoch_start = runner.iter
+        self._epoch_start = runner.iter
 
     @staticmethod
     def _seed(runner: Runner) -> None:
@@ -109,19 +116,15 @@ class Draw(int):
         return draw
 
 
-class NumberedSampler(Sampler):
-    """Yields another sampler's indices as `Draw`s, numbered across epochs and processes."""
+class _Iterated(Sampler):
+    """Another sampler of indices or batches, with what `change` makes of its iteration."""
 
-    def __init__(self, sampler: Sampler, runner: Runner, seen: Callable[[int], int]):
+    def __init__(self, sampler: Sampler, change: Callable[[Sampler], Iterator]):
         self.sampler = sampler
-        self.runner = runner
-        self.seen = seen
+        self.change = change
 
-    def __iter__(self) -> Iterator[Draw]:
-        # A resumed epoch starts over here, and `UnseenBatches` drops what it has seen.
-        iteration = self.runner.iter - count_seen(self.runner)
-        first = self.seen(iteration) + self.runner.rank
-        return map(Draw, self.sampler, count(first, self.runner.world_size))
+    def __iter__(self) -> Iterator:
+        return self.change(self.sampler)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -147,14 +150,6 @@ class RemainingBatches:
     def skip_iter(self, num_iters: int) -> None:
         """The maintained forks skip them all at once."""
         self.seen -= num_iters
-
-
-def count_seen(runner: Runner) -> int:
-    """How many batches of the current epoch the run has seen; 0 in an iteration-based loop."""
-    loop = runner.train_loop
-    if hasattr(loop, 'dataloader_iterator'):
-        return 0
-    return loop.iter - loop.epoch_start
 
 
 def draw_samples(dataset: Dataset, seed: int, draws: Sequence[Draw]) -> list:
