@@ -45,3 +45,8 @@ def test_processes_stop_at_the_same_step(train, losses):
     first, second = losses()
     assert len(first) % AGREE_EVERY == 0
     assert [*first, *second] == list(range(1, 61))
+
+
+def test_epochs_need_no_step_seeds(train):
+    other_hook = 'default_hooks.step_seed.type=EmptyCacheHook'
+    train('model.seconds=0', other_hook, by_epoch=True, end=1).end()
