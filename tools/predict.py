@@ -22,7 +22,7 @@ from twins_mm.errors import UserError
 from twins_mm.inference.frames import Video, open_frames
 from twins_mm.inference.outputs import write_pictures, write_video
 from twins_mm.inference.predictor import build_inferencer, draw_prediction, predict
-from twins_mm.training.processes import start_process_group
+from twins_mm.training.processes import find_place, start_process_group
 
 EXAMPLES = """examples:
   python tools/predict.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT photos/ --out found
@@ -61,7 +61,7 @@ def main() -> None:
     if isinstance(frames, Video) and args.launcher != 'none':
         raise UserError('A video is not shared between processes: drop --launcher')
     cfg = load_config(args.config, args.cfg_options, args.toy)
-    start_process_group(args.launcher)
+    start_process_group(find_place(args.launcher))
     inferencer = build_inferencer(cfg, args.checkpoint)
 
     pictures_path = args.out / 'pictures'

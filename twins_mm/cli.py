@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from .config import fit_to_cpu, move_data
 from .errors import UserError
 from .toy.toy_config import use_toy_data
-from .training.processes import start_process_group, use_new_store
+from .training.processes import find_place, is_first_process, start_process_group, use_new_store
 
 
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
@@ -56,7 +56,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--launcher`, for tools that several processes can share."""
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='how the processes were launched; "pytorch" for torchrun')
+                        help='what started the processes; "pytorch" is torchrun')
 
 
 def load_config(path: str, options: dict | None = None, toy: bool = False,
@@ -97,19 +97,21 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
         UserError: The config has no data loader for `split`; see also `load_config`.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    launcher = find_place(args.launcher)
     cfg = load_config(args.config, args.cfg_options, args.toy, args.data_root)
     if not cfg.get(f'{split}_dataloader'):
         raise UserError(f'{args.config} has no {split}_dataloader')
-    cfg.launcher = args.launcher
-    name = Path(args.config).stem
+    cfg.launcher = launcher
+    name, notes = Path(args.config).stem, []
     if args.toy:
         name += '_toy'
-        print('Toy data, toy schedule, random weights: the results show whether this config runs '
-              'and learns, not how good it is.')
+        notes.append('Toy data, toy schedule, random weights: the results show whether this config '
+                     'runs and learns, not how good it is.')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     if get_device() == 'cpu':
-        for note in fit_to_cpu(cfg):
-            print(note)
+        notes += fit_to_cpu(cfg)
+    if notes and is_first_process():
+        print(*notes, sep='\n')
     return cfg
 
 
@@ -125,7 +127,7 @@ def build_runner(cfg: Config) -> Runner:
 def _let_others_report(seconds: float) -> None:
     """Waits before an error is reported, and longer if another process of the machine reports it.
 
-    When a process has ended, torchrun ends the others. So an error that all processes have is
+    When a process has ended, the launcher ends the others. So an error that all processes have is
     reported by the first alone, and a broken connection only by the process that broke it.
     """
     if 'RANK' in os.environ:

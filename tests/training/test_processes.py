@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from contextlib import nullcontext
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from twins_mm.errors import UserError
-from twins_mm.training.processes import start_process_group
+from twins_mm.training.processes import find_place
 
 COUNTS = 2, pytest.param(3, marks=pytest.mark.large)
 SEVERAL = pytest.mark.parametrize('processes', COUNTS)
@@ -237,10 +238,61 @@ def test_failure_of_one_or_all_is_one_message(processes, message, launch):
     assert 'error: ' not in error and output.count('Traceback') == 1  # torchrun's own
 
 
+PLACES = dict(
+    pytorch=dict(RANK=9, WORLD_SIZE=16, LOCAL_RANK=1, MASTER_ADDR='node3', MASTER_PORT=24321),
+    slurm=dict(SLURM_PROCID=9, SLURM_STEP_NUM_TASKS=16, SLURM_LOCALID=1, SLURM_JOB_ID=984321,
+               SLURM_STEP_NODELIST='node[3-10]', SLURM_NTASKS=99),
+    mpi=dict(OMPI_COMM_WORLD_RANK=9, OMPI_COMM_WORLD_SIZE=16, OMPI_COMM_WORLD_LOCAL_RANK=1,
+             MASTER_ADDR='node3', MASTER_PORT=24321))
+
+
+@pytest.fixture
+def started_by(tmp_path, monkeypatch):
+    """Sets what a launcher sets for the second process of the second machine, of eight each."""
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames node[3-10]" ] && echo node3 node4\n')
+    scontrol.chmod(0o755)
+
+    def start(launcher, **others):
+        for name in PLACES['pytorch']:
+            monkeypatch.setenv(name, '')  # so that it is restored
+            monkeypatch.delenv(name)
+        for name, value in (PLACES[launcher] | others).items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    return start
+
+
+@pytest.mark.parametrize('launcher', PLACES)
+def test_every_launcher_becomes_torchrun(launcher, started_by):
+    started_by(launcher)
+    assert find_place(launcher) == 'pytorch'
+    assert {name: os.environ[name] for name in PLACES['pytorch']} == {
+        name: str(value) for name, value in PLACES['pytorch'].items()}
+
+
+def test_address_and_port_of_a_slurm_job_can_be_chosen(started_by):
+    started_by('slurm', MASTER_ADDR='10.0.0.1', MASTER_PORT=1234)
+    find_place('slurm')
+    assert (os.environ['MASTER_ADDR'], os.environ['MASTER_PORT']) == ('10.0.0.1', '1234')
+
+
 @pytest.mark.parametrize(('launcher', 'message'), [
-    ('slurm', 'needs a GPU. On a CPU, use torchrun: srun torchrun'),
-    ('mpi', 'needs a GPU'), ('pytorch', 'is for torchrun')])
-def test_launcher_that_cannot_work_is_reported(launcher, message, monkeypatch):
-    monkeypatch.setattr('twins_mm.training.processes.get_device', lambda: 'cpu')
+    # In a batch script, Slurm sets SLURM_PROCID and SLURM_NTASKS before srun does.
+    ('slurm', "srun, which sets 'SLURM_STEP_NUM_TASKS': srun --ntasks N python"),
+    ('mpi', "mpirun, which sets 'OMPI_COMM_WORLD_RANK'"),
+    ('pytorch', "torchrun, which sets 'RANK': torchrun --nproc_per_node N")])
+def test_process_without_its_launcher_is_reported(launcher, message, monkeypatch):
+    for name in set().union(*PLACES.values()) - {'SLURM_PROCID', 'SLURM_NTASKS'}:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('SLURM_PROCID', '0')
     with pytest.raises(UserError, match=message):
-        start_process_group(launcher)
+        find_place(launcher)
+
+
+@pytest.mark.parametrize(('cards', 'enough'), [(0, True), (1, False), (2, True)])
+def test_process_without_a_gpu_is_reported(cards, enough, started_by, monkeypatch):
+    started_by('slurm')
+    monkeypatch.setattr('torch.cuda.device_count', lambda: cards)
+    with nullcontext() if enough else pytest.raises(UserError, match='sees 1. .*--gres'):
+        find_place('slurm')

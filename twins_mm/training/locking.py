@@ -7,9 +7,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..errors import UserError
+from .processes import is_first_process
 
 LOCK = 'run.lock'
-_RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 _held: list[TextIOWrapper] = []
 
 
@@ -23,7 +23,7 @@ def lock_work_dir(cfg: Config) -> None:
         UserError: Another run has it.
     """
     import fcntl  # only Unix has it
-    if int(os.environ.get(_RANK.get(cfg.launcher, ''), 0)):
+    if not is_first_process():
         return
     path = Path(cfg.work_dir, LOCK)
     path.parent.mkdir(parents=True, exist_ok=True)

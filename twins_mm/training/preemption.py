@@ -62,7 +62,8 @@ class PreemptionHook(Hook):
         if runner.rank == 0:
             with replacing(Path(runner.work_dir, 'last_checkpoint')) as pointer:
                 pointer.write_text(str(path))
-        # A launcher ends all processes when the first one exits.
+        # A launcher ends all processes when the first one exits, and srun reports their statuses.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         barrier()
         runner.logger.warning(
             f'Stopped by {signal.Signals(self.agreed).name} after iteration {runner.iter}. '

@@ -1,5 +1,6 @@
 """Several processes, on GPUs or a CPU, also after torchrun has restarted them."""
 import os
+import subprocess
 
 import torch
 from mmengine.device import get_device
@@ -7,27 +8,64 @@ from mmengine.dist import init_dist, is_distributed
 
 from ..errors import UserError
 
+# The command of each launcher, and what its variables are in torchrun's.
+_LAUNCHERS = dict(
+    pytorch=('torchrun --nproc_per_node N TOOL ...',
+             dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK')),
+    slurm=('srun --ntasks N python TOOL ...',
+           dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_STEP_NUM_TASKS',
+                LOCAL_RANK='SLURM_LOCALID')),
+    mpi=('mpirun -n N -x MASTER_ADDR=HOST -x MASTER_PORT=29500 python TOOL ...',
+         dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+              LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK', MASTER_ADDR='MASTER_ADDR',
+              MASTER_PORT='MASTER_PORT')))
 _stores = []
 
 
-def start_process_group(launcher: str) -> None:
-    """Connects the processes that a launcher started; each of them calls it.
+def find_place(launcher: str) -> str:
+    """Tells this process its place among those that were launched, in torchrun's variables.
+
+    Returns the launcher for the config, 'pytorch' or 'none'. mmengine's own way with srun needs a
+    GPU, and takes the same port for every job of a machine.
 
     Raises:
-        UserError: No launcher started this process, or it can't start processes without a GPU.
+        UserError: This launcher did not start the process, or no GPU is left for it.
     """
+    if launcher == 'none':
+        return launcher
+    command, variables = _LAUNCHERS[launcher]
+    try:
+        os.environ.update({ours: os.environ[theirs] for ours, theirs in variables.items()})
+    except KeyError as error:
+        raise UserError(f'--launcher {launcher} is for processes of {command.split()[0]}, which '
+                        f'sets {error}: {command} --launcher {launcher}') from None
+    if launcher == 'slurm':
+        nodes = subprocess.check_output(
+            ['scontrol', 'show', 'hostnames', os.environ['SLURM_STEP_NODELIST']], text=True)
+        os.environ.setdefault('MASTER_ADDR', nodes.split()[0])
+        os.environ.setdefault('MASTER_PORT', str(20000 + int(os.environ['SLURM_JOB_ID']) % 10000))
+    place, cards = int(os.environ['LOCAL_RANK']), torch.cuda.device_count()
+    if 0 < cards <= place:
+        raise UserError(f'Process {place + 1} of this machine has no GPU: it sees {cards}. Start '
+                        'one process a GPU; with Slurm, reserve them by --gres or '
+                        '--gpus-per-node, which let each process see all.')
+    return 'pytorch'
+
+
+def is_first_process() -> bool:
+    """Tells which process speaks for all, also before they are connected."""
+    return os.environ.get('RANK', '0') == '0'
+
+
+def start_process_group(launcher: str) -> None:
+    """Connects the processes; each of them calls it, with what `find_place` returned."""
     if launcher == 'none' or is_distributed():
         return
-    if launcher == 'pytorch' and 'RANK' not in os.environ:
-        raise UserError('--launcher pytorch is for torchrun: torchrun --nproc_per_node N TOOL ...')
     use_new_store()
-    if get_device() != 'cpu':
-        init_dist(launcher)
-    elif launcher == 'pytorch':
+    if get_device() == 'cpu':
         torch.distributed.init_process_group('gloo')  # mmengine would look for a GPU
     else:
-        raise UserError(f'--launcher {launcher} needs a GPU. On a CPU, use torchrun: '
-                        'srun torchrun --nproc_per_node N TOOL ... --launcher pytorch')
+        init_dist(launcher)
 
 
 def use_new_store() -> None:
