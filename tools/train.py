@@ -21,7 +21,7 @@ EXAMPLES = """examples:
   python tools/train.py configs/retinanet_twins_svt_s_1x.py --toy       # minutes, no GPU, no data
   python tools/train.py configs/retinanet_twins_svt_s_1x.py --amp --auto-scale-lr    # one GPU
   torchrun --nproc_per_node 8 tools/train.py configs/retinanet_twins_svt_s_1x.py --launcher pytorch
-  srun --ntasks 8 --gres gpu:8 python tools/train.py CONFIG --launcher slurm
+  srun --nodes 1 --ntasks-per-node 8 --gres gpu:8 python tools/train.py CONFIG --launcher slurm
 """
 
 

@@ -279,7 +279,7 @@ def test_address_and_port_of_a_slurm_job_can_be_chosen(started_by):
 
 @pytest.mark.parametrize(('launcher', 'message'), [
     # In a batch script, Slurm sets SLURM_PROCID and SLURM_NTASKS before srun does.
-    ('slurm', "srun, which sets 'SLURM_STEP_NUM_TASKS': srun --ntasks N python"),
+    ('slurm', "srun, which sets 'SLURM_STEP_NUM_TASKS': srun --ntasks-per-node N python"),
     ('mpi', "mpirun, which sets 'OMPI_COMM_WORLD_RANK'"),
     ('pytorch', "torchrun, which sets 'RANK': torchrun --nproc_per_node N")])
 def test_process_without_its_launcher_is_reported(launcher, message, monkeypatch):

@@ -12,7 +12,7 @@ from ..errors import UserError
 _LAUNCHERS = dict(
     pytorch=('torchrun --nproc_per_node N TOOL ...',
              dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK')),
-    slurm=('srun --ntasks N python TOOL ...',
+    slurm=('srun --ntasks-per-node N python TOOL ...',
            dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_STEP_NUM_TASKS',
                 LOCAL_RANK='SLURM_LOCALID')),
     mpi=('mpirun -n N -x MASTER_ADDR=HOST -x MASTER_PORT=29500 python TOOL ...',
