@@ -1,4 +1,5 @@
 """The networks, which need torch and mmengine only."""
+from .pooling import NormedAveragePooling
 from .twins import TwinsPCPVT, TwinsSVT
 
-__all__ = ['TwinsPCPVT', 'TwinsSVT']
+__all__ = ['NormedAveragePooling', 'TwinsPCPVT', 'TwinsSVT']
