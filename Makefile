@@ -58,7 +58,7 @@ $(READY): Makefile setup.py
 # torch version and cards, because operators compiled for others don't load or don't run.
 define mmcv
 @echo "Compiling mmcv's operators$(if $(ARCHS), for CUDA $(TORCH_CUDA) on cards of $(ARCHS)):" \
-	"$(if $(ARCHS),half an hour,12 minutes) on two cores. pip caches the result."
+	"$(if $(ARCHS),45 minutes,12 minutes) on two cores. pip caches the result."
 $(if $(PIP_TOOLKIT),CUDA_HOME=$(PIP_TOOLKIT) )$(BIN)/pip install --no-build-isolation $(1) \
 	--cache-dir "$$($(BIN)/pip cache dir)/$$( \
 	$(BIN)/python -c 'import torch; print(f"torch-{torch.__version__}")')$(FOR_CUDA)"
