@@ -50,6 +50,8 @@ setup(
     extras_require={
         'benchmark': ['timm'],
         'deploy': DEPLOY,
+        # It imports torchvision too, which has to fit torch; its importlib.metadata ends at 7.
+        'imagenet': ['mmpretrain>=1.2.0,<2', 'importlib-metadata<8'],
         'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
 )

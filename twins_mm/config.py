@@ -49,6 +49,20 @@ def task_of(cfg: Config) -> Task:
     return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
 
 
+def check_library(cfg: Config) -> None:
+    """Checks that the config's library is there: mmpretrain is the only one that is optional.
+
+    Raises:
+        UserError: It is missing, or torchvision, which it imports, doesn't load.
+    """
+    if cfg.get('default_scope') == 'mmpretrain':
+        try:
+            import mmpretrain  # noqa: F401
+        except Exception as error:  # a broken installation may raise anything
+            raise UserError(f'Classifiers need mmpretrain, which could not be imported ({error}):  '
+                            'pip install mmpretrain "importlib-metadata<8"') from error
+
+
 def move_data(cfg: Config, root: str) -> None:
     """Points data loaders and evaluators to `root` instead of the config's `data_root`.
 
