@@ -33,7 +33,7 @@ def test_missing_mmpretrain_is_told(tmp_path, monkeypatch):
     config = tmp_path / 'classifier.py'
     config.write_text("default_scope = 'mmpretrain'; model = dict(type='ImageClassifier')")
     for load in (load_config, lambda path: load_model(Config.fromfile(path), None)):
-        with pytest.raises(UserError, match='Classifiers need mmpretrain.*pip install mmpretrain'):
+        with pytest.raises(UserError, match='Classifiers need mmpretrain.*pip install'):
             load(str(config))
 
 

@@ -49,11 +49,11 @@ def task_of(cfg: Config) -> Task:
     return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
 
 
-def check_library(cfg: Config) -> None:
-    """Checks that the config's library is there: mmpretrain is the only one that is optional.
+def require_library(cfg: Config) -> None:
+    """Imports the library of a config's models, if it is an extra.
 
     Raises:
-        UserError: It is missing, or torchvision, which it imports, doesn't load.
+        UserError: It, or torchvision, which it imports, can't be imported.
     """
     if cfg.get('default_scope') == 'mmpretrain':
         try:

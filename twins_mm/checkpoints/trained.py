@@ -7,7 +7,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, load_state_dict
 from torch import nn
 
-from ..config import check_library, count_classes, data_sets, drop_pretrained, fit_to_cpu
+from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu, require_library
 from ..errors import UserError
 from ..families import FAMILIES
 from .files import weights_of
@@ -29,13 +29,13 @@ def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device =
         device: The model's device.
 
     Raises:
-        UserError: The config has no model, its library is missing, a backbone or a head doesn't fit the checkpoint, or
-            nothing names the classes.
+        UserError: The config has no model, its library is missing, a backbone or a head doesn't
+            fit the checkpoint, or nothing names the classes.
     """
     cfg = deepcopy(cfg)
     if not cfg.get('model'):
         raise UserError(f'{cfg.filename} has no model')
-    check_library(cfg)
+    require_library(cfg)
     drop_pretrained(cfg)
     if torch.device(device).type == 'cpu':
         fit_to_cpu(cfg)
@@ -85,7 +85,7 @@ def _explain_classes(weights: Weights, expected: Weights) -> str:
     theirs, ours = (len(part.get('head.fc.bias', ())) for part in (weights, expected))
     if not (theirs and ours) or theirs == ours:
         return ''
-    return (f'. Its head is for {theirs} classes, the config\'s for {ours}: pass --cfg-options '
+    return (f". Its head is for {theirs} classes, the config's for {ours}: pass --cfg-options "
             f'model.head.num_classes={theirs}; or train, with load_from=FILE, which leaves such a '
             'head out')
 
