@@ -26,10 +26,10 @@ def build_pair(peer, variant, **kwargs):
 
 def difference(ours, theirs, size):
     """The largest difference of logits, relative to the largest logit."""
-    images = torch.randn(2, 3, *size, dtype=next(ours.parameters()).dtype)
+    images = torch.randn(1, 3, *size, dtype=next(ours.parameters()).dtype)
     with torch.no_grad():
         found, expected = ours(images), theirs(images)
-    assert found.shape == expected.shape == (2, 1000)
+    assert found.shape == expected.shape == (1, 1000)
     return ((found - expected).abs().max() / expected.abs().max()).item()
 
 
@@ -51,11 +51,9 @@ def test_names_are_the_same(variant, peer, monkeypatch):
     for variant in VARIANTS])
 def test_logits_are_the_same(variant, peer):
     ours, theirs = build_pair(peer, variant)
-    # All windows fit maps of these sizes.
-    for size in [(224, 224), (224, 448)]:
-        assert difference(ours, theirs, size) < 1e-5, size
-    # Double precision, because rounding would hide a wrong epsilon.
-    assert difference(ours.double(), theirs.double(), (224, 224)) < 1e-10
+    assert difference(ours, theirs, (224, 224)) < 1e-5
+    # Windows fit these maps too. Double precision, because rounding would hide a wrong epsilon.
+    assert difference(ours.double(), theirs.double(), (224, 448)) < 1e-10
 
 
 @pytest.mark.parametrize(('peer', 'variant', 'kwargs'), [
@@ -64,7 +62,7 @@ def test_logits_are_the_same(variant, peer):
 def test_logits_are_the_same_at_other_sizes(peer, variant, kwargs):
     """A size that every stride divides, and one that some don't; windows are padded in both."""
     ours, theirs = build_pair(peer, variant, **kwargs)
-    for size in [(256, 320), (250, 333)]:
+    for size in [(96, 160), (125, 170)]:
         assert difference(ours.double(), theirs.double(), size) < 1e-10, size
 
 
