@@ -125,8 +125,8 @@ train: $(READY)
 # Small models in many processes: more threads per process would only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-# A second session, because the others test an environment without the peers.
-PEER_PATH := $(CURDIR)/tests/overlay:$(abspath $(PEERS))
+# Two sessions: all other tests are of an environment without the peers.
+PEER_PATH := $(CURDIR)/tests/overlay$(addprefix :,$(abspath $(PEERS)))
 define pytest
 $(PYTEST) --ignore tests/peers $(1)
 PYTHONPATH=$(PEER_PATH) $(PYTEST) -rs tests/peers $(1)

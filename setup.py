@@ -50,7 +50,7 @@ setup(
     extras_require={
         'benchmark': ['timm'],
         'deploy': DEPLOY,
-        # It imports torchvision too, which has to fit torch; its importlib.metadata ends at 7.
+        # mmpretrain also imports torchvision; only the user knows which fits their torch.
         'imagenet': ['mmpretrain>=1.2.0,<2', 'importlib-metadata<8'],
         'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
