@@ -38,7 +38,7 @@ $(READY): export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
 # mmcv 2.1.0 doesn't compile on Python 3.13, which would only show after everything else.
 BEFORE := $(if $(filter onedl,$(STACK)),99,13)
 
-.PHONY: install train test test-all lint clean
+.PHONY: install peers train test test-all lint clean
 
 install: $(READY)
 
@@ -105,17 +105,38 @@ onedl:
 		pytest pytest-xdist codespell==2.4.3 mypy==2.4.1 ruff==0.17.6
 	$(BIN)/pip install --no-deps -e .
 
+# Peers for the tests alone: PyPI's torchvision doesn't load with a torch for CPUs, and mmengine
+# imports any that it finds. With other versions of torch or the forks, these tests are skipped.
+PEERS := $(if $(filter $(DEFAULT_TORCH)openmmlab,$(TORCH)$(STACK)),$(VENV)/peers)
+PEERS_READY := $(addsuffix /.ready,$(PEERS))
+peers: $(PEERS_READY)
+
+$(PEERS_READY): $(READY)
+	rm -rf $(PEERS)
+	$(BIN)/pip install --no-deps --target $(PEERS) \
+		torchvision==0.29.2 timm==1.0.31 mmpretrain==1.2.0 einops==0.8.2 mat4py==0.6.0 \
+		model-index==0.1.11 ordered-set==4.1.0 markdown==3.11.3 \
+		importlib-metadata==7.2.1 zipp==4.1.2
+	touch $@
+
 train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
 # Small models in many processes: more threads per process would only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-test: $(READY)
-	$(PYTEST) -m "not large"
+# Two sessions: all other tests are of an environment without the peers.
+PEER_PATH := $(CURDIR)/tests/overlay$(addprefix :,$(abspath $(PEERS)))
+define pytest
+$(PYTEST) --ignore tests/peers $(1)
+PYTHONPATH=$(PEER_PATH) $(PYTEST) -rs tests/peers $(1)
+endef
 
-test-all: $(READY)
-	$(PYTEST)
+test: $(READY) $(PEERS_READY)
+	$(call pytest,-m "not large")
+
+test-all: $(READY) $(PEERS_READY)
+	$(call pytest)
 
 lint: $(READY)
 	$(BIN)/ruff check

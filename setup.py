@@ -50,6 +50,8 @@ setup(
     extras_require={
         'benchmark': ['timm'],
         'deploy': DEPLOY,
+        # mmpretrain also imports torchvision; only the user knows which fits their torch.
+        'imagenet': ['mmpretrain>=1.2.0,<2', 'importlib-metadata<8'],
         'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
 )

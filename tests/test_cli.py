@@ -1,8 +1,11 @@
+import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
+from twins_mm.checkpoints import load_model
 from twins_mm.cli import load_config, prepare_run, tool
 from twins_mm.errors import UserError
 
@@ -23,6 +26,15 @@ def test_toy_and_data_root_exclude_each_other():
 
 def test_empty_data_root_is_not_ignored():
     assert load_config(CONFIG, data_root='').train_dataloader.dataset.data_root == ''
+
+
+def test_missing_mmpretrain_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)  # cannot be imported
+    config = tmp_path / 'classifier.py'
+    config.write_text("default_scope = 'mmpretrain'; model = dict(type='ImageClassifier')")
+    for load in (load_config, lambda path: load_model(Config.fromfile(path), None)):
+        with pytest.raises(UserError, match='Classifiers need mmpretrain.*pip install'):
+            load(str(config))
 
 
 @pytest.mark.parametrize(('rank', 'waits'), [(None, []), ('0', [0]), ('1', [10])])

@@ -73,7 +73,8 @@ def test_no_two_public_things_have_the_same_name():
 
 def test_networks_need_torch_and_mmengine_alone():
     """They import none of OpenMMLab's other libraries, nor the hub's, nor safetensors."""
-    others = ('mmcv', 'mmdet', 'mmseg', 'safetensors', 'huggingface_hub', 'pycocotools', 'onnx')
+    others = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'timm', 'safetensors', 'huggingface_hub',
+              'pycocotools', 'onnx')
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({others}))  # cannot be imported

@@ -148,6 +148,22 @@ def test_toolkit_is_of_torchs_cuda(cuda, release, brought, machine):
     assert ('/nvidia/cu13 ' if brought else f'CUDA_HOME={home} ') in mmcv
 
 
+@pytest.mark.parametrize(('args', 'installed'), [
+    ([], True), (['STACK=onedl'], False), (['TORCH=torch==2.1.2'], False)])
+def test_peers_are_where_only_their_tests_find_them(args, installed, machine):
+    for name in ('.venv-onedl', '.venv-torch2.1.2'):
+        shutil.copytree(machine.venv, machine.folder / name)
+    machine.write('.venv/bin/pip', f'{PIP}\nmkdir -p .venv/peers')
+    done = machine.make('CUDA=0', 'peers', *args)
+    calls = [call for call in done.pip if any(
+        name in call for name in ('torchvision', 'timm', 'mmpretrain'))]
+    assert len(calls) == installed
+    for call in calls:
+        assert call.startswith('pip install --no-deps --target .venv/peers ')
+        assert all('==' in name for name in call.partition(' FORCE_CUDA')[0].split()[5:])
+    assert 'pip' not in machine.make('CUDA=0', 'peers', *args).text
+
+
 @pytest.mark.parametrize(('torch', 'mmcv', 'args', 'error'), [
     ('13.0', '13.0', ['CUDA=1'], 'name the cards to compile for'),
     ('13.0', '13.0', ['CUDA=yes'], 'CUDA is 1, or 0 for CPUs only, not yes'),

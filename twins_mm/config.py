@@ -49,6 +49,20 @@ def task_of(cfg: Config) -> Task:
     return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
 
 
+def require_library(cfg: Config) -> None:
+    """Imports the library of a config's models, if it is an extra.
+
+    Raises:
+        UserError: It, or torchvision, which it imports, can't be imported.
+    """
+    if cfg.get('default_scope') == 'mmpretrain':
+        try:
+            import mmpretrain  # noqa: F401
+        except Exception as error:  # a broken installation may raise anything
+            raise UserError(f'Classifiers need mmpretrain, which could not be imported ({error}):  '
+                            'pip install mmpretrain "importlib-metadata<8"') from error
+
+
 def move_data(cfg: Config, root: str) -> None:
     """Points data loaders and evaluators to `root` instead of the config's `data_root`.
 

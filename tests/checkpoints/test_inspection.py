@@ -12,6 +12,7 @@ from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspection import describe_checkpoint
+from twins_mm.checkpoints.layouts import name_classifier
 from twins_mm.config import drop_pretrained
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -110,7 +111,19 @@ def test_classifier(layout):
     topics = describe_checkpoint(dict(weights), CONFIGS)
     assert topics['head'] == 'ImageNet classifier, 1000 classes'
     assert topics['size'] == '24.11 M values, 92.0 MiB'
+    assert topics['config'].startswith(f'{CONFIGS}/imagenet/twins_pcpvt_s.py; or, to start from')
     assert f'{CONFIGS}/_base_/backbones/pcpvt_s.py' in topics['config']
+
+
+def test_our_classifier_of_other_classes():
+    with torch.device('meta'):
+        weights = name_classifier(with_classifier(
+            TwinsSVT('base', norm_after_stage=False).state_dict(), 768, num_classes=10))
+    topics = describe_checkpoint(dict(state_dict=weights), CONFIGS)
+    assert topics['backbone'] == 'Twins-SVT-B'
+    assert topics['head'] == 'classifier, 10 classes'
+    assert topics['config'].startswith(
+        f'{CONFIGS}/imagenet/twins_svt_b.py, with --cfg-options model.head.num_classes=10; or, ')
 
 
 @pytest.mark.parametrize(('meta', 'classes', 'trained'), [

@@ -1,11 +1,11 @@
-"""For comparisons of the names with the peers' see test_peers.py and test_mmseg.py."""
+"""For comparisons of the names with the peers' see test_peer_classifiers.py and test_mmseg.py."""
 import pytest
 import torch
 from checkpoints.classifiers import with_classifier
 
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
-from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
+from twins_mm.checkpoints.layouts import TARGETS, convert, name_classifier, unpack
 from twins_mm.errors import UserError
 
 
@@ -48,6 +48,26 @@ def test_round_trips_are_lossless(family, kind, target):
     assert_same(convert(converted, target), converted)
     if target in ('mmseg', 'mmpretrain'):
         assert not any('blocks.' in name for name in converted if 'decode_head' not in name)
+
+
+@pytest.mark.parametrize('target', TARGETS)
+@pytest.mark.parametrize('family', ['PCPVT', 'SVT'])
+def test_our_image_classifiers_convert_to_every_layout_and_back(family, target):
+    released = weights_of(family, classifier=True)
+    ours = name_classifier(released)
+    assert {name.partition('.')[0] for name in ours} == {'backbone', 'neck', 'head'}
+    assert {name for name in ours if not name.startswith('backbone.')} == {
+        'neck.norm.weight', 'neck.norm.bias', 'head.fc.weight', 'head.fc.bias'}
+    converted = convert(ours, target)
+    assert_same(converted, convert(released, target))
+    assert_same(name_classifier(converted), ours)
+    assert_same(name_classifier(ours), ours)
+
+
+@pytest.mark.parametrize('kind', [kind for kind in KINDS if kind != 'classifier'])
+def test_only_classifiers_get_an_image_classifiers_names(kind):
+    weights = weights_of('SVT', **KINDS[kind])
+    assert name_classifier(weights) is weights
 
 
 @pytest.mark.parametrize('source', ['mmseg', 'mmpretrain'])

@@ -11,6 +11,7 @@ from torch import nn
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
+from twins_mm.checkpoints.layouts import name_classifier
 from twins_mm.errors import UserError
 
 FAMILIES = dict(PCPVT=TwinsPCPVT, SVT=TwinsSVT)
@@ -76,6 +77,20 @@ def test_backbone_starts_from_a_classifier(family, layout, wrap, tmp_path, log):
     assert len(notes) == 1
     assert notes[0].endswith(f'weights: {layout}classifier left out{norms}')
     assert not any('not match' in line for line in log)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_backbone_starts_from_our_own_classifier(family, tmp_path, log):
+    weights = classifier_weights(family)
+    torch.save(dict(state_dict=name_classifier(weights)), tmp_path / 'classifier.pth')
+    model = build(family, init_cfg=dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'classifier.pth')))
+    model.init_weights()
+    for name, value in model.state_dict().items():
+        expected = weights.get(name, torch.full_like(value, float(name.endswith('weight'))))
+        assert torch.equal(value, expected), name
+    norms = ', stage norms newly initialised' * (family == 'SVT')
+    assert sum(line.endswith(f'weights: classifier left out{norms}') for line in log) == 1
 
 
 @pytest.mark.parametrize('layout', LAYOUTS)

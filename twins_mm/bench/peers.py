@@ -68,7 +68,10 @@ def _build_mmseg(variant: str) -> nn.Module:
 def _build_timm(variant: str) -> nn.Module:
     import timm
     family, size = VARIANTS[variant]
-    return timm.create_model(f'twins_{family.name}_{size}', num_classes=0, drop_path_rate=0.2)
+    model = timm.create_model(f'twins_{family.name}_{size}', num_classes=0, drop_path_rate=0.2)
+    ours = build_ours(variant, norm_after_stage=False)  # timm has one norm, after the last
+    model.load_state_dict(convert(ours.state_dict(), 'timm'), strict=False)
+    return model
 
 
 def _build_rival(rival: str, variant: str) -> nn.Module:

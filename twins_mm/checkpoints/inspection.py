@@ -56,7 +56,8 @@ def _describe_head(contents: Contents, method: Method | None) -> str:
         parts = sorted({name.partition('.')[0] for name in contents.others})
         return f'not in our configs: {", ".join(parts)}'
     if 'head.weight' in contents.backbone:
-        return f'ImageNet classifier, {len(contents.backbone["head.weight"])} classes'
+        count = len(contents.backbone['head.weight'])
+        return f'{"ImageNet " * (count == 1000)}classifier, {count} classes'
     return 'none'
 
 
@@ -65,8 +66,13 @@ def _describe_config(contents: Contents, method: Method | None, configs: Path) -
     if not variant or contents.others and not method:
         return 'none'
     if not method:
-        return (f'any with {configs}/_base_/backbones/{variant.name}.py, with '
-                '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
+        start = (f'any with {configs}/_base_/backbones/{variant.name}.py, with '
+                 '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
+        if 'head.weight' not in contents.backbone:
+            return start
+        count = len(contents.backbone['head.weight'])
+        options = f', with --cfg-options model.head.num_classes={count}' * (count != 1000)
+        return f'{configs}/imagenet/{variant.in_configs}.py{options}; or, to start from, {start}'
     pattern = f'{method.recipe}_{variant.in_configs}_*.py'
     paths = sorted(configs.glob(pattern))
     if 'head.weight' in contents.backbone:

@@ -18,6 +18,8 @@ _LAYOUTS = {layout.marks: layout
             for family in FAMILIES.values() for layout in family.layouts}.values()
 TARGETS = ('twins_mm', 'timm', *dict.fromkeys(
     layout.name for layout in _LAYOUTS if layout.names))
+# mmpretrain's ImageClassifier with our neck: its names, and the released ones.
+_IMAGE_CLASSIFIER = {'neck.norm.': 'norm.', 'head.fc.': 'head.'}
 
 
 class Contents(NamedTuple):
@@ -46,16 +48,33 @@ def unpack(weights: Weights) -> Contents:
     others = {name.removeprefix('module.'): value for name, value in weights.items()}
     prefix, layout = _find_backbone(others)
     backbone = _to_released(_rename(_pop(others, prefix), {prefix: ''}), layout)
-    if layout.name == 'mmpretrain':
-        backbone |= _rename(_pop(others, 'head.fc.'), {'head.fc.': 'head.'})
+    if 'head.fc.weight' in others:
+        for part in _IMAGE_CLASSIFIER:
+            backbone |= _rename(_pop(others, part), _IMAGE_CLASSIFIER)
     return Contents(layout, prefix, backbone, others)
+
+
+def name_classifier(weights: Weights) -> Weights:
+    """Gives a whole classifier of any layout the names of mmpretrain's `ImageClassifier`.
+
+    That has our backbone and `NormedAveragePooling`. Weights of anything else stay as they are.
+    """
+    try:
+        _, _, backbone, others = unpack(weights)
+    except UserError:
+        return weights
+    if others or not {'norm.weight', 'head.weight'} <= backbone.keys():
+        return weights
+    names = {released: ours for ours, released in _IMAGE_CLASSIFIER.items()}
+    return _rename(backbone, {**names, '': 'backbone.'})
 
 
 def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
     """Gives a Twins backbone, classifier, detector or segmentor the names of another layout.
 
     The heads of detectors and segmentors stay unchanged, except for timm, which has no place for
-    them. Weights without such heads get no prefix, except mmpretrain's. Round trips are lossless.
+    them. Weights without such heads get no prefix, except mmpretrain's; so a classifier of ours
+    gets the authors' names. Round trips are lossless.
 
     Args:
         weights: A state dict in any layout.

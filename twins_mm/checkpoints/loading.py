@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import UserError
 from .identity import identify
-from .layouts import Weights, unpack
+from .layouts import Weights, name_classifier, unpack
 
 
 def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
@@ -57,6 +57,19 @@ def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
     state_dict.update({prefix + name: value for name, value in weights.items()})
     if notes:
         print_log(f'{identify(weights)} weights: {", ".join(notes)}', logger='current')
+
+
+def read_classifier(state_dict: dict, prefix: str) -> None:
+    """Gives a whole classifier under `prefix` in `state_dict`, in place, `ImageClassifier`'s names.
+
+    Anything else stays as it is, for the modules to read or refuse.
+    """
+    given = {name.removeprefix(prefix): value for name, value in state_dict.items()
+             if name.startswith(prefix)}
+    weights = name_classifier(given)
+    for name in given:
+        del state_dict[prefix + name]
+    state_dict.update({prefix + name: value for name, value in weights.items()})
 
 
 def _loads_part() -> bool:

@@ -7,10 +7,11 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, load_state_dict
 from torch import nn
 
-from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu
+from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu, require_library
 from ..errors import UserError
 from ..families import FAMILIES
 from .files import weights_of
+from .layouts import Weights, name_classifier
 from .loading import list_differences
 
 
@@ -28,12 +29,13 @@ def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device =
         device: The model's device.
 
     Raises:
-        UserError: The config has no model, a backbone or a head doesn't fit the checkpoint, or
-            nothing names the classes.
+        UserError: The config has no model, its library is missing, a backbone or a head doesn't
+            fit the checkpoint, or nothing names the classes.
     """
     cfg = deepcopy(cfg)
     if not cfg.get('model'):
         raise UserError(f'{cfg.filename} has no model')
+    require_library(cfg)
     drop_pretrained(cfg)
     if torch.device(device).type == 'cpu':
         fit_to_cpu(cfg)
@@ -69,11 +71,23 @@ def check_heads(checkpoint: dict, model: nn.Module) -> None:
                 if not (plain := name.removeprefix('module.')).startswith(backbones)
                 and 'num_batches_tracked' not in plain}
 
-    weights, expected = map(without_backbones, (weights_of(checkpoint), model.state_dict()))
+    weights, expected = map(
+        without_backbones, (name_classifier(weights_of(checkpoint)), model.state_dict()))
     unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
                              expected)
     if unfit:
-        raise UserError('The checkpoint does not match this config: ' + '; '.join(unfit))
+        raise UserError('The checkpoint does not match this config: ' + '; '.join(unfit)
+                        + _explain_classes(weights, expected))
+
+
+def _explain_classes(weights: Weights, expected: Weights) -> str:
+    """What to do about a classifier of other classes; '' for anything else."""
+    theirs, ours = (len(part.get('head.fc.bias', ())) for part in (weights, expected))
+    if not (theirs and ours) or theirs == ours:
+        return ''
+    return (f". Its head is for {theirs} classes, the config's for {ours}: pass --cfg-options "
+            f'model.head.num_classes={theirs}; or train, with load_from=FILE, which leaves such a '
+            'head out')
 
 
 def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:

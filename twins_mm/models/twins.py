@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..checkpoints.loading import read_state_dict
+from ..checkpoints.loading import read_classifier, read_state_dict
 from ..families import FAMILIES
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
@@ -166,6 +166,10 @@ class Twins(BaseModule):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         read_state_dict(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _checkpoint_filter(self, state_dict: dict, prefix: str, *args) -> None:
+        # mmpretrain's ImageClassifier calls it for its own state dict, before its modules load.
+        read_classifier(state_dict, prefix)
 
     def train(self, mode: bool = True) -> 'Twins':
         """Sets the mode, except for frozen stages, which stay in evaluation mode."""
