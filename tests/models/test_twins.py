@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 from mmengine.registry import MODELS
+from tiny_archs import tiny_arch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
@@ -28,15 +29,6 @@ every_pattern = pytest.mark.parametrize('patterns', PATTERNS, ids=','.join)
 
 def build(name, arch=None, **kwargs):
     return MODELS.build(dict(type=name, arch=arch or TINY_ARCHS[name], **kwargs))
-
-
-def arch_of(patterns):
-    """A tiny architecture with as many stages as patterns, and what their attentions need."""
-    kinds = ''.join(patterns)
-    arch = {name: values[:len(patterns)] for name, values in TINY_ARCHS['TwinsSVT'].items()
-            if (name, 'L' in kinds) != ('window_sizes', False)
-            and (name, 'G' in kinds) != ('sr_ratios', False)}
-    return dict(arch, patterns=patterns)
 
 
 def randomise(model):
@@ -81,7 +73,7 @@ def test_window_padding_equals_the_released_code(padding, size):
 @pytest.mark.parametrize('padding', ['mask', 'zero', 'mask_legacy'])
 @every_pattern
 def test_patterns_equal_the_plain_blocks_in_this_order(patterns, padding):
-    arch = arch_of(patterns)
+    arch = tiny_arch(patterns)
     stages = range(len(patterns))
     reference = plain_twins('TwinsSVT', TINY_ARCHS['TwinsSVT'], out_indices=stages)
     for stage, pattern in enumerate(patterns):
@@ -178,7 +170,7 @@ def test_gradients_have_the_strides_of_parameters(name):
 @every_pattern
 def test_every_pattern_trains(patterns, sub_sampling):
     """Every stage returned, every parameter with a gradient that has its strides, frozen or not."""
-    model = build('TwinsSVT', arch_of(patterns), sub_sampling=sub_sampling, with_cp=True,
+    model = build('TwinsSVT', tiny_arch(patterns), sub_sampling=sub_sampling, with_cp=True,
                   frozen_stages=0, drop_path_rate=0.).train()
     levels = model(torch.randn(2, 3, 70, 96))
     assert [level.shape[1] for level in levels] == list(TINY['embed_dims'][:len(patterns)])
@@ -233,7 +225,7 @@ def test_compiles_into_one_graph(name, size):
 
 @pytest.mark.parametrize('sub_sampling', SUB_SAMPLINGS[1:])
 def test_patterns_and_sub_samplings_compile_into_one_graph(sub_sampling):
-    model = build('TwinsSVT', arch_of(PATTERNS[-1]), sub_sampling=sub_sampling).eval()
+    model = build('TwinsSVT', tiny_arch(PATTERNS[-1]), sub_sampling=sub_sampling).eval()
     images = torch.randn(1, 3, 70, 96)
     torch._dynamo.reset()
     with torch.no_grad():
@@ -381,7 +373,7 @@ def test_zero_padding_does_not_blow_up_the_first_gradients(name):
     (dict(numerics='timm'), ValueError, "numerics='timm' is unknown; pass one of released"),
     (dict(arch=dict(TINY)), ValueError, r"missing: \['window_sizes'\]"),
     (dict(arch=dict(TINY, patterns='GGGL')), ValueError, r"missing: \['window_sizes'\]"),
-    (dict(arch=dict(arch_of(PATTERNS[0]), sr_ratios=(8, 4, 2))), ValueError,
+    (dict(arch=dict(tiny_arch(PATTERNS[0]), sr_ratios=(8, 4, 2))), ValueError,
      r"unknown: \['sr_ratios'\]"),
     (dict(arch=dict(TINY, patterns=('G', 'G'))), ValueError, 'one value of at least 1 per stage'),
     *((dict(arch=dict(TINY, patterns=patterns)), ValueError, 'patterns of L for LSA and G for GSA')
@@ -432,7 +424,7 @@ def test_smallest_image_without_sub_sampling():
     (('L', 'L', 'L'), 16), (('L', 'L', 'L', 'G'), 32), (('L', 'G', 'L'), 32),
     (('L', 'LLG', 'L'), 16)])
 def test_smallest_image_is_that_of_the_stages_with_gsa(patterns, smallest):
-    model = build('TwinsSVT', arch_of(patterns)).eval()
+    model = build('TwinsSVT', tiny_arch(patterns)).eval()
     model(torch.randn(1, 3, smallest, smallest))
     with pytest.raises(ValueError, match=f'pass at least {smallest}'):
         model(torch.randn(1, 3, smallest - 1, 64))
