@@ -139,15 +139,15 @@ class GlobalSubsampledAttention(nn.Module):
     Args:
         sr_ratio: Side of the square of tokens that one key represents, flooring sizes that it
             doesn't divide. 1 is plain global self-attention.
-        sub_sampling: What makes a key's token of its square, before a LayerNorm. 'convolution' has
-            this kernel and stride; 'separable_convolution' is that, depthwise, and a 1 x 1
-            convolution; 'average_pooling' has no parameters.
+        sub_sampling: What turns each square into a key, before a LayerNorm: 'convolution', with
+            this kernel and stride; 'separable_convolution', the same depthwise, then 1 x 1; or
+            'average_pooling', without parameters.
 
     Raises:
         ValueError: `sub_sampling` is not one of these.
 
-    Source: Twins, section 3.2, equation 4, and Table 6, which doesn't say whether its separable
-    convolution has the second part. The first is also the attention of PVT, arXiv 2102.12122.
+    Source: Twins, section 3.2, equation 4; with a convolution, it is the attention of PVT, arXiv
+    2102.12122. Table 6 doesn't say whether its separable convolution has the 1 x 1 part.
     """
 
     def __init__(self, dim: int, num_heads: int, sr_ratio: int, sub_sampling: str = 'convolution',
