@@ -109,6 +109,15 @@ def test_documented_python_runs():
         (1, 64, 56, 56), (1, 128, 28, 28), (1, 256, 14, 14), (1, 512, 7, 7)]
 
 
+def test_documented_architecture_builds():
+    from twins_mm import TwinsSVT
+    exec(documented('arch = dict('), scope := {})
+    with torch.device('meta'):
+        backbone = TwinsSVT(scope['arch'])
+    kinds = [hasattr(block.attn, 'qkv') for block in backbone.blocks[2]]
+    assert kinds == [True, True, False] * 3 + [True]
+
+
 def test_package_imports_nothing_of_mmcv():
     code = 'import sys, twins_mm; print({"mmcv", "mmdet", "mmseg"} & sys.modules.keys())'
     assert subprocess.check_output([sys.executable, '-c', code], text=True).strip() == 'set()'

@@ -3,6 +3,9 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+# An architecture: in each entry, one value per stage.
+Arch = Mapping[str, tuple]
+
 
 class Layout(NamedTuple):
     """A naming scheme for the weights of a backbone, as a map from prefixes of our names.
@@ -27,13 +30,16 @@ class Layout(NamedTuple):
 class Family(NamedTuple):
     """A family of backbones.
 
+    Blocks are letters: L is LSA, G is GSA.
+
     Attributes:
         name: In file names and flags: 'svt' in `configs/_base_/backbones/svt_s.py`.
         title: In the paper and, in lower case, in config names: 'Twins-SVT' in
             `upernet_twins_svt_s_160k.py`.
         backbone: The name that the class is registered under.
         archs: Its variants by size, with one value per stage: what the class takes as `arch`.
-        attention: For successive blocks, the attention parameter that identifies the kind.
+        ablations: Other architectures of the paper, which the class takes by name too.
+        pattern: What each stage's blocks repeat, where an architecture has no `patterns`.
         layouts: The layouts that its weights are published in, ours first.
         rivals: By name and size, the configs of the backbones that the paper compares it with.
     """
@@ -41,22 +47,39 @@ class Family(NamedTuple):
     name: str
     title: str
     backbone: str
-    archs: Mapping[str, Mapping[str, tuple[int, ...]]]
-    attention: tuple[str, ...]
+    archs: Mapping[str, Arch]
+    ablations: Mapping[str, Arch]
+    pattern: str
     layouts: tuple[Layout, ...]
     rivals: Mapping[str, Mapping[str, dict]]
 
+    @property
+    def named_archs(self) -> dict[str, Arch]:
+        """Every architecture that the class takes by name."""
+        return {**self.archs, **self.ablations}
+
+    def blocks_of(self, arch: Arch) -> tuple[str, ...]:
+        """The blocks of each stage, such as 'LGLG'."""
+        patterns = arch.get('patterns', [self.pattern] * len(arch['depths']))
+        return tuple((pattern * depth)[:depth] for pattern, depth in zip(patterns, arch['depths']))
+
 
 class Variant(NamedTuple):
-    """A family's backbone at one size; `str` gives the paper's name, such as Twins-SVT-S."""
+    """A family's backbone at one size; `str` gives the paper's name, such as Twins-SVT-S.
+
+    Attributes:
+        size: 'small'; or, in an ablation, another name in the family's `named_archs`.
+        sub_sampling: The argument of the class.
+    """
 
     family: Family
     size: str
+    sub_sampling: str = 'convolution'
 
     @property
     def name(self) -> str:
         """'svt_s'."""
-        return f'{self.family.name}_{self.size[0]}'
+        return f'{self.family.name}_{self._suffix}'
 
     @property
     def in_configs(self) -> str:
@@ -66,10 +89,21 @@ class Variant(NamedTuple):
     @property
     def backbone(self) -> dict:
         """Its config."""
-        return dict(type=self.family.backbone, arch=self.size)
+        config = dict(type=self.family.backbone, arch=self.size)
+        if self.sub_sampling != 'convolution':
+            config['sub_sampling'] = self.sub_sampling
+        return config
+
+    @property
+    def _suffix(self) -> str:
+        """'s'; 's_lllg' or 's_average_pooling' in an ablation."""
+        size, *change = self.size.split('_')
+        if self.sub_sampling != 'convolution':
+            change.append(self.sub_sampling)
+        return '_'.join([size[0], *change])
 
     def __str__(self) -> str:
-        return f'{self.family.title}-{self.size[0].upper()}'
+        return f'{self.family.title}-{self._suffix[0].upper()}{self._suffix[1:]}'
 
 
 def _openmmlab(blocks: str) -> dict[str, str]:
@@ -113,21 +147,43 @@ _PCPVT = Family('pcpvt', 'Twins-PCPVT', 'TwinsPCPVT', {
     size: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
                mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
     for size, depths in _PVT_DEPTHS.items()
-}, ('q',), _TWINS_LAYOUTS, _RIVALS)
-_SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', {
+}, {}, 'G', _TWINS_LAYOUTS, _RIVALS)
+_SVT_ARCHS: dict[str, Arch] = {
     size: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
                num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
                mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
     for size, (width, depths) in dict(
-        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()
-}, ('qkv', 'q'), _TWINS_LAYOUTS, _RIVALS)
+        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()}
+_SVT_S = _SVT_ARCHS['small']
+# Table 5 as its parameters and FLOPs decide, see docs/model_zoo.md.
+_SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', _SVT_ARCHS, dict(
+    small_lll={**{name: values[:3] for name, values in _SVT_S.items() if name != 'sr_ratios'},
+               'patterns': ('L', 'L', 'L')},
+    small_llg={**_SVT_S, 'patterns': ('LG', 'LG', 'LLG', 'G')},
+    small_lllg={**_SVT_S, 'patterns': ('L', 'L', 'L', 'G')},
+), 'LG', _TWINS_LAYOUTS, _RIVALS)
 FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT)}
 VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs
             for variant in [Variant(family, size)]}
+# The rows of Tables 5 and 6.
+ABLATIONS = {
+    '(L, L, L)': Variant(_SVT, 'small_lll'),
+    '(L, LLG, LLG, G)': Variant(_SVT, 'small_llg'),
+    '(L, LG, LG, G)': VARIANTS['svt_s'],
+    '(L, L, L, G)': Variant(_SVT, 'small_lllg'),
+    '2D Conv.': VARIANTS['svt_s'],
+    '2D Separable Conv.': Variant(_SVT, 'small', 'separable_convolution'),
+    'Average Pooling': Variant(_SVT, 'small', 'average_pooling'),
+}
+# Every backbone above once, by name.
+BACKBONES = VARIANTS | {variant.name: variant for variant in ABLATIONS.values()}
 
 
 def variant_of(name: str) -> Variant | None:
-    """The variant in the name of a config or of a backbone in the paper; None without one."""
+    """The variant in the name of a config or of a row in the paper's tables; None without one."""
+    if name in ABLATIONS:
+        return ABLATIONS[name]
     name = name.lower().replace('-', '_')
-    return next((variant for variant in VARIANTS.values()
+    # Ablations first: their names contain their variant's.
+    return next((variant for variant in reversed(BACKBONES.values())
                  if re.search(rf'(^|_){variant.in_configs}(_|$)', name)), None)

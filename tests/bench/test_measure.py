@@ -3,7 +3,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from twins_mm.bench import measure as bench
 from twins_mm.bench.measure import Case, matmul_rate, measure
-from twins_mm.bench.peers import PEERS
+from twins_mm.bench.peers import ABLATION_PEERS, PEERS
 from twins_mm.families import VARIANTS
 
 
@@ -63,3 +63,22 @@ def test_peers_are_what_their_names_say(peer, variant):
     family, size = variant.split('_')
     assert millions == pytest.approx(
         expected.get(peer, expected['twins_mm'])[family]['sbl'.index(size)], rel=0.03)
+
+
+# Table 5's parameters, less the classifier; of Table 6, those that convolutions don't have.
+@pytest.mark.parametrize(('peer', 'millions'), [
+    ('svt_s_lll', 8.6), ('svt_s_llg', 23.0), ('svt_s_lllg', 21.7),
+    ('svt_s_separable_convolution', 22.1), ('svt_s_average_pooling', 21.7)])
+def test_rows_of_the_ablations_are_peers(peer, millions):
+    model = PEERS[peer].build('svt_s')
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
+    with pytest.raises(ValueError, match='not an ablation of svt_b'):
+        PEERS[peer].build('svt_b')
+
+
+def test_ablations_are_measured_where_asked_for():
+    from runpy import run_path
+
+    from twins_mm.shipped import TOOLS
+    assert len(ABLATION_PEERS) == 5
+    assert not ABLATION_PEERS.keys() & run_path(str(TOOLS / 'benchmark.py'))['DEFAULT_PEERS']

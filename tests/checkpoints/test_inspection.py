@@ -7,6 +7,7 @@ import torch
 from checkpoints.classifiers import with_classifier
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from tiny_archs import tiny_arch
 
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
@@ -14,6 +15,7 @@ from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspection import describe_checkpoint
 from twins_mm.checkpoints.layouts import name_classifier
 from twins_mm.config import drop_pretrained
+from twins_mm.families import BACKBONES
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -94,6 +96,38 @@ def test_backbone_of_neither_family():
         assert topics['backbone'] == (
             'unknown Twins with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels')
         assert topics['config'] == 'none'
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_backbones_of_the_paper(name):
+    with torch.device('meta'):
+        weights = MODELS.build(BACKBONES[name].backbone).state_dict()
+    topics = describe_checkpoint(weights, CONFIGS)
+    assert topics['backbone'] == str(BACKBONES[name])
+    assert f'{CONFIGS}/_base_/backbones/{name}.py' in topics['config']
+
+
+@pytest.mark.parametrize(('patterns', 'sub_sampling', 'name'), [
+    (('L', 'LG', 'LLG', 'G'), 'convolution',
+     'Twins with LL, LG, LLG, GG blocks and 8, 16, 24, 32 channels'),
+    (('L', 'L', 'L'), 'convolution', 'Twins with LL, LL, LLL blocks and 8, 16, 24 channels'),
+    (('G', 'G', 'G', 'G'), 'separable_convolution',
+     'Twins-PCPVT with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels, sub-sampled by '
+     'separable_convolution')])
+def test_backbone_of_another_pattern(patterns, sub_sampling, name):
+    weights = TwinsSVT(tiny_arch(patterns), sub_sampling=sub_sampling).state_dict()
+    topics = describe_checkpoint(weights, CONFIGS)
+    assert topics['backbone'] == name
+    assert topics['config'] == 'none'
+
+
+def test_detector_with_a_backbone_that_no_config_has():
+    weights = build('retinanet_twins_svt_s_1x', **{
+        'model.backbone.sub_sampling': 'average_pooling'})
+    topics = describe_checkpoint(weights, CONFIGS)
+    assert topics['backbone'] == 'Twins-SVT-S_average_pooling'
+    assert topics['head'] == 'RetinaNet, 80 classes'
+    assert topics['config'] == 'none'
 
 
 def test_model_of_the_authors():

@@ -2,11 +2,13 @@
 import pytest
 import torch
 from checkpoints.classifiers import with_classifier
+from tiny_archs import tiny_arch
 
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints.layouts import TARGETS, convert, name_classifier, unpack
 from twins_mm.errors import UserError
+from twins_mm.models.attention import SUB_SAMPLINGS
 
 
 def weights_of(family, norm_after_stage=False, classifier=False, prefix='', heads=False):
@@ -75,6 +77,17 @@ def test_only_classifiers_get_an_image_classifiers_names(kind):
 def test_round_trips_between_other_layouts_are_lossless(source, target):
     weights = convert(weights_of('SVT', classifier=True), source)
     assert_same(convert(convert(weights, target), source), weights)
+
+
+@pytest.mark.parametrize('sub_sampling', SUB_SAMPLINGS)
+@pytest.mark.parametrize('target', TARGETS)
+def test_round_trips_of_any_pattern(target, sub_sampling):
+    weights = TwinsSVT(tiny_arch(('L', 'GL', 'LLG', 'G')), sub_sampling=sub_sampling,
+                       norm_after_stage=False).state_dict()
+    converted = convert(weights, target)
+    assert_same(convert(converted, 'twins_mm'), weights)
+    fused = [name[:10] for name in converted if name.endswith('attn.in_proj_weight')]
+    assert fused == ['layers.1.0', 'layers.2.2', 'layers.3.0', 'layers.3.1'] * (target == 'mmseg')
 
 
 def test_queries_keys_and_values_of_gsa_are_one_tensor_in_mmseg():

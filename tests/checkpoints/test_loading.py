@@ -6,6 +6,7 @@ import torch
 from checkpoints.classifiers import with_classifier
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint, load_state_dict
+from tiny_archs import tiny_arch
 from torch import nn
 
 from twins_mm import TwinsPCPVT, TwinsSVT
@@ -252,6 +253,10 @@ def reshaped(weights):
      'these are Twins-PCPVT-L weights; the config builds Twins-PCPVT-B'),
     (build, dict(arch='small'),
      r'these are Twins-SVT with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels weights'),
+    (lambda: build(arch='small', sub_sampling='average_pooling'), dict(arch='small'),
+     'these are Twins-SVT-S_average_pooling weights; the config builds Twins-SVT-S'),
+    (lambda: build(arch=tiny_arch('LLLG')), dict(),
+     'these are Twins with LL, LL, LLL, GG blocks and .* builds Twins-SVT with 2, 2, 3, 2 blocks'),
     (build, dict(norm_after_stage=False),
      'they have norms after stages; pass norm_after_stage=True to the backbone'),
     (lambda: without(random_weights(build()), 'blocks.1.0.mlp.fc1', 'norm_list.2'), dict(),

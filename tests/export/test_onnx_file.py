@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
+from tiny_archs import tiny_arch
 
 pytest.importorskip('twins_mm.export', exc_type=ImportError)
 
 import onnx
 
+from twins_mm import TwinsSVT
 from twins_mm.checkpoints.trained import find_dataset_meta
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import (
@@ -110,6 +112,19 @@ def test_pooling_of_any_size(tmp_path):
         for bins, pooled in zip((1, 2, 3, 6), pools(x)):
             torch.testing.assert_close(
                 pooled, torch.nn.functional.adaptive_avg_pool2d(x, bins))
+
+
+@pytest.mark.parametrize('sub_sampling', ['separable_convolution', 'average_pooling'])
+def test_other_patterns_and_sub_samplings_of_any_size(sub_sampling, tmp_path):
+    torch.manual_seed(0)
+    backbone = TwinsSVT(dict(tiny_arch('GLG'), depths=(1, 1, 1)), sub_sampling=sub_sampling).eval()
+    export(backbone, ['a', 'b', 'c'], tmp_path / 'backbone.onnx', torch.float)
+    exported = OnnxModel(tmp_path / 'backbone.onnx')
+    for size in (224, 224), (131, 250):
+        images = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            for level, expected in zip(exported(images), backbone(images)):
+                torch.testing.assert_close(level, expected, atol=1e-5, rtol=1e-4)
 
 
 class Custom(torch.nn.Module):

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from tiny_archs import tiny_arch
 
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
@@ -29,6 +30,27 @@ def test_components_match_a_singular_value_decomposition():
 def test_map_without_variance_has_a_colour():
     colors, share = principal_components(torch.ones(4, 2, 3))
     assert np.isfinite(colors).all() and share == 0
+
+
+@pytest.mark.parametrize(('patterns', 'kinds', 'first'), [
+    ('LLLG', [{'LSA': 3}, {'GSA': 1}], 4), ('GLLG', [{'LSA': 2}, {'GSA': 2}], 1),
+    ('LLL', [{'LSA': 3}], None)])
+def test_stages_without_one_of_the_attentions(patterns, kinds, first):
+    """Their places are empty; the grid of the keys is that of the first stage with GSA."""
+    backbone = TwinsSVT(tiny_arch(patterns)).eval()
+    stages = see(backbone, torch.rand(1, 3, 96, 64))
+    figure = draw(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
+    for row, kind in enumerate(kinds, 1):
+        (name, count), = kind.items()
+        drawn = [ax for ax in figure.axes if f': {name}, ' in ax.get_title()]
+        assert len(drawn) == count
+        assert {ax.get_subplotspec().rowspan.start for ax in drawn} == {row}
+    if first:
+        cells = next(ax for ax in figure.axes if ax.get_title() == 'GSA: cells of the keys')
+        rows, columns = cells.collections
+        keys = backbone.blocks[first - 1][-1].attn.sr_ratio * 4 * 2**(first - 1)
+        assert [len(rows.get_paths()), len(columns.get_paths())] == [64 // keys + 1, 96 // keys + 1]
+    figure.savefig(io.BytesIO(), dpi=50)
 
 
 @pytest.mark.parametrize(('family', 'rows'), [(TwinsPCPVT, 3), (TwinsSVT, 5)])

@@ -7,6 +7,7 @@ from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.inference.attention_maps import Attention, _Recorder, see
 from twins_mm.models.attention import (
+    SUB_SAMPLINGS,
     WINDOW_PADDINGS,
     GlobalSubsampledAttention,
     LocallyGroupedAttention,
@@ -19,7 +20,9 @@ LAYERS = {
     **{padding: partial(LocallyGroupedAttention, DIM, window_size=SIDE, padding=padding)
        for padding in WINDOW_PADDINGS},
     **{f'GSA {ratio}': partial(GlobalSubsampledAttention, DIM, sr_ratio=ratio)
-       for ratio in (1, 2)}}
+       for ratio in (1, 2)},
+    **{kind: partial(GlobalSubsampledAttention, DIM, sr_ratio=2, sub_sampling=kind)
+       for kind in SUB_SAMPLINGS[1:]}}
 # Padding on both sides, on one, and on none; 2 divides neither 9 nor 11.
 SIZES = (9, 11), (8, 10), (8, 12)
 

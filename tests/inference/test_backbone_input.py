@@ -24,6 +24,18 @@ def test_weights_of_a_model_or_of_its_backbone(content, tiny_config, tmp_path):
         assert torch.equal(ours, models)
 
 
+@pytest.mark.parametrize(('out_indices', 'stages'), [(None, 3), ((0,), 1), ((1, 2), 3)])
+def test_stages_are_those_of_the_architecture(out_indices, stages, tmp_path):
+    backbone = dict(type='TwinsSVT', arch='small_lll')
+    if out_indices:
+        backbone['out_indices'] = out_indices
+    model = MODELS.build(backbone)
+    torch.save(model.state_dict(), tmp_path / 'weights.pth')
+    cfg = Config(dict(model=dict(backbone=backbone), default_scope='mmseg'))
+    loaded = load_backbone(cfg, str(tmp_path / 'weights.pth'))
+    assert loaded.out_indices == tuple(range(stages))
+
+
 def test_other_backbones_are_refused():
     with pytest.raises(UserError, match='This config has no TwinsPCPVT or TwinsSVT backbone'):
         load_backbone(Config(dict(model=dict(backbone=dict(type='ResNet')))), 'none.pth')

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 from twins_mm.models.attention import (
     MAX_BATCH,
     WINDOW_PADDINGS,
+    GlobalSubsampledAttention,
     LocallyGroupedAttention,
     window_partition,
     window_unpartition,
@@ -51,3 +52,21 @@ def test_batches_stay_within_the_limit_of_cuda_kernels(padding, monkeypatch):
         parts = torch.cat([layer(part) for part in x.split(128 * 7, 1)], 1)
     assert batches == [MAX_BATCH, 1, 2**15, 2**15]
     torch.testing.assert_close(whole, parts)
+
+
+@pytest.mark.parametrize('size', [(8, 12), (9, 15)])
+@pytest.mark.parametrize('kind', ['separable_convolution', 'average_pooling'])
+def test_sub_samplings_are_special_convolutions(kind, size):
+    layer = GlobalSubsampledAttention(6, 2, 4, kind)
+    general = GlobalSubsampledAttention(6, 2, 4)
+    weights = {name: value for name, value in layer.state_dict().items()
+               if not name.startswith('sr.')}
+    if kind == 'average_pooling':
+        weight, bias = torch.eye(6)[:, :, None, None].expand(6, 6, 4, 4) / 16, torch.zeros(6)
+    else:
+        parts = layer.sr.depthwise, layer.sr.pointwise
+        (depthwise, inner), (pointwise, outer) = ((part.weight, part.bias) for part in parts)
+        weight, bias = pointwise * depthwise[:, 0], pointwise[:, :, 0, 0] @ inner + outer
+    general.load_state_dict({**weights, 'sr.weight': weight, 'sr.bias': bias})
+    x = torch.rand(2, *size, 6)
+    torch.testing.assert_close(layer(x), general(x))

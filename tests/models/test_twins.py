@@ -4,15 +4,27 @@ import sys
 import pytest
 import torch
 from mmengine.registry import MODELS
+from tiny_archs import tiny_arch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
-from twins_mm.bench.plain_twins import TINY, TINY_ARCHS, plain_twins
+from twins_mm.bench.plain_twins import (
+    TINY,
+    TINY_ARCHS,
+    _GlobalAttention,
+    _LocalAttention,
+    plain_twins,
+)
 from twins_mm.families import FAMILIES
+from twins_mm.models.attention import SUB_SAMPLINGS
 from twins_mm.models.layers import DropPath
 
 VARIANTS = [(name, arch) for name in FAMILIES for arch in ('small', 'base', 'large')]
 both_families = pytest.mark.parametrize('name', FAMILIES)
+# Of Table 5, and one that no family and no stage of another has.
+PATTERNS = [('L', 'L', 'L'), ('L', 'L', 'L', 'G'), ('LG', 'LG', 'LLG', 'G'),
+            ('G', 'LG', 'GGL', 'LLG')]
+every_pattern = pytest.mark.parametrize('patterns', PATTERNS, ids=','.join)
 
 
 def build(name, arch=None, **kwargs):
@@ -56,6 +68,32 @@ def test_window_padding_equals_the_released_code(padding, size):
     arch = TINY_ARCHS['TwinsSVT']
     assert_equals_reference(
         build('TwinsSVT', window_padding=padding), plain_twins('TwinsSVT', arch, padding), size)
+
+
+@pytest.mark.parametrize('padding', ['mask', 'zero', 'mask_legacy'])
+@every_pattern
+def test_patterns_equal_the_plain_blocks_in_this_order(patterns, padding):
+    arch = tiny_arch(patterns)
+    stages = range(len(patterns))
+    reference = plain_twins('TwinsSVT', TINY_ARCHS['TwinsSVT'], out_indices=stages)
+    for stage, pattern in enumerate(patterns):
+        dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
+        for index, block in enumerate(reference.blocks[stage]):
+            block.attn = (_LocalAttention(dim, heads, 7, padding)
+                          if pattern[index % len(pattern)] == 'L'
+                          else _GlobalAttention(dim, heads, arch['sr_ratios'][stage]))
+    assert_equals_reference(
+        build('TwinsSVT', arch, window_padding=padding), reference, (70, 110))
+
+
+def test_families_differ_in_pattern_and_norms_alone():
+    svt, pcpvt = TINY_ARCHS['TwinsSVT'], TINY_ARCHS['TwinsPCPVT']
+    assert_equals_reference(
+        build('TwinsPCPVT', dict(svt, patterns=['LG'] * 4), norm_after_stage=True),
+        plain_twins('TwinsSVT', svt), (70, 110))
+    assert_equals_reference(
+        build('TwinsSVT', dict(pcpvt, patterns=['G'] * 4), norm_after_stage=False),
+        plain_twins('TwinsPCPVT', pcpvt), (70, 110))
 
 
 @pytest.mark.parametrize(('size', 'alike'), [
@@ -128,6 +166,23 @@ def test_gradients_have_the_strides_of_parameters(name):
         assert parameter.grad.stride() == parameter.stride(), key
 
 
+@pytest.mark.parametrize('sub_sampling', SUB_SAMPLINGS)
+@every_pattern
+def test_every_pattern_trains(patterns, sub_sampling):
+    """Every stage returned, every parameter with a gradient that has its strides, frozen or not."""
+    model = build('TwinsSVT', tiny_arch(patterns), sub_sampling=sub_sampling, with_cp=True,
+                  frozen_stages=0, drop_path_rate=0.).train()
+    levels = model(torch.randn(2, 3, 70, 96))
+    assert [level.shape[1] for level in levels] == list(TINY['embed_dims'][:len(patterns)])
+    sum(level.square().mean() for level in levels).backward()
+    for key, parameter in model.named_parameters():
+        if key.split('.')[1] == '0':
+            assert parameter.grad is None, key
+        else:
+            assert parameter.grad.any(), key
+            assert parameter.grad.stride() == parameter.stride(), key
+
+
 @pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg'])
 @both_families
 def test_builds_in_every_scope(name, scope):
@@ -168,6 +223,17 @@ def test_compiles_into_one_graph(name, size):
             torch.testing.assert_close(level, expected)
 
 
+@pytest.mark.parametrize('sub_sampling', SUB_SAMPLINGS[1:])
+def test_patterns_and_sub_samplings_compile_into_one_graph(sub_sampling):
+    model = build('TwinsSVT', tiny_arch(PATTERNS[-1]), sub_sampling=sub_sampling).eval()
+    images = torch.randn(1, 3, 70, 96)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True, backend='eager')(images)
+        for level, expected in zip(compiled, model(images)):
+            torch.testing.assert_close(level, expected)
+
+
 @both_families
 def test_compiles_with_dropout_in_training(name):
     """aot_eager relies on the traced strides, including those of gradients."""
@@ -189,9 +255,10 @@ class CopyCounter(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_channels_last_needs_no_copies_inside():
+@pytest.mark.parametrize('sub_sampling', SUB_SAMPLINGS)
+def test_channels_last_needs_no_copies_inside(sub_sampling):
     """One copy of the input images, and one of each output level."""
-    model = build('TwinsPCPVT').eval()
+    model = build('TwinsPCPVT', sub_sampling=sub_sampling).eval()
     with torch.no_grad(), CopyCounter() as counter:
         levels = model(torch.randn(1, 3, 64, 96))
     assert counter.copies == 1 + len(levels)
@@ -305,6 +372,13 @@ def test_zero_padding_does_not_blow_up_the_first_gradients(name):
     (dict(arch='tiny'), ValueError, "arch='tiny' is unknown; pass one of small, base, large"),
     (dict(numerics='timm'), ValueError, "numerics='timm' is unknown; pass one of released"),
     (dict(arch=dict(TINY)), ValueError, r"missing: \['window_sizes'\]"),
+    (dict(arch=dict(TINY, patterns='GGGL')), ValueError, r"missing: \['window_sizes'\]"),
+    (dict(arch=dict(tiny_arch(PATTERNS[0]), sr_ratios=(8, 4, 2))), ValueError,
+     r"unknown: \['sr_ratios'\]"),
+    (dict(arch=dict(TINY, patterns=('G', 'G'))), ValueError, 'one value of at least 1 per stage'),
+    *((dict(arch=dict(TINY, patterns=patterns)), ValueError, 'patterns of L for LSA and G for GSA')
+      for patterns in (2, (2,) * 4, ('G', 'G', 'G', ''), ('G', 'G', 'G', 'S'))),
+    (dict(sub_sampling='pooling'), ValueError, 'pass one of convolution, separable_convolution'),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], width=1)), ValueError, r"unknown: \['width'\]"),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 2))), ValueError, 'one value'),
     (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=2)), ValueError, 'one value'),
@@ -344,6 +418,16 @@ def test_smallest_image_without_sub_sampling():
     model = build('TwinsPCPVT', dict(TINY, sr_ratios=(1, 1, 1, 1))).eval()
     with pytest.raises(ValueError, match='too small for stage 4; pass at least 32'):
         model(torch.randn(1, 3, 31, 64))
+
+
+@pytest.mark.parametrize(('patterns', 'smallest'), [
+    (('L', 'L', 'L'), 16), (('L', 'L', 'L', 'G'), 32), (('L', 'G', 'L'), 32),
+    (('L', 'LLG', 'L'), 16)])
+def test_smallest_image_is_that_of_the_stages_with_gsa(patterns, smallest):
+    model = build('TwinsSVT', tiny_arch(patterns)).eval()
+    model(torch.randn(1, 3, smallest, smallest))
+    with pytest.raises(ValueError, match=f'pass at least {smallest}'):
+        model(torch.randn(1, 3, smallest - 1, 64))
 
 
 @pytest.mark.parametrize('archs', [family.archs for family in FAMILIES.values()], ids=FAMILIES)

@@ -14,7 +14,7 @@ CLASSIFIER = Path(__file__).parents[2] / 'configs/_base_/models/classifier.py'
 
 def build_peer(peer: str, variant: str) -> nn.Module:
     """The peer's ImageNet classifier of a variant such as 'svt_s'."""
-    family, size = VARIANTS[variant]
+    family, size, _ = VARIANTS[variant]
     if peer == 'timm':
         import timm
         return timm.create_model(f'twins_{family.name}_{size}')

@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..checkpoints import convert
-from ..families import FAMILIES, VARIANTS
+from ..families import BACKBONES, FAMILIES, VARIANTS
 
 
 class Peer(NamedTuple):
@@ -49,14 +49,14 @@ def _build_exported(variant: str) -> nn.Module:
 
 def _build_plain(variant: str) -> nn.Module:
     from .plain_twins import plain_twins
-    family, size = VARIANTS[variant]
+    family, size, _ = VARIANTS[variant]
     model = plain_twins(family.backbone, family.archs[size])
     model.load_state_dict(build_ours(variant).state_dict())
     return model
 
 
 def _build_mmseg(variant: str) -> nn.Module:
-    family, size = VARIANTS[variant]
+    family, size, _ = VARIANTS[variant]
     arch = {name.replace('window', 'windiow'): list(values)  # as mmseg spells it
             for name, values in family.archs[size].items()}
     model = MODELS.build(dict(type=f'mmseg.{family.backbone.removeprefix("Twins")}', qkv_bias=True,
@@ -67,7 +67,7 @@ def _build_mmseg(variant: str) -> nn.Module:
 
 def _build_timm(variant: str) -> nn.Module:
     import timm
-    family, size = VARIANTS[variant]
+    family, size, _ = VARIANTS[variant]
     model = timm.create_model(f'twins_{family.name}_{size}', num_classes=0, drop_path_rate=0.2)
     ours = build_ours(variant, norm_after_stage=False)  # timm has one norm, after the last
     model.load_state_dict(convert(ours.state_dict(), 'timm'), strict=False)
@@ -75,10 +75,19 @@ def _build_timm(variant: str) -> nn.Module:
 
 
 def _build_rival(rival: str, variant: str) -> nn.Module:
-    family, size = VARIANTS[variant]
+    family, size, _ = VARIANTS[variant]
     return MODELS.build(family.rivals[rival][size])
 
 
+def _build_ablation(name: str, variant: str) -> nn.Module:
+    if not name.startswith(f'{variant}_'):
+        raise ValueError(f'not an ablation of {variant}')
+    return MODELS.build(BACKBONES[name].backbone)
+
+
+# The rows of the paper's Tables 5 and 6.
+ABLATION_PEERS = {name: Peer('twins_mm', partial(_build_ablation, name))
+                  for name in BACKBONES if name not in VARIANTS}
 PEERS = {
     'twins_mm': Peer('twins_mm', build_ours),
     'twins_mm, checkpointed': Peer('twins_mm', partial(build_ours, with_cp=True)),
@@ -89,4 +98,5 @@ PEERS = {
     'timm': Peer('timm', _build_timm),
     **{rival: Peer('mmdet.models', partial(_build_rival, rival))
        for family in FAMILIES.values() for rival in family.rivals},
+    **ABLATION_PEERS,
 }

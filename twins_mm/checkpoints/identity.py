@@ -1,54 +1,79 @@
 """Identifies a backbone from its weights."""
-from itertools import cycle
 from typing import NamedTuple
 
-from ..families import FAMILIES, VARIANTS, Family, Variant
+from ..families import BACKBONES, FAMILIES, Family, Variant
 from .layouts import Weights
+
+# What GSA has after `attn.`, by its sub-sampling.
+_SUB_SAMPLINGS = {'sr.depthwise.weight': 'separable_convolution', 'sr.weight': 'convolution',
+                  'norm.weight': 'average_pooling'}
 
 
 class Identity(NamedTuple):
     """What names and shapes reveal about a backbone; `str` gives its name, such as Twins-SVT-S.
 
     Attributes:
-        family: None if it is not one of ours.
+        embed_dims: The channels of each stage.
+        blocks: The blocks of each stage: L is LSA, G is GSA; '?' is a block of another network.
+        sub_sampling: GSA's, if any.
     """
 
-    family: Family | None
     embed_dims: tuple[int, ...]
-    depths: tuple[int, ...]
+    blocks: tuple[str, ...]
+    sub_sampling: str
+
+    @property
+    def is_twins(self) -> bool:
+        """Whether all blocks are known."""
+        return '?' not in ''.join(self.blocks)
+
+    @property
+    def family(self) -> Family | None:
+        """The family whose pattern the blocks repeat."""
+        depths = dict(depths=tuple(map(len, self.blocks)))
+        return next((family for family in FAMILIES.values()
+                     if self.blocks == family.blocks_of(depths)), None)
 
     @property
     def variant(self) -> Variant | None:
-        """None if the family has no variant with these depths and widths."""
-        stages = len(self.depths)
-        for variant in VARIANTS.values():
-            arch = variant.family.archs[variant.size]
-            if self == (variant.family, arch['embed_dims'][:stages], arch['depths'][:stages]):
+        """None if the paper has no backbone with these blocks and widths."""
+        stages = len(self.blocks)
+        for variant in BACKBONES.values():
+            arch = variant.family.named_archs[variant.size]
+            if self == (arch['embed_dims'][:stages], variant.family.blocks_of(arch)[:stages],
+                        variant.sub_sampling):
                 return variant
         return None
 
     def __str__(self) -> str:
-        return str(self.variant or (
-            f'{self.family.title if self.family else "unknown Twins"} with '
-            f'{", ".join(map(str, self.depths))} blocks and '
-            f'{", ".join(map(str, self.embed_dims))} channels'))
+        if self.variant:
+            return str(self.variant)
+        title = self.family.title if self.family else 'Twins' if self.is_twins else 'unknown Twins'
+        blocks = self.blocks if title == 'Twins' else map(len, self.blocks)
+        text = (f'{title} with {", ".join(map(str, blocks))} blocks and '
+                f'{", ".join(map(str, self.embed_dims))} channels')
+        if self.sub_sampling != 'convolution':
+            text += f', sub-sampled by {self.sub_sampling}'
+        return text
 
 
 def identify(backbone: Weights) -> Identity:
     """Identifies a backbone by its weights under our names; later stages may be missing."""
-    embed_dims, depths = [], []
-    while (patches := f'patch_embeds.{len(depths)}.proj.weight') in backbone:
-        blocks = f'blocks.{len(depths)}.'
-        depths.append(len({name.split('.')[2] for name in backbone if name.startswith(blocks)}))
+    embed_dims, blocks = [], []
+    while (patches := f'patch_embeds.{len(blocks)}.proj.weight') in backbone:
+        prefix = f'blocks.{len(blocks)}.'
+        depth = len({name.split('.')[2] for name in backbone if name.startswith(prefix)})
+        blocks.append(''.join(_kind_of(f'{prefix}{block}.', backbone) for block in range(depth)))
         embed_dims.append(len(backbone[patches]))
-    family = next((family for family in FAMILIES.values()
-                   if _has_attention_of(family, backbone, depths)), None)
-    return Identity(family, tuple(embed_dims), tuple(depths))
+    parts = {name.partition('.attn.')[2] for name in backbone}
+    sub_sampling = next((kind for part, kind in _SUB_SAMPLINGS.items() if part in parts),
+                        'convolution')
+    return Identity(tuple(embed_dims), tuple(blocks), sub_sampling)
 
 
-def _has_attention_of(family: Family, backbone: Weights, depths: list[int]) -> bool:
-    kinds = {kind for row in FAMILIES.values() for kind in row.attention}
-    return 'pos_block.0.proj.0.weight' in backbone and all(
-        (f'blocks.{stage}.{block}.attn.{kind}.weight' in backbone) == (kind == expected)
-        for stage, depth in enumerate(depths)
-        for block, expected in zip(range(depth), cycle(family.attention)) for kind in kinds)
+def _kind_of(block: str, backbone: Weights) -> str:
+    """The letter of the block whose names begin with `block`."""
+    if 'pos_block.0.proj.0.weight' not in backbone:
+        return '?'  # of PVT or Swin
+    parts = {part for part in ('q', 'kv', 'qkv') if f'{block}attn.{part}.weight' in backbone}
+    return 'L' if parts == {'qkv'} else 'G' if parts == {'q', 'kv'} else '?'

@@ -78,6 +78,8 @@ def _describe_config(contents: Contents, method: Method | None, configs: Path) -
     if 'head.weight' in contents.backbone:
         # A detector or segmentor that contains ImageNet's head was trained by the authors' code.
         paths = sorted(configs.glob(f'released/{pattern}')) or paths
+    if not paths:
+        return 'none'
     text = ' or '.join(map(str, paths))
     num_classes = _count_classes(method, contents)
     if num_classes != DATA_SETS[TASKS[method.task].data_set].num_classes:

@@ -139,7 +139,7 @@ def _check_fit(weights: Weights, expected: Weights) -> None:
         return
     theirs, ours = identify(weights), identify(expected)
     odd_names = weights.keys() ^ expected.keys()
-    if theirs.family and theirs != ours:
+    if theirs.is_twins and theirs != ours:
         reason = f'these are {theirs} weights; the config builds {ours}'
     elif odd_names and all(name.startswith('norm_list.') for name in odd_names):
         norms = 'norm_list.0.weight' in weights

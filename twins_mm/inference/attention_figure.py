@@ -58,7 +58,7 @@ def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) ->
     axes = figure.subplots(*shape, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))
     _draw_pyramid(axes[0], image, stages, points)
     for row, (point, is_local) in zip(axes[1:], product(points, kinds)):
-        attentions: list = [stage.last(is_local) for stage in stages]
+        attentions = [stage.last(is_local) for stage in stages]
         (_draw_local if is_local else _draw_global)(row, image, attentions, point)
     return figure
 
@@ -78,11 +78,14 @@ def _draw_pyramid(row: Sequence[Axes], image: np.ndarray, stages: Sequence[Stage
         _zoom(ax, image)
 
 
-def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention],
+def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None],
                 point: Point) -> None:
     _show(row[0], image, 'LSA: windows of the point')
     _mark(row[0], point)
     for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
+        if attention is None:
+            ax.axis('off')
+            continue
         seen = attention.look_from(*point)
         side = attention.module.window_size
         _show(ax, image, f'stage {number}: LSA, {side} × {side} tokens',
@@ -97,9 +100,10 @@ def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Att
         _mark(ax, point)
 
 
-def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention],
+def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None],
                  point: Point) -> None:
     _show(row[0], image, 'GSA: cells of the keys')
+    first = next(attention for attention in attentions if attention)
     for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
         if attention is None:
             ax.axis('off')
@@ -107,7 +111,7 @@ def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[At
         seen = attention.look_from(*point)
         rows, columns = seen.weights.shape
         left, top, right, bottom = seen.box
-        if number == 1:
+        if attention is first:
             line = dict(colors='white', linewidth=0.4)
             row[0].vlines(np.linspace(left, right, columns + 1), top, bottom, **line)
             row[0].hlines(np.linspace(top, bottom, rows + 1), left, right, **line)

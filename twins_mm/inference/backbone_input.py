@@ -26,8 +26,9 @@ def load_backbone(cfg: Config, checkpoint: str, device: str | torch.device = 'cp
     found = next((node for node in walk(cfg.model) if node.get('type') in FAMILIES), None)
     if found is None:
         raise UserError(f'This config has no {" or ".join(FAMILIES)} backbone')
-    stages = range(max(found.get('out_indices', [3])) + 1)
-    alone = dict(model=dict(found, out_indices=tuple(stages)), default_scope=cfg.default_scope)
+    stages = found.get('out_indices')
+    stages = stages and tuple(range(max(stages) + 1))
+    alone = dict(model=dict(found, out_indices=stages), default_scope=cfg.default_scope)
     return load_model(Config(alone), checkpoint, device)
 
 

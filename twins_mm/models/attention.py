@@ -3,13 +3,17 @@
 Letters in shapes: B images, H x W tokens, C channels, N heads with D = C / N channels,
 K tokens per side of a window, L windows.
 """
+from collections import OrderedDict
 from itertools import repeat
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .layers import make_depthwise
+
 WINDOW_PADDINGS = ('mask', 'zero', 'mask_legacy')
+SUB_SAMPLINGS = ('convolution', 'separable_convolution', 'average_pooling')
 # torch's CUDA kernels for attention fail beyond this batch (pytorch issues 142228 and 146704).
 MAX_BATCH = 2**16 - 1
 
@@ -119,20 +123,39 @@ class LocallyGroupedAttention(nn.Module):
         return real.view(-1, 1, 1, self.window_size ** 2).repeat(batch, 1, 1, 1)
 
 
+def _make_sub_sampling(kind: str, dim: int, ratio: int) -> nn.Module:
+    """`(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`."""
+    if kind == 'average_pooling':
+        return nn.AvgPool2d(ratio)
+    if kind == 'convolution':
+        return nn.Conv2d(dim, dim, ratio, ratio)
+    return nn.Sequential(OrderedDict(
+        depthwise=make_depthwise(dim, ratio, ratio), pointwise=nn.Conv2d(dim, dim, 1)))
+
+
 class GlobalSubsampledAttention(nn.Module):
     """GSA: every token attends to a sub-sampled map. `(B, H, W, C)` to the same.
 
     Args:
-        sr_ratio: Side of the square of tokens that one key represents; a convolution with this
-            kernel and stride makes the keys, flooring sizes that it doesn't divide. 1 is plain
-            global self-attention.
+        sr_ratio: Side of the square of tokens that one key represents, flooring sizes that it
+            doesn't divide. 1 is plain global self-attention.
+        sub_sampling: What turns each square into a key, before a LayerNorm: 'convolution', with
+            this kernel and stride; 'separable_convolution', the same depthwise, then 1 x 1; or
+            'average_pooling', without parameters.
 
-    Source: Twins, section 3.2, equation 4; it is also the attention of PVT, arXiv 2102.12122.
+    Raises:
+        ValueError: `sub_sampling` is not one of these.
+
+    Source: Twins, section 3.2, equation 4; with a convolution, it is the attention of PVT, arXiv
+    2102.12122. Table 6 doesn't say whether its separable convolution has the 1 x 1 part.
     """
 
-    def __init__(self, dim: int, num_heads: int, sr_ratio: int, attn_drop: float = 0.,
-                 proj_drop: float = 0.):
+    def __init__(self, dim: int, num_heads: int, sr_ratio: int, sub_sampling: str = 'convolution',
+                 attn_drop: float = 0., proj_drop: float = 0.):
         super().__init__()
+        if sub_sampling not in SUB_SAMPLINGS:
+            raise ValueError(f'sub_sampling={sub_sampling!r} is unknown; pass one of '
+                             f'{", ".join(SUB_SAMPLINGS)}')
         self.num_heads = num_heads
         self.sr_ratio = sr_ratio
         self.attn_drop = attn_drop
@@ -141,7 +164,7 @@ class GlobalSubsampledAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
         if sr_ratio > 1:
-            self.sr = nn.Conv2d(dim, dim, sr_ratio, sr_ratio)
+            self.sr = _make_sub_sampling(sub_sampling, dim, sr_ratio)
             self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

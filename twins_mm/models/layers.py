@@ -28,6 +28,14 @@ class PatchEmbed(nn.Module):
         return self.norm(self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
 
+def make_depthwise(dim: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    """A depthwise convolution."""
+    layer = nn.Conv2d(dim, dim, kernel_size, stride, padding, groups=dim)
+    # Gives the weight its gradient's strides, which DistributedDataParallel compares. Nothing
+    # moves: in memory, a depthwise weight is the same in both formats.
+    return layer.to(memory_format=torch.channels_last)
+
+
 class PositionEncodingGenerator(nn.Module):
     """Conditional position encoding (PEG): adds a depthwise 3x3 convolution to its input.
 
@@ -37,10 +45,7 @@ class PositionEncodingGenerator(nn.Module):
     def __init__(self, dim: int):
         super().__init__()
         # A Sequential with one module, because the released weights are named `proj.0`.
-        self.proj = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim))
-        # Gives the weight its gradient's strides, which DistributedDataParallel compares. Nothing
-        # moves: in memory, a depthwise weight is the same in both formats.
-        self.proj.to(memory_format=torch.channels_last)
+        self.proj = nn.Sequential(make_depthwise(dim, 3, padding=1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -4,7 +4,8 @@ Source: Chu et al., "Twins: Revisiting the Design of Spatial Attention in Vision
 NeurIPS 2021, arXiv 2104.13840; where the paper is silent, its authors' released code.
 """
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints.loading import read_classifier, read_state_dict
-from ..families import FAMILIES
+from ..families import FAMILIES, Arch, Family
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
 from .mlp import Mlp
@@ -23,20 +24,29 @@ from .mlp import Mlp
 NUMERICS = dict(released=(1e-6, False), mmseg=(1e-5, True))
 
 
-def _check_arch(arch: str | Mapping, variants: Mapping) -> Mapping:
+def _check_arch(arch: str | Arch, family: Family) -> Arch:
     """The architecture that `arch` names or defines; raises a ValueError if it is invalid."""
-    fields = ', '.join(variants['small'])
     if isinstance(arch, str):
-        if arch not in variants:
-            raise ValueError(f'arch={arch!r} is unknown; pass one of {", ".join(variants)}, '
-                             f'or a dict of {fields}')
-        return variants[arch]
-    missing, unknown = variants['small'].keys() - arch, arch.keys() - variants['small']
+        if arch not in family.named_archs:
+            raise ValueError(f'arch={arch!r} is unknown; pass one of '
+                             f'{", ".join(family.named_archs)}, or a dict of '
+                             f'{", ".join(family.archs["small"])}')
+        return family.named_archs[arch]
+    patterns = arch.get('patterns', family.pattern)
+    if not isinstance(patterns, Sequence) or not all(
+            isinstance(pattern, str) and re.fullmatch('[LG]+', pattern) for pattern in patterns):
+        raise ValueError('arch needs patterns of L for LSA and G for GSA, such as '
+                         f"('LG', 'LG', 'LLG', 'G'): {patterns!r}")
+    kinds = ''.join(patterns)
+    fields = ['embed_dims', 'depths', 'num_heads', 'mlp_ratios',
+              *['sr_ratios'] * ('G' in kinds), *['window_sizes'] * ('L' in kinds)]
+    missing, unknown = set(fields) - arch.keys(), arch.keys() - {*fields, 'patterns'}
     if missing or unknown:
-        raise ValueError(f'arch must be a dict of {fields}; '
+        raise ValueError(f'arch must be a dict of {", ".join(fields)} and, optionally, patterns; '
                          f'missing: {sorted(missing)}, unknown: {sorted(unknown)}')
     if (not all(isinstance(values, Sequence) for values in arch.values())
-            or len(set(map(len, arch.values()))) != 1 or min(map(min, arch.values())) < 1):
+            or len(set(map(len, arch.values()))) != 1
+            or min(min(arch[name]) for name in fields) < 1):
         raise ValueError(f'arch needs one value of at least 1 per stage in each entry: {arch}')
     for dim, heads in zip(arch['embed_dims'], arch['num_heads']):
         if dim % heads:
@@ -44,8 +54,10 @@ def _check_arch(arch: str | Mapping, variants: Mapping) -> Mapping:
     return arch
 
 
-def _check_out_indices(out_indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
-    """`out_indices` as a tuple; raises a ValueError if they are invalid."""
+def _check_out_indices(out_indices: Sequence[int] | None, num_stages: int) -> tuple[int, ...]:
+    """`out_indices` as a tuple, of all stages if None; raises a ValueError if they are invalid."""
+    if out_indices is None:
+        return tuple(range(num_stages))
     if (not isinstance(out_indices, Sequence) or not out_indices
             or not set(out_indices) <= set(range(num_stages))
             or sorted(set(out_indices)) != list(out_indices)):
@@ -73,17 +85,21 @@ class Twins(BaseModule):
     or ceiled if `numerics` is 'mmseg'.
 
     Args:
-        variants: The family's named architectures.
-        arch: A variant's name, or a dict that defines one, with one value per stage in each entry.
-        local_attention: Makes the attention of each stage's even blocks from width, heads and
-            window size; None makes every block GSA.
+        family: The family, which names architectures and patterns.
+        arch: A name in the family, or a dict that defines one, with one value per stage in each
+            entry: `embed_dims`, `depths`, `num_heads`, `mlp_ratios`; `window_sizes` if there is LSA
+            and `sr_ratios` if there is GSA; and, if they are not the family's, `patterns`, which
+            the blocks of a stage repeat: 'L' is LSA, 'G' is GSA, 'LLG' is two of LSA, then GSA.
+        local_attention: Makes LSA from width, heads and window size.
         norm_after_stage: Ends each stage with a LayerNorm, whose output is returned and passed to
             the next stage.
         in_channels: Channels of the images.
-        out_indices: Stages to return, ascending, from 0. Later stages are not built.
+        out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
+            built.
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
         drop_rate: Dropout on tokens, in the MLPs and after attention.
         attn_drop_rate: Dropout on attention weights.
+        sub_sampling: What makes the keys of GSA, see `GlobalSubsampledAttention`.
         numerics: 'released', as in the original code; or 'mmseg', for weights that mmseg trained:
             every norm has epsilon 1e-5, and zeros complete the patches of sizes that a stride
             doesn't divide. With 'released', block and stage norms have 1e-6, those of patch
@@ -102,14 +118,15 @@ class Twins(BaseModule):
         ValueError: An argument is invalid; or, in `forward`, an image is too small.
     """
 
-    def __init__(self, variants: Mapping, arch: str | Mapping,
-                 local_attention: Callable[..., nn.Module] | None, norm_after_stage: bool,
-                 in_channels: int = 3, out_indices: Sequence[int] = (0, 1, 2, 3),
+    def __init__(self, family: Family, arch: str | Arch,
+                 local_attention: Callable[..., nn.Module], norm_after_stage: bool,
+                 in_channels: int = 3, out_indices: Sequence[int] | None = None,
                  drop_path_rate: float = 0.2, drop_rate: float = 0., attn_drop_rate: float = 0.,
-                 numerics: str = 'released', frozen_stages: int = -1, with_cp: bool = False,
-                 recompute_mlp: bool = True, init_cfg: dict | None = None):
+                 sub_sampling: str = 'convolution', numerics: str = 'released',
+                 frozen_stages: int = -1, with_cp: bool = False, recompute_mlp: bool = True,
+                 init_cfg: dict | None = None):
         super().__init__(init_cfg)
-        arch = _check_arch(arch, variants)
+        arch = _check_arch(arch, family)
         self.out_indices = _check_out_indices(out_indices, len(arch['depths']))
         self.out_channels = tuple(arch['embed_dims'][index] for index in self.out_indices)
         if not 0 <= drop_path_rate < 1:
@@ -132,16 +149,17 @@ class Twins(BaseModule):
         self.blocks = nn.ModuleList()
         self.pos_block = nn.ModuleList()
         self.norm_list = nn.ModuleList()
-        for stage in range(self.out_indices[-1] + 1):
+        stages = family.blocks_of(arch)[:self.out_indices[-1] + 1]
+        for stage, kinds in enumerate(stages):
             dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
             self.patch_embeds.append(PatchEmbed(in_channels, dim, 2 if stage else 4, pad_patches))
             self.blocks.append(nn.ModuleList())
-            for block in range(arch['depths'][stage]):
-                if local_attention and block % 2 == 0:
+            for kind in kinds:
+                if kind == 'L':
                     attention = local_attention(dim, heads, arch['window_sizes'][stage], **drops)
                 else:
                     attention = GlobalSubsampledAttention(
-                        dim, heads, arch['sr_ratios'][stage], **drops)
+                        dim, heads, arch['sr_ratios'][stage], sub_sampling, **drops)
                 mlp = Mlp(dim, int(dim * arch['mlp_ratios'][stage]), drop_rate, recompute_mlp)
                 self.blocks[stage].append(Block(dim, attention, mlp, next(drop_paths), norm_eps))
             self.pos_block.append(PositionEncodingGenerator(dim))
@@ -154,9 +172,10 @@ class Twins(BaseModule):
         # erase those.
         nn.init.trunc_normal_(self.patch_embeds[0].proj.bias, std=0.02)
 
-        # A sub-sampling convolution needs a map of at least its kernel's size.
-        self._min_image_size = max(4 * 2**stage * arch['sr_ratios'][stage]
-                                   for stage in range(len(self.blocks)))
+        # Sub-sampling needs a map of at least its kernel's size.
+        self._min_image_size = max(
+            4 * 2**stage * (arch['sr_ratios'][stage] if 'G' in kinds else 1)
+            for stage, kinds in enumerate(stages))
         self._frozen = [module for modules in (
             self.patch_embeds, self.blocks, self.pos_block, self.norm_list)
             for module in modules[:frozen_stages + 1]]
@@ -209,7 +228,7 @@ class TwinsPCPVT(Twins):
 
     Args:
         arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
-            `mlp_ratios` and `sr_ratios`.
+            `mlp_ratios` and `sr_ratios`, see `Twins`.
         norm_after_stage: False by default, as released.
         **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
 
@@ -220,9 +239,9 @@ class TwinsPCPVT(Twins):
     [(1, 64, 16, 24), (1, 128, 8, 12), (1, 320, 4, 6), (1, 512, 2, 3)]
     """
 
-    def __init__(self, arch: str | Mapping = 'small', *, norm_after_stage: bool = False,
-                 **kwargs):
-        super().__init__(FAMILIES['TwinsPCPVT'].archs, arch, None, norm_after_stage, **kwargs)
+    def __init__(self, arch: str | Arch = 'small', *, norm_after_stage: bool = False, **kwargs):
+        super().__init__(FAMILIES['TwinsPCPVT'], arch, LocallyGroupedAttention, norm_after_stage,
+                         **kwargs)
 
 
 @MODELS.register_module()
@@ -230,8 +249,9 @@ class TwinsSVT(Twins):
     """Twins-SVT: in each stage, blocks alternate between LSA and GSA.
 
     Args:
-        arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
-            `mlp_ratios`, `sr_ratios` and `window_sizes`.
+        arch: 'small', 'base', 'large'; of Table 5, 'small_lll', 'small_llg' or 'small_lllg'; or a
+            dict of `embed_dims`, `depths`, `num_heads`, `mlp_ratios`, `sr_ratios` and
+            `window_sizes`, see `Twins`.
         window_padding: 'mask', 'zero' or 'mask_legacy', see `LocallyGroupedAttention`. None is
             'mask', or with mmseg's numerics 'mask_legacy', as in mmseg.
         norm_after_stage: True by default, as released.
@@ -244,11 +264,10 @@ class TwinsSVT(Twins):
     [(1, 256, 4, 6), (1, 512, 2, 3)]
     """
 
-    def __init__(self, arch: str | Mapping = 'small', *, window_padding: str | None = None,
+    def __init__(self, arch: str | Arch = 'small', *, window_padding: str | None = None,
                  norm_after_stage: bool = True, numerics: str = 'released', **kwargs):
         if window_padding is None:
             window_padding = 'mask_legacy' if numerics == 'mmseg' else 'mask'
         super().__init__(
-            FAMILIES['TwinsSVT'].archs, arch,
-            partial(LocallyGroupedAttention, padding=window_padding), norm_after_stage,
-            numerics=numerics, **kwargs)
+            FAMILIES['TwinsSVT'], arch, partial(LocallyGroupedAttention, padding=window_padding),
+            norm_after_stage, numerics=numerics, **kwargs)

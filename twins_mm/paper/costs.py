@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..families import VARIANTS
+from ..families import ABLATIONS, VARIANTS
 from ..flops import Macs, count_macs
 from .figures import TABLES
 
@@ -48,22 +48,33 @@ class Counting(NamedTuple):
         same = [counting for counting in COUNTINGS if counting.method == self.method]
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
         printed = self.paper
-        return [name for name in VARIANTS
+        return [name for name in dict.fromkeys([*VARIANTS, *printed])
                 if name in printed or self == same[0] and name not in elsewhere]
 
     @property
     def paper(self) -> dict[str, dict[str, float]]:
-        """What the paper prints, by variant: `params` in millions, `flops` in billions if any."""
-        figures: dict[str, dict[str, float]] = {name: {} for name in VARIANTS}
+        """What the paper prints, by variant: `params` in millions, `flops` in billions, if any."""
+        figures: dict[str, dict[str, float]] = {}
         for number in self.tables:
             for variant, column, value in TABLES[number].list_ours():
-                if column.method == self.method and column.figure in ('params', 'flops'):
-                    figures[variant.name][column.figure] = value
-        return {name: costs for name, costs in figures.items() if costs}
+                if column.method == self.method:
+                    costs = figures.setdefault(variant.name, {})
+                    if column.figure in ('params', 'flops'):
+                        costs[column.figure] = value
+        return figures
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """The rows of the paper's ablations, by variant."""
+        return {ABLATIONS[row].name: row for number in self.tables for row in TABLES[number].rows
+                if row in ABLATIONS}
 
 
 COUNTINGS = (
     Counting('ImageNet-1K classifier, Table 1', (1,), '', (224, 224), attention=True),
+    Counting('ImageNet-1K classifier, Table 5', (5,), '', (224, 224), attention=False,
+             notes=dict(svt_s_lll='2.22 rounded', svt_s_lllg='2.87 rounded')),
+    Counting('ImageNet-1K classifier, Table 6', (6,), '', (224, 224), attention=False),
     Counting('RetinaNet, Table 3 and Supplementary Table 1', (3, 8), 'retinanet', (800, 600),
              attention=True),
     Counting('Mask R-CNN, Table 4', (4,), 'mask_rcnn', (800, 600), attention=True,
@@ -80,7 +91,7 @@ class Cost(NamedTuple):
     """What a model costs, in parameters and in multiply-accumulates for one image.
 
     `configs` are the names of those that build it. `counted_params` and `counted_macs` are counted
-    as `counting` says; `paper` and `note` are its own, for this model.
+    as `counting` says; `paper`, `note` and `row` are its own, for this model.
     """
 
     counting: Counting
@@ -91,12 +102,13 @@ class Cost(NamedTuple):
     counted_macs: int
     paper: dict[str, float]
     note: str
+    row: str
 
     @property
     def name(self) -> str:
-        """`NAME_80k`, or `NAME_{1x,3x}` for configs of one model."""
+        """`NAME_80k`; `NAME_{1x,3x}` for configs of one model; `NAME: ROW` for an ablation."""
         if len(self.configs) == 1:
-            return self.configs[0]
+            return ': '.join(filter(None, (self.configs[0], self.row)))
         names, schedules = zip(*(config.rsplit('_', 1) for config in self.configs))
         return f'{names[0]}_{{{",".join(schedules)}}}'
 
@@ -135,7 +147,8 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
         params = _count_params(model)
         yield Cost(counting, [path.stem for path in configs], params,
                    params + _count_params(classifier), macs, counted_macs,
-                   paper.get(name, {}), counting.notes.get(name, ''))
+                   paper.get(name, {}), counting.notes.get(name, ''),
+                   counting.rows.get(name, ''))
 
 
 def _build(config: Path) -> nn.Module:

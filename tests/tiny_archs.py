@@ -1,0 +1,11 @@
+"""Tiny architectures of any pattern."""
+from twins_mm.bench.plain_twins import TINY_ARCHS
+
+FIELDS = dict(L='window_sizes', G='sr_ratios')
+
+
+def tiny_arch(patterns):
+    """With as many stages as patterns, and with what their attentions need."""
+    unused = {FIELDS[kind] for kind in FIELDS if kind not in ''.join(patterns)}
+    return dict({name: values[:len(patterns)] for name, values in TINY_ARCHS['TwinsSVT'].items()
+                 if name not in unused}, patterns=patterns)
