@@ -1,6 +1,6 @@
 """Queries and edits of a config between loading and training; toy data is handled elsewhere."""
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -31,6 +31,12 @@ def data_sets(node: Any) -> Iterator[dict]:
     else:
         for child in inner:
             yield from data_sets(child)
+
+
+def test_scale(cfg: Config) -> Sequence[int] | None:
+    """The limits, long and short side, that validation images are resized to; None without."""
+    pipelines = [data_set.get('pipeline') for data_set in data_sets(cfg.get('val_dataloader') or {})]
+    return next((step['scale'] for step in walk(pipelines) if 'scale' in step), None)
 
 
 def task_of(cfg: Config) -> Task:
@@ -111,10 +117,16 @@ def describe_batch(cfg: Config, processes: int) -> str:
     return f'{batch_size(cfg, processes)} ({factors})'
 
 
+def heads_with_classes(cfg: Config) -> Iterator[dict]:
+    """Yields the parts of the model that have a number of classes."""
+    for key, part in cfg.model.items():
+        if key != 'backbone':
+            yield from (node for node in walk(part) if 'num_classes' in node)
+
+
 def count_classes(cfg: Config) -> int | None:
     """How many classes the model's heads predict; None if the config doesn't say."""
-    return max((node['num_classes'] for key, part in cfg.model.items() if key != 'backbone'
-                for node in walk(part) if 'num_classes' in node), default=None)
+    return max((head['num_classes'] for head in heads_with_classes(cfg)), default=None)
 
 
 def drop_pretrained(cfg: Config) -> None:

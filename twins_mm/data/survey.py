@@ -1,0 +1,248 @@
+"""Reads every image and annotation of a config's data sets once, and finds faults."""
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import combinations
+from pkgutil import resolve_name
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset, Compose
+from mmengine.fileio import get
+from mmengine.registry import DATASETS, DefaultScope
+from PIL import Image, UnidentifiedImageError
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from ..config import data_sets, heads_with_classes, task_of, test_scale, walk
+from ..errors import UserError
+from ..tasks import Task
+from .findings import KINDS, Contents, Finding
+
+# How many findings of a kind are kept; all are counted.
+_KEPT = 20
+_BATCH = 8
+# Object sizes are counted in bins, this many for each doubling of the size.
+BINS_PER_OCTAVE = 2
+
+
+class _Record(NamedTuple):
+    """An image as a worker read it: width and height, a hash of its pixels, what is in it."""
+
+    path: str
+    size: tuple[int, int] = (0, 0)
+    digest: bytes = b''
+    contents: Contents = Contents()
+
+
+@dataclass
+class Survey:
+    """What is in a data set.
+
+    Attributes:
+        name: The splits that use it: 'train', or 'val, test'.
+        dataset: OpenMMLab's data set; not read if it is empty.
+        classes: The names of its classes.
+        left_out: How many images the data set itself leaves out, see its `filter_cfg`.
+        amounts: Objects or pixels of each label.
+        images: Images with each label.
+        image_sizes: Images of each width and height.
+        object_sizes: Objects in each bin: `BINS_PER_OCTAVE` times the binary logarithm of the size
+            to which the model's test pipeline resizes them, in pixels.
+        findings: For each kind, how many there are, and the first ones.
+        digests: Paths by hash of the pixels.
+    """
+
+    name: str
+    dataset: BaseDataset
+    classes: tuple[str, ...]
+    left_out: int = 0
+    amounts: Counter = field(default_factory=Counter)
+    images: Counter = field(default_factory=Counter)
+    image_sizes: Counter = field(default_factory=Counter)
+    object_sizes: Counter = field(default_factory=Counter)
+    findings: dict[str, tuple[int, list[Finding]]] = field(default_factory=dict)
+    digests: dict[bytes, str] = field(default_factory=dict)
+
+    def add(self, *findings: Finding) -> None:
+        """Counts findings, and keeps the first of each kind."""
+        for finding in findings:
+            count, kept = self.findings.get(finding.kind, (0, []))
+            self.findings[finding.kind] = count + 1, kept + [finding] * (count < _KEPT)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(KINDS[kind].is_error for kind in self.findings)
+
+
+def survey_data(cfg: Config, workers: int) -> list[Survey]:
+    """Surveys the data sets for training, validation and testing, each once.
+
+    Images are read by `workers` processes; 0 reads them in this one.
+
+    Raises:
+        UserError: A data set can't be built from the config, or its annotation file not be parsed.
+    """
+    task = task_of(cfg)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        surveys = []
+        for name, config in _list_sets(cfg):
+            survey = _open(name, config, task)
+            _check_config(survey, cfg)
+            if 'no_images' not in survey.findings:
+                _read_images(survey, task, test_scale(cfg), workers)
+                survey.add(*resolve_name(task.judge)(survey))
+            surveys.append(survey)
+        _compare(surveys)
+    return surveys
+
+
+def _list_sets(cfg: Config) -> Iterator[tuple[str, dict]]:
+    """Yields the name and the config of each data set; what val and test share, once."""
+    found: list[tuple[str, dict]] = []
+    for split in ('train', 'val', 'test'):
+        for number, config in enumerate(data_sets(cfg.get(f'{split}_dataloader') or {}), 1):
+            if config and split == 'test' and ('val', config) in found:
+                found[found.index(('val', config))] = 'val, test', config
+            elif config:
+                found.append((split if number == 1 else f'{split} {number}', config))
+    return iter(found)
+
+
+class _EmptyError(Exception):
+    """The data set has no image."""
+
+
+def _open(name: str, config: dict, task: Task) -> Survey:
+    """Builds a data set and reads its annotations, with a look at what it leaves out."""
+    print(f'{name}: reading annotations', flush=True)
+    try:
+        dataset = DATASETS.build({**config, 'lazy_init': True})
+    except Exception as error:
+        raise UserError(f'{name}: {config.get("type")} cannot be built: {error}') from error
+    classes = dataset.metainfo.get('classes')
+    if not classes or isinstance(classes, str):
+        raise UserError(f'{name}: metainfo.classes must be a list of names, not {classes!r}')
+    survey = Survey(name, dataset, tuple(classes))
+    keep = dataset.filter_data
+
+    def keep_and_count() -> list[dict]:
+        kept = keep()
+        survey.left_out = len(dataset.data_list) - len(kept)
+        if not kept:
+            raise _EmptyError
+        return kept
+
+    dataset.filter_data = keep_and_count
+    try:
+        with resolve_name(task.watch)(survey):
+            dataset.full_init()
+        del dataset.filter_data
+    except _EmptyError:
+        survey.add(Finding('no_images', _place(dataset)))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f'{name}: {_place(dataset)} cannot be read: '
+                        f'{type(error).__name__}: {error}') from error
+    return survey
+
+
+def _place(dataset: BaseDataset) -> str:
+    """Where a data set's annotations are: a file, or folders."""
+    return dataset.ann_file or ', '.join(map(str, dataset.data_prefix.values()))
+
+
+def _check_config(survey: Survey, cfg: Config) -> None:
+    for head in heads_with_classes(cfg):
+        if head['num_classes'] != len(survey.classes):
+            survey.add(Finding('class_count', cfg.filename or '',
+                               f'{head.get("type")} has num_classes={head["num_classes"]}; the '
+                               f'data set has {len(survey.classes)} classes'))
+    for split in survey.name.split(', '):
+        for node in walk(cfg.get(f'{split}_evaluator')):
+            path = node.get('ann_file')
+            if path and os.path.abspath(path) != os.path.abspath(survey.dataset.ann_file):
+                survey.add(Finding('evaluator_file', path, f'{split} reads {_place(survey.dataset)}'))
+
+
+class _Reader(torch.utils.data.Dataset):
+    """Reads an image of a data set, as its pipeline does, and checks what is in it."""
+
+    def __init__(self, survey: Survey, task: Task):
+        self.dataset = survey.dataset
+        self.classes = survey.classes
+        self.check = resolve_name(task.check)
+        loaders = [step for step in survey.dataset.pipeline.transforms
+                   if type(step).__name__.startswith('Load')]
+        self.load_image = Compose([step for step in loaders if 'Image' in type(step).__name__])
+        if not self.load_image.transforms:
+            raise UserError(f'{survey.name}: the pipeline has no step that loads images')
+        self.load_annotations = Compose([step for step in loaders
+                                         if 'Annotation' in type(step).__name__])
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> _Record:
+        info = self.dataset.get_data_info(index)
+        path = str(info['img_path'])
+        try:
+            _check_whole(get(path, self.load_image.transforms[0].backend_args))
+            info = self.load_image(info)
+            image = np.ascontiguousarray(info['img'])
+        except Exception as error:  # files and decoders may raise anything
+            text = str(error).replace(path, 'the file') or type(error).__name__
+            return _Record(path, contents=Contents(findings=(Finding('unreadable', path, text),)))
+        height, width = image.shape[:2]
+        return _Record(path, (width, height), hashlib.blake2b(image, digest_size=16).digest(),
+                       self.check(info, self.load_annotations, len(self.classes)))
+
+
+def _check_whole(content: bytes) -> None:
+    """Raises an error for a truncated image, of which OpenCV would return a grey rest."""
+    try:
+        with Image.open(BytesIO(content)) as image:
+            image.draft('L', (image.width // 8, image.height // 8))  # a JPEG decodes faster
+            image.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        pass  # the pipeline knows
+
+
+def _read_images(survey: Survey, task: Task, scale: tuple[int, int] | None, workers: int) -> None:
+    reader = _Reader(survey, task)
+    batches = DataLoader(reader, _BATCH, num_workers=workers, collate_fn=list)
+    for batch in track(batches, f'{survey.name}: reading {len(reader):,} images'):
+        for record in batch:
+            _add_record(survey, record, scale)
+
+
+def _add_record(survey: Survey, record: _Record, scale: tuple[int, int] | None) -> None:
+    survey.add(*record.contents.findings)
+    if not record.digest:
+        return
+    survey.digests.setdefault(record.digest, record.path)
+    survey.image_sizes[record.size] += 1
+    survey.amounts.update(record.contents.amounts)
+    survey.images.update(record.contents.amounts.keys())
+    ratio = resize_ratio(record.size, scale)
+    for size in record.contents.sizes:
+        survey.object_sizes[round(BINS_PER_OCTAVE * np.log2(max(1, ratio * size)))] += 1
+
+
+def resize_ratio(size: tuple[int, int], scale: tuple[int, int] | None) -> float:
+    """By how much the test pipeline resizes an image of this width and height."""
+    return min(max(scale) / max(size), min(scale) / min(size)) if scale else 1.
+
+
+def _compare(surveys: list[Survey]) -> None:
+    """Finds images that are in two sets."""
+    for first, second in combinations(surveys, 2):
+        for digest in first.digests.keys() & second.digests.keys():
+            second.add(Finding('in_two_sets', second.digests[digest],
+                               f'as {first.digests[digest]} in {first.name}'))
