@@ -35,8 +35,9 @@ def data_sets(node: Any) -> Iterator[dict]:
 
 def test_scale(cfg: Config) -> Sequence[int] | None:
     """The limits, long and short side, that validation images are resized to; None without."""
-    pipelines = [data_set.get('pipeline') for data_set in data_sets(cfg.get('val_dataloader') or {})]
-    return next((step['scale'] for step in walk(pipelines) if 'scale' in step), None)
+    found = data_sets(cfg.get('val_dataloader') or {})
+    return next((step['scale'] for data_set in found for step in walk(data_set.get('pipeline'))
+                 if 'scale' in step), None)
 
 
 def task_of(cfg: Config) -> Task:

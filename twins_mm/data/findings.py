@@ -36,7 +36,7 @@ class Contents(NamedTuple):
 
 
 _CORRECT = 'Correct the annotation, or leave the image out. '
-_DROPPED = "mmdet leaves such objects out without a message; their pixels count as background. "
+_DROPPED = 'mmdet leaves such objects out without a message; their pixels count as background. '
 
 KINDS = dict(
     # The data set as a whole.
@@ -72,8 +72,8 @@ KINDS = dict(
         'reduce_zero_label=False.'),
     only_background=Kind(
         'The only labels are 0 and 255', True,
-        '255 means "not labelled" and is ignored, so there is nothing to tell apart. Write masks of '
-        '0 and 255 as 0 and 1.'),
+        '255 means "not labelled" and is ignored, so there is nothing to tell apart. Write masks '
+        'of 0 and 255 as 0 and 1.'),
     unused_files=Kind(
         'Images with another suffix', False,
         'The data set reads only files that end in img_suffix. Convert or rename the others.'),
@@ -106,12 +106,12 @@ KINDS = dict(
         'widths below 1 are often shares of the image, as in YOLO files.'),
     no_area_field=Kind(
         'Objects whose area is 0 in the file', False,
-        _DROPPED + "Compute the field `area`: of the mask, or of the box."),
+        _DROPPED + 'Compute the field `area`: of the mask, or of the box.'),
     outside=Kind('Boxes outside the image', False, _DROPPED + _CORRECT),
     beyond_edge=Kind(
         'Boxes that reach beyond the image', False,
-        _CORRECT + 'If there are many, the file may have x1, y1, x2, y2 where COCO has x, y, width, '
-        'height.'),
+        _CORRECT + 'If there are many, the file may have x1, y1, x2, y2 where COCO has x, y, '
+        'width, height.'),
     no_objects=Kind(
         'No objects are left', True, 'Nothing can be learned. See the other findings for why.'),
     orphans=Kind(
@@ -128,7 +128,7 @@ KINDS = dict(
         'mmdet ignores such objects. ' + _CORRECT),
     empty_mask=Kind('Masks that cover no pixel', False, _CORRECT),
     mask_size=Kind(
-        "Masks of another size than the image", True,
+        'Masks of another size than the image', True,
         'Training stops there. The field `size` of an RLE is height, width.'),
 
     # Label maps.

@@ -168,7 +168,8 @@ def _check_config(survey: Survey, cfg: Config) -> None:
         for node in walk(cfg.get(f'{split}_evaluator')):
             path = node.get('ann_file')
             if path and os.path.abspath(path) != os.path.abspath(survey.dataset.ann_file):
-                survey.add(Finding('evaluator_file', path, f'{split} reads {_place(survey.dataset)}'))
+                survey.add(Finding('evaluator_file', path,
+                                   f'{split} reads {_place(survey.dataset)}'))
 
 
 class _Reader(torch.utils.data.Dataset):

@@ -47,7 +47,7 @@ def draw_finding(finding: Finding) -> Figure:
 
 def plot_object_sizes(surveys: Sequence[Survey], anchors: Sequence[float]) -> Figure:
     """How many objects have each size, as the network sees them, and its anchors."""
-    figure, axes = _make_plot('size: square root of the box\'s area in pixels (logarithmic)',
+    figure, axes = _make_plot("size: square root of the box's area in pixels (logarithmic)",
                               'share of the objects')
     for number, survey in enumerate(surveys):
         bins = sorted(survey.object_sizes)
@@ -84,10 +84,9 @@ def plot_image_sizes(surveys: Sequence[Survey]) -> Figure:
 
 def list_anchors(cfg: Config) -> list[float]:
     """The sizes of a detector's anchors, in pixels; none for other models."""
-    generators = [node['anchor_generator'] for node in walk(cfg.model) if 'anchor_generator' in node]
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        levels = [level for config in generators
-                  for level in TASK_UTILS.build(config).base_anchors]
+        levels = [level for node in walk(cfg.model) if 'anchor_generator' in node
+                  for level in TASK_UTILS.build(node['anchor_generator']).base_anchors]
     return sorted({round(float(size)) for level in levels
                    for size in ((level[:, 2:] - level[:, :2]).prod(dim=1)).sqrt()})
 
