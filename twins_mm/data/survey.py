@@ -45,7 +45,7 @@ class Survey:
     """What is in a data set.
 
     Attributes:
-        name: The splits that use it: 'train', or 'val, test'.
+        name: The splits that use it: 'train', or 'val and test'.
         dataset: OpenMMLab's data set; not read if it is empty.
         classes: The names of its classes.
         left_out: How many images the data set itself leaves out, see its `filter_cfg`.
@@ -108,7 +108,7 @@ def _list_sets(cfg: Config) -> Iterator[tuple[str, dict]]:
     for split in ('train', 'val', 'test'):
         for number, config in enumerate(data_sets(cfg.get(f'{split}_dataloader') or {}), 1):
             if config and split == 'test' and ('val', config) in found:
-                found[found.index(('val', config))] = 'val, test', config
+                found[found.index(('val', config))] = 'val and test', config
             elif config:
                 found.append((split if number == 1 else f'{split} {number}', config))
     return iter(found)
@@ -164,7 +164,7 @@ def _check_config(survey: Survey, cfg: Config) -> None:
             survey.add(Finding('class_count', cfg.filename or '',
                                f'{head.get("type")} has num_classes={head["num_classes"]}; the '
                                f'data set has {len(survey.classes)} classes'))
-    for split in survey.name.split(', '):
+    for split in survey.name.split(' and '):
         for node in walk(cfg.get(f'{split}_evaluator')):
             path = node.get('ann_file')
             if path and os.path.abspath(path) != os.path.abspath(survey.dataset.ann_file):

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 
 from ..config import task_of, test_scale
 from ..data.findings import KINDS
+from ..data.label_maps import IGNORED
 from ..data.survey import Survey, resize_ratio
 from ..tasks import Task
 from .data_plots import draw_finding, list_anchors, plot_image_sizes, plot_object_sizes
@@ -55,8 +56,8 @@ def _judge(surveys: Sequence[Survey]) -> str:
     if kinds:
         return callout('warn', 'Look at this before training', 'Training will run, but see '
                        'whether the findings below are what you want.')
-    return callout('good', 'Ready', 'Every image and every annotation was read; nothing is wrong '
-                   'with them. Whether they are right, the samples below show.')
+    return callout('good', 'Ready', 'Every image and every annotation was read, and nothing is '
+                   'wrong with them. The samples below show whether outlines and names are right.')
 
 
 def _show_findings(surveys: Sequence[Survey], out: Path) -> Iterator[str]:
@@ -85,11 +86,12 @@ def _show_findings(surveys: Sequence[Survey], out: Path) -> Iterator[str]:
 
 
 def _show_classes(surveys: Sequence[Survey], task: Task) -> list[str]:
-    rows = []
-    for label, name in enumerate(surveys[0].classes):
-        amounts = [(_describe(survey, label, task), f'{survey.images[label]:,}')
-                   for survey in surveys]
-        rows.append([label, name, *(cell for pair in amounts for cell in pair)])
+    names = dict(enumerate(surveys[0].classes))
+    if any(survey.amounts[IGNORED] for survey in surveys):
+        names[IGNORED] = 'not labelled'
+    rows = [[label, name, *(cell for survey in surveys for cell in (
+        _describe(survey, label, task), f'{survey.images[label]:,}'))]
+        for label, name in names.items()]
     head = ['label', 'class', *(f'{what}, {survey.name}' for survey in surveys
                                 for what in (task.counted, 'images'))]
     classes = table(head, rows)

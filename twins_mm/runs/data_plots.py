@@ -74,10 +74,8 @@ def plot_image_sizes(surveys: Sequence[Survey]) -> Figure:
         counts = np.array(list(survey.image_sizes.values()))
         axes.scatter(*sizes.T, s=20 + 300 * counts / counts.sum(), alpha=0.5, color=f'C{number}',
                      label=survey.name, linewidth=0)
-    axes.set(xlim=(0, None), ylim=(0, None))
-    axes.margins(0.1)
-    legend = axes.legend()
-    for handle in legend.legend_handles:
+    axes.set(xlim=(0, 1.15 * axes.dataLim.x1), ylim=(0, 1.15 * axes.dataLim.y1))
+    for handle in axes.legend(loc='lower left').legend_handles:
         handle.set_sizes([40])
     return figure
 
