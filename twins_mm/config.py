@@ -33,7 +33,7 @@ def data_sets(node: Any) -> Iterator[dict]:
             yield from data_sets(child)
 
 
-def test_scale(cfg: Config) -> Sequence[int] | None:
+def resize_scale(cfg: Config) -> Sequence[int] | None:
     """The limits, long and short side, that validation images are resized to; None without."""
     found = data_sets(cfg.get('val_dataloader') or {})
     return next((step['scale'] for data_set in found for step in walk(data_set.get('pipeline'))

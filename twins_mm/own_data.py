@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from .config import data_sets, heads_with_classes, task_of, test_scale, walk
+from .config import data_sets, heads_with_classes, resize_scale, task_of, walk
 from .errors import UserError
 
 # What a pipeline's steps and SegDataPreProcessor call a size in pixels.
@@ -57,7 +57,7 @@ def use_own_data(cfg: Config | ConfigDict, classes: Sequence[str], data_root: st
                 raise UserError(f"{split} has no ann_file, which {node['type']} reads")
             if 'ann_file' in node:
                 node['ann_file'] = os.path.join(data_root, given['ann_file'])
-    for node in walk(cfg):
+    for node in walk([cfg[key] for key in cfg]):  # a Config is no dict
         if 'Load' in str(node.get('type')):
             node.pop('reduce_zero_label', None)  # the data set says it
     for head in heads_with_classes(cfg):
@@ -74,7 +74,7 @@ def _make_palette(count: int) -> list[list[int]]:
 
 
 def _resize(cfg: Config | ConfigDict, short_side: int) -> None:
-    scale = test_scale(cfg)
+    scale = resize_scale(cfg)
     if scale is None:
         raise UserError('short_side: the pipeline of val_dataloader has no step with a scale')
     ratio = short_side / min(scale)

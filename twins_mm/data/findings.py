@@ -11,7 +11,7 @@ class Kind(NamedTuple):
     advice: str
 
 
-class Finding(NamedTuple):
+class Fault(NamedTuple):
     """A fault: its row in `KINDS`, the image or other file, and where in it.
 
     `box` is left, top, right, bottom in pixels; `labels` the path of a label map.
@@ -24,7 +24,7 @@ class Finding(NamedTuple):
     labels: str | None = None
 
 
-class Contents(NamedTuple):
+class ImageContents(NamedTuple):
     """What is in an image: how much of each label, the size of each object, and what is wrong.
 
     Amounts are objects or pixels; a size is the square root of a box's area, in pixels.
@@ -32,7 +32,7 @@ class Contents(NamedTuple):
 
     amounts: Mapping[int, int] = {}
     sizes: tuple[float, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Fault, ...] = ()
 
 
 _CORRECT = 'Correct the annotation, or leave the image out. '
@@ -84,8 +84,8 @@ KINDS = dict(
     # Images.
     unreadable=Kind(
         'Images that cannot be read', True,
-        'Training stops at such an image, or learns from the grey rest of a truncated one. Copy '
-        'the file again, or remove it from the annotations.'),
+        'Training stops when it comes to such an image. Copy the file again, or remove it from the '
+        'annotations.'),
     wrong_size=Kind(
         'Images whose size differs from the annotation', True,
         'Boxes and masks are in the wrong place. Often, photographs were resized after labelling, '
@@ -113,7 +113,7 @@ KINDS = dict(
         _CORRECT + 'If there are many, the file may have x1, y1, x2, y2 where COCO has x, y, '
         'width, height.'),
     no_objects=Kind(
-        'No objects are left', True, 'Nothing can be learned. See the other findings for why.'),
+        'No objects are left', True, 'Nothing can be learned. The other findings say why.'),
     orphans=Kind(
         'Annotations of images that the file does not list', False,
         'They are ignored. Look for the image_id among the images.'),

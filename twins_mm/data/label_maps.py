@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.dataset import Compose
 from mmengine.fileio import get
 
-from .findings import Contents, Finding
+from .findings import ImageContents, Fault
 
 if TYPE_CHECKING:
     from .survey import Survey
@@ -28,19 +28,19 @@ def watch_labels(survey: 'Survey') -> Iterator[None]:
         others = Counter(path.suffix for path in folder.rglob('*')
                          if path.suffix.lower() in _IMAGES and not path.name.endswith(suffix))
         for other, count in others.items():
-            survey.add(Finding('unused_files', str(folder),
+            survey.add(Fault('unused_files', str(folder),
                                f'{count:,} end in {other}; img_suffix is {suffix!r}'))
     yield
 
 
-def check_labels(info: dict, load: Compose, classes: int) -> Contents:
+def check_labels(info: dict, load: Compose, classes: int) -> ImageContents:
     """Looks at the label map of an image."""
     image, labels_path = info['img_path'], info.get('seg_map_path')
     if not labels_path or not load.transforms:
-        return Contents()  # a test set without labels
+        return ImageContents()  # a test set without labels
 
-    def fault(kind: str, detail: str) -> Contents:
-        return Contents(findings=(Finding(kind, image, detail, labels=labels_path),))
+    def fault(kind: str, detail: str) -> ImageContents:
+        return ImageContents(findings=(Fault(kind, image, detail, labels=labels_path),))
 
     try:
         stored = mmcv.imfrombytes(get(labels_path), flag='unchanged', backend='pillow').squeeze()
@@ -53,7 +53,10 @@ def check_labels(info: dict, load: Compose, classes: int) -> Contents:
         return fault('labels_size', f'{width} x {height}; the image is {shape[1]} x {shape[0]}')
     if stored.max() > IGNORED:
         return fault('large_values', f'up to {stored.max()}')
-    counts = np.bincount(load(info)['gt_seg_map'].ravel(), minlength=IGNORED + 1)
+    try:
+        counts = np.bincount(load(info)['gt_seg_map'].ravel(), minlength=IGNORED + 1)
+    except AssertionError as error:  # data set and pipeline disagree on reduce_zero_label
+        return fault('unreadable_labels', str(error))
     values = np.flatnonzero(counts[:IGNORED]).tolist()
     unknown = [value for value in values if value >= classes]
     if unknown:
@@ -62,18 +65,18 @@ def check_labels(info: dict, load: Compose, classes: int) -> Contents:
                                             f'{classes} classes are 0 to {classes - 1}')
     if not values:
         return fault('unlabelled', f'the only value is {stored.flat[0]}')
-    return Contents({label: int(counts[label]) for label in (*values, IGNORED) if counts[label]})
+    return ImageContents({label: int(counts[label]) for label in (*values, IGNORED) if counts[label]})
 
 
-def judge_labels(survey: 'Survey') -> Iterator[Finding]:
+def judge_labels(survey: 'Survey') -> Iterator[Fault]:
     """Looks at all label maps of a data set together."""
     place = str(survey.dataset.data_prefix.get('seg_map_path'))
     seen = survey.amounts.keys() - {IGNORED}
     if seen == {0} and survey.amounts[IGNORED]:
-        yield Finding('only_background', place)
+        yield Fault('only_background', place)
     for label, name in enumerate(survey.classes):
         if label not in seen:
-            yield Finding('never_seen', place, name)
+            yield Fault('never_seen', place, name)
     last = len(survey.classes) - 1
     if survey.dataset.reduce_zero_label and seen and last not in seen and last:
-        yield Finding('shifted_labels', place, survey.classes[last])
+        yield Fault('shifted_labels', place, survey.classes[last])

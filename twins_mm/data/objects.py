@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmengine.dataset import BaseDataset
 
 from ..errors import UserError
-from .findings import Contents, Finding
+from .findings import ImageContents, Fault
 
 if TYPE_CHECKING:
     from .survey import Survey
@@ -51,30 +51,30 @@ def watch_objects(survey: 'Survey') -> Iterator[None]:
     del dataset.parse_data_info
 
 
-def _check_categories(dataset: BaseDataset, classes: Sequence[str]) -> Iterator[Finding]:
+def _check_categories(dataset: BaseDataset, classes: Sequence[str]) -> Iterator[Fault]:
     """Compares the names in the annotation file with the config's."""
     names = [category['name'] for category in dataset.coco.cats.values()]
     read = [dataset.coco.cats[number]['name'] for number in dataset.cat_ids]
     absent = [name for name in classes if name not in names]
     for name in absent:
         near = get_close_matches(name, names, n=1, cutoff=0) or ['no category']
-        yield Finding('class_not_in_file', dataset.ann_file,
+        yield Fault('class_not_in_file', dataset.ann_file,
                       f'{name!r} is not there; the nearest is {near[0]!r}')
     repeated = [name for name, count in Counter(read).items() if count > 1]
     for name in repeated:
-        yield Finding('repeated_category', dataset.ann_file, repr(name))
+        yield Fault('repeated_category', dataset.ann_file, repr(name))
     if not absent and not repeated and read != list(classes):
-        yield Finding('class_order', dataset.ann_file, f'{", ".join(read)} in the file')
+        yield Fault('class_order', dataset.ann_file, f'{", ".join(read)} in the file')
 
 
-def _find_orphans(dataset: BaseDataset) -> Iterator[Finding]:
+def _find_orphans(dataset: BaseDataset) -> Iterator[Fault]:
     for annotation in dataset.coco.anns.values():
         if annotation['image_id'] not in dataset.coco.imgs:
-            yield Finding('orphans', dataset.ann_file, f'image_id {annotation["image_id"]!r}')
+            yield Fault('orphans', dataset.ann_file, f'image_id {annotation["image_id"]!r}')
 
 
 def _find_dropped(annotation: dict, image: dict, dataset: BaseDataset, path: str
-                  ) -> Iterator[Finding]:
+                  ) -> Iterator[Fault]:
     """Why mmdet's `CocoDataset.parse_data_info` drops an annotation, if it does."""
     left, top, width, height = annotation['bbox']
     box = left, top, left + width, top + height
@@ -83,48 +83,48 @@ def _find_dropped(annotation: dict, image: dict, dataset: BaseDataset, path: str
     if annotation.get('ignore'):
         return
     if category not in dataset.coco.cats:
-        yield Finding('unknown_category', path, f'category_id {category!r}', box)
+        yield Fault('unknown_category', path, f'category_id {category!r}', box)
     elif category not in dataset.cat_ids:
-        yield Finding('other_class', path, dataset.coco.cats[category]['name'], box)
+        yield Fault('other_class', path, dataset.coco.cats[category]['name'], box)
     elif width < 1 or height < 1:
-        yield Finding('no_area', path, text, box)
+        yield Fault('no_area', path, text, box)
     elif left >= image['width'] or top >= image['height'] or box[2] <= 0 or box[3] <= 0:
-        yield Finding('outside', path, f'{text}; the image is {image["width"]} x '
+        yield Fault('outside', path, f'{text}; the image is {image["width"]} x '
                                        f'{image["height"]}', box)
     elif annotation['area'] <= 0:
-        yield Finding('no_area_field', path, text, box)
+        yield Fault('no_area_field', path, text, box)
 
 
-def check_boxes(info: dict, _: Callable, classes: int) -> Contents:
+def check_boxes(info: dict, _: Callable, classes: int) -> ImageContents:
     """Looks at the boxes of an image."""
     path, (height, width) = info['img_path'], info['img_shape'][:2]
     findings, sizes, amounts = [], [], Counter()
     stated = info.get('width', width), info.get('height', height)
     if stated != (width, height):
-        findings.append(Finding('wrong_size', path, f'{width} x {height}; the annotation says '
+        findings.append(Fault('wrong_size', path, f'{width} x {height}; the annotation says '
                                                     f'{stated[0]} x {stated[1]}'))
     for instance in info.get('instances', ()):
         box = left, top, right, bottom = instance['bbox']
         if right <= left or bottom <= top:
-            findings.append(Finding('no_area', path, str(list(box)), box))
+            findings.append(Fault('no_area', path, str(list(box)), box))
             continue
         if max(-left, -top, right - stated[0], bottom - stated[1]) > _TOLERANCE:
-            findings.append(Finding(
+            findings.append(Fault(
                 'beyond_edge', path, f'from {left:g}, {top:g} to {right:g}, {bottom:g}; the image '
                                      f'is {stated[0]} x {stated[1]}', box))
         if not instance['ignore_flag']:
             sizes.append(((right - left) * (bottom - top)) ** 0.5)
             amounts[instance['bbox_label']] += 1
-    return Contents(amounts, tuple(sizes), tuple(findings))
+    return ImageContents(amounts, tuple(sizes), tuple(findings))
 
 
-def check_masks(info: dict, load: Callable, classes: int) -> Contents:
+def check_masks(info: dict, load: Callable, classes: int) -> ImageContents:
     """Looks at the boxes and masks of an image."""
     contents = check_boxes(info, load, classes)
     faults = ((_find_mask_fault(instance.get('mask'), info), instance['bbox'])
               for instance in info.get('instances', ()))
     return contents._replace(findings=(*contents.findings, *(
-        Finding(kind, info['img_path'], box=tuple(box)) for kind, box in faults if kind)))
+        Fault(kind, info['img_path'], box=tuple(box)) for kind, box in faults if kind)))
 
 
 def _find_mask_fault(mask: list | dict | None, info: dict) -> str:
@@ -145,12 +145,12 @@ def _find_mask_fault(mask: list | dict | None, info: dict) -> str:
     return '' if coco_masks.area(mask) else 'empty_mask'
 
 
-def judge_objects(survey: 'Survey') -> Iterator[Finding]:
+def judge_objects(survey: 'Survey') -> Iterator[Fault]:
     """Looks at all objects of a data set together."""
     if not survey.amounts:
         if survey.name != 'test':  # whose ground truth may be secret
-            yield Finding('no_objects', survey.dataset.ann_file)
+            yield Fault('no_objects', survey.dataset.ann_file)
         return
     for label, name in enumerate(survey.classes):
         if not survey.amounts[label]:
-            yield Finding('never_seen', survey.dataset.ann_file, name)
+            yield Fault('never_seen', survey.dataset.ann_file, name)

@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import combinations
 from pkgutil import resolve_name
 from typing import NamedTuple
@@ -13,16 +12,14 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose
-from mmengine.fileio import get
 from mmengine.registry import DATASETS, DefaultScope
-from PIL import Image, UnidentifiedImageError
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from ..config import data_sets, heads_with_classes, task_of, test_scale, walk
+from ..config import data_sets, heads_with_classes, resize_scale, task_of, walk
 from ..errors import UserError
 from ..tasks import Task
-from .findings import KINDS, Contents, Finding
+from .findings import KINDS, ImageContents, Fault
 
 # How many findings of a kind are kept; all are counted.
 _KEPT = 20
@@ -37,7 +34,7 @@ class _Record(NamedTuple):
     path: str
     size: tuple[int, int] = (0, 0)
     digest: bytes = b''
-    contents: Contents = Contents()
+    contents: ImageContents = ImageContents()
 
 
 @dataclass
@@ -46,8 +43,9 @@ class Survey:
 
     Attributes:
         name: The splits that use it: 'train', or 'val and test'.
-        dataset: OpenMMLab's data set; not read if it is empty.
+        dataset: OpenMMLab's data set.
         classes: The names of its classes.
+        is_empty: Whether the data set has no image, so that it can't be read.
         left_out: How many images the data set itself leaves out, see its `filter_cfg`.
         amounts: Objects or pixels of each label.
         images: Images with each label.
@@ -61,15 +59,16 @@ class Survey:
     name: str
     dataset: BaseDataset
     classes: tuple[str, ...]
+    is_empty: bool = False
     left_out: int = 0
     amounts: Counter = field(default_factory=Counter)
     images: Counter = field(default_factory=Counter)
     image_sizes: Counter = field(default_factory=Counter)
     object_sizes: Counter = field(default_factory=Counter)
-    findings: dict[str, tuple[int, list[Finding]]] = field(default_factory=dict)
+    findings: dict[str, tuple[int, list[Fault]]] = field(default_factory=dict)
     digests: dict[bytes, str] = field(default_factory=dict)
 
-    def add(self, *findings: Finding) -> None:
+    def add(self, *findings: Fault) -> None:
         """Counts findings, and keeps the first of each kind."""
         for finding in findings:
             count, kept = self.findings.get(finding.kind, (0, []))
@@ -94,8 +93,8 @@ def survey_data(cfg: Config, workers: int) -> list[Survey]:
         for name, config in _list_sets(cfg):
             survey = _open(name, config, task)
             _check_config(survey, cfg)
-            if 'no_images' not in survey.findings:
-                _read_images(survey, task, test_scale(cfg), workers)
+            if not survey.is_empty:
+                _read_images(survey, task, resize_scale(cfg), workers)
                 survey.add(*resolve_name(task.judge)(survey))
             surveys.append(survey)
         _compare(surveys)
@@ -121,14 +120,15 @@ class _EmptyError(Exception):
 def _open(name: str, config: dict, task: Task) -> Survey:
     """Builds a data set and reads its annotations, with a look at what it leaves out."""
     print(f'{name}: reading annotations', flush=True)
+    classes = (config.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str):
+        raise UserError(f'{name}: metainfo.classes must be a list of names, not {classes!r}')
     try:
         dataset = DATASETS.build({**config, 'lazy_init': True})
+        survey = Survey(name, dataset, tuple(dataset.metainfo['classes']))
     except Exception as error:
-        raise UserError(f'{name}: {config.get("type")} cannot be built: {error}') from error
-    classes = dataset.metainfo.get('classes')
-    if not classes or isinstance(classes, str):
-        raise UserError(f'{name}: metainfo.classes must be a list of names, not {classes!r}')
-    survey = Survey(name, dataset, tuple(classes))
+        raise UserError(f'{name}: {config.get("type")} cannot be built: {type(error).__name__}: '
+                        f'{error}') from error
     keep = dataset.filter_data
 
     def keep_and_count() -> list[dict]:
@@ -144,7 +144,8 @@ def _open(name: str, config: dict, task: Task) -> Survey:
             dataset.full_init()
         del dataset.filter_data
     except _EmptyError:
-        survey.add(Finding('no_images', _place(dataset)))
+        survey.is_empty = True
+        survey.add(Fault('no_objects' if survey.left_out else 'no_images', _place(dataset)))
     except UserError:
         raise
     except Exception as error:
@@ -161,14 +162,14 @@ def _place(dataset: BaseDataset) -> str:
 def _check_config(survey: Survey, cfg: Config) -> None:
     for head in heads_with_classes(cfg):
         if head['num_classes'] != len(survey.classes):
-            survey.add(Finding('class_count', cfg.filename or '',
+            survey.add(Fault('class_count', cfg.filename or '',
                                f'{head.get("type")} has num_classes={head["num_classes"]}; the '
                                f'data set has {len(survey.classes)} classes'))
     for split in survey.name.split(' and '):
         for node in walk(cfg.get(f'{split}_evaluator')):
             path = node.get('ann_file')
             if path and os.path.abspath(path) != os.path.abspath(survey.dataset.ann_file):
-                survey.add(Finding('evaluator_file', path,
+                survey.add(Fault('evaluator_file', path,
                                    f'{split} reads {_place(survey.dataset)}'))
 
 
@@ -194,25 +195,14 @@ class _Reader(torch.utils.data.Dataset):
         info = self.dataset.get_data_info(index)
         path = str(info['img_path'])
         try:
-            _check_whole(get(path, self.load_image.transforms[0].backend_args))
             info = self.load_image(info)
             image = np.ascontiguousarray(info['img'])
         except Exception as error:  # files and decoders may raise anything
             text = str(error).replace(path, 'the file') or type(error).__name__
-            return _Record(path, contents=Contents(findings=(Finding('unreadable', path, text),)))
+            return _Record(path, contents=ImageContents(findings=(Fault('unreadable', path, text),)))
         height, width = image.shape[:2]
         return _Record(path, (width, height), hashlib.blake2b(image, digest_size=16).digest(),
                        self.check(info, self.load_annotations, len(self.classes)))
-
-
-def _check_whole(content: bytes) -> None:
-    """Raises an error for a truncated image, of which OpenCV would return a grey rest."""
-    try:
-        with Image.open(BytesIO(content)) as image:
-            image.draft('L', (image.width // 8, image.height // 8))  # a JPEG decodes faster
-            image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        pass  # the pipeline knows
 
 
 def _read_images(survey: Survey, task: Task, scale: tuple[int, int] | None, workers: int) -> None:
@@ -245,5 +235,5 @@ def _compare(surveys: list[Survey]) -> None:
     """Finds images that are in two sets."""
     for first, second in combinations(surveys, 2):
         for digest in first.digests.keys() & second.digests.keys():
-            second.add(Finding('in_two_sets', second.digests[digest],
+            second.add(Fault('in_two_sets', second.digests[digest],
                                f'as {first.digests[digest]} in {first.name}'))

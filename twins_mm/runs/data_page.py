@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from ..config import task_of, test_scale
+from ..config import resize_scale, task_of
 from ..data.findings import KINDS
 from ..data.label_maps import IGNORED
 from ..data.survey import Survey, resize_ratio
@@ -107,7 +107,7 @@ def _describe(survey: Survey, label: int, task: Task) -> str:
 
 
 def _show_sizes(surveys: Sequence[Survey], cfg: Config, out: Path) -> list[str]:
-    scale = test_scale(cfg)
+    scale = resize_scale(cfg)
     ratios = [resize_ratio(size, scale) for survey in surveys for size in survey.image_sizes]
     text = (f'The test pipeline resizes images to at most {max(scale)} x {min(scale)}: by '
             f'{min(ratios):.2f} to {max(ratios):.2f}.' if scale else '')

@@ -10,14 +10,14 @@ from mmengine.config import Config
 from mmengine.registry import TASK_UTILS, DefaultScope
 
 from ..config import walk
-from ..data.findings import Finding
+from ..data.findings import Fault
 from ..data.survey import BINS_PER_OCTAVE, Survey
 
 # Inches: the width of a panel, and of a plot with its height.
 _PANEL, _PLOT = 3.2, (5, 3.1)
 
 
-def draw_finding(finding: Finding) -> Figure:
+def draw_finding(finding: Fault) -> Figure:
     """The image of a finding, with the box in red, or with the label map as it is stored.
 
     Raises:
