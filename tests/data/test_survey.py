@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from data.small_sets import HEIGHT, WIDTH
 from PIL import Image
 
 from twins_mm.data.survey import resize_ratio

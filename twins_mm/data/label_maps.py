@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.dataset import Compose
 from mmengine.fileio import get
 
-from .findings import ImageContents, Fault
+from .findings import Fault, ImageContents
 
 if TYPE_CHECKING:
     from .survey import Survey
@@ -65,7 +65,8 @@ def check_labels(info: dict, load: Compose, classes: int) -> ImageContents:
                                             f'{classes} classes are 0 to {classes - 1}')
     if not values:
         return fault('unlabelled', f'the only value is {stored.flat[0]}')
-    return ImageContents({label: int(counts[label]) for label in (*values, IGNORED) if counts[label]})
+    return ImageContents({label: int(counts[label]) for label in (*values, IGNORED)
+                          if counts[label]})
 
 
 def judge_labels(survey: 'Survey') -> Iterator[Fault]:

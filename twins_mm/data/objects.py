@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmengine.dataset import BaseDataset
 
 from ..errors import UserError
-from .findings import ImageContents, Fault
+from .findings import Fault, ImageContents
 
 if TYPE_CHECKING:
     from .survey import Survey

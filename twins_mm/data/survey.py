@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from ..config import data_sets, heads_with_classes, resize_scale, task_of, walk
 from ..errors import UserError
 from ..tasks import Task
-from .findings import KINDS, ImageContents, Fault
+from .findings import KINDS, Fault, ImageContents
 
 # How many findings of a kind are kept; all are counted.
 _KEPT = 20
@@ -199,7 +199,8 @@ class _Reader(torch.utils.data.Dataset):
             image = np.ascontiguousarray(info['img'])
         except Exception as error:  # files and decoders may raise anything
             text = str(error).replace(path, 'the file') or type(error).__name__
-            return _Record(path, contents=ImageContents(findings=(Fault('unreadable', path, text),)))
+            fault = Fault('unreadable', path, text)
+            return _Record(path, contents=ImageContents(findings=(fault,)))
         height, width = image.shape[:2]
         return _Record(path, (width, height), hashlib.blake2b(image, digest_size=16).digest(),
                        self.check(info, self.load_annotations, len(self.classes)))
