@@ -124,7 +124,8 @@ def check_masks(info: dict, load: Callable, classes: int) -> ImageContents:
     faults = ((_find_mask_fault(instance.get('mask'), info), instance['bbox'])
               for instance in info.get('instances', ()))
     return contents._replace(findings=(*contents.findings, *(
-        Fault(kind, info['img_path'], box=tuple(box)) for kind, box in faults if kind)))
+        Fault(kind, info['img_path'], f'the box starts at {box[0]:g}, {box[1]:g}', tuple(box))
+        for kind, box in faults if kind)))
 
 
 def _find_mask_fault(mask: list | dict | None, info: dict) -> str:
