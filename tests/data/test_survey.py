@@ -60,7 +60,7 @@ def test_several_sets_in_one_loader(own_sets, find_faults):
     found, surveys = find_faults(RECIPE, {'train_dataloader.dataset': dict(
         type='ConcatDataset', datasets=[dict(dataset, ann_file='train.json'), dataset],
         _delete_=True)})
-    assert [survey.name for survey in surveys] == ['train', 'train 2', 'val and test']
+    assert [survey.name for survey in surveys] == ['train 1', 'train 2', 'val and test']
     assert found['val and test'] == dict(in_two_sets=3)
 
 

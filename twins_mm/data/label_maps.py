@@ -29,7 +29,7 @@ def watch_labels(survey: 'Survey') -> Iterator[None]:
                          if path.suffix.lower() in _IMAGES and not path.name.endswith(suffix))
         for other, count in others.items():
             survey.add(Fault('unused_files', str(folder),
-                               f'{count:,} end in {other}; img_suffix is {suffix!r}'))
+                             f'{count:,} end in {other}; img_suffix is {suffix!r}'))
     yield
 
 

@@ -59,7 +59,7 @@ def _check_categories(dataset: BaseDataset, classes: Sequence[str]) -> Iterator[
     for name in absent:
         near = get_close_matches(name, names, n=1, cutoff=0) or ['no category']
         yield Fault('class_not_in_file', dataset.ann_file,
-                      f'{name!r} is not there; the nearest is {near[0]!r}')
+                    f'{name!r} is not there; the nearest is {near[0]!r}')
     repeated = [name for name, count in Counter(read).items() if count > 1]
     for name in repeated:
         yield Fault('repeated_category', dataset.ann_file, repr(name))
@@ -89,8 +89,8 @@ def _find_dropped(annotation: dict, image: dict, dataset: BaseDataset, path: str
     elif width < 1 or height < 1:
         yield Fault('no_area', path, text, box)
     elif left >= image['width'] or top >= image['height'] or box[2] <= 0 or box[3] <= 0:
-        yield Fault('outside', path, f'{text}; the image is {image["width"]} x '
-                                       f'{image["height"]}', box)
+        yield Fault('outside', path,
+                    f'{text}; the image is {image["width"]} x {image["height"]}', box)
     elif annotation['area'] <= 0:
         yield Fault('no_area_field', path, text, box)
 
@@ -101,8 +101,9 @@ def check_boxes(info: dict, _: Callable, classes: int) -> ImageContents:
     findings, sizes, amounts = [], [], Counter()
     stated = info.get('width', width), info.get('height', height)
     if stated != (width, height):
-        findings.append(Fault('wrong_size', path, f'{width} x {height}; the annotation says '
-                                                    f'{stated[0]} x {stated[1]}'))
+        findings.append(Fault(
+            'wrong_size', path,
+            f'{width} x {height}; the annotation says {stated[0]} x {stated[1]}'))
     for instance in info.get('instances', ()):
         box = left, top, right, bottom = instance['bbox']
         if right <= left or bottom <= top:
@@ -110,8 +111,9 @@ def check_boxes(info: dict, _: Callable, classes: int) -> ImageContents:
             continue
         if max(-left, -top, right - stated[0], bottom - stated[1]) > _TOLERANCE:
             findings.append(Fault(
-                'beyond_edge', path, f'from {left:g}, {top:g} to {right:g}, {bottom:g}; the image '
-                                     f'is {stated[0]} x {stated[1]}', box))
+                'beyond_edge', path,
+                f'from {left:g}, {top:g} to {right:g}, {bottom:g}; the image is {stated[0]} x '
+                f'{stated[1]}', box))
         if not instance['ignore_flag']:
             sizes.append(((right - left) * (bottom - top)) ** 0.5)
             amounts[instance['bbox_label']] += 1

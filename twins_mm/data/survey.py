@@ -2,7 +2,6 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 from pkgutil import resolve_name
@@ -101,16 +100,18 @@ def survey_data(cfg: Config, workers: int) -> list[Survey]:
     return surveys
 
 
-def _list_sets(cfg: Config) -> Iterator[tuple[str, dict]]:
-    """Yields the name and the config of each data set; what val and test share, once."""
+def _list_sets(cfg: Config) -> list[tuple[str, dict]]:
+    """The name and the config of each data set; what val and test share, once."""
     found: list[tuple[str, dict]] = []
     for split in ('train', 'val', 'test'):
-        for number, config in enumerate(data_sets(cfg.get(f'{split}_dataloader') or {}), 1):
-            if config and split == 'test' and ('val', config) in found:
-                found[found.index(('val', config))] = 'val and test', config
-            elif config:
-                found.append((split if number == 1 else f'{split} {number}', config))
-    return iter(found)
+        configs = [config for config in data_sets(cfg.get(f'{split}_dataloader') or {}) if config]
+        if split == 'test' and [('val', config) for config in configs] == found[-1:]:
+            found[-1:] = [('val and test', config) for config in configs]
+        elif len(configs) == 1:
+            found.append((split, configs[0]))
+        else:
+            found += [(f'{split} {number}', config) for number, config in enumerate(configs, 1)]
+    return found
 
 
 class _EmptyError(Exception):
@@ -163,14 +164,14 @@ def _check_config(survey: Survey, cfg: Config) -> None:
     for head in heads_with_classes(cfg):
         if head['num_classes'] != len(survey.classes):
             survey.add(Fault('class_count', cfg.filename or '',
-                               f'{head.get("type")} has num_classes={head["num_classes"]}; the '
-                               f'data set has {len(survey.classes)} classes'))
+                             f'{head.get("type")} has num_classes={head["num_classes"]}; the '
+                             f'data set has {len(survey.classes)} classes'))
     for split in survey.name.split(' and '):
         for node in walk(cfg.get(f'{split}_evaluator')):
             path = node.get('ann_file')
             if path and os.path.abspath(path) != os.path.abspath(survey.dataset.ann_file):
                 survey.add(Fault('evaluator_file', path,
-                                   f'{split} reads {_place(survey.dataset)}'))
+                                 f'{split} reads {_place(survey.dataset)}'))
 
 
 class _Reader(torch.utils.data.Dataset):
@@ -235,6 +236,7 @@ def resize_ratio(size: tuple[int, int], scale: tuple[int, int] | None) -> float:
 def _compare(surveys: list[Survey]) -> None:
     """Finds images that are in two sets."""
     for first, second in combinations(surveys, 2):
-        for digest in first.digests.keys() & second.digests.keys():
-            second.add(Fault('in_two_sets', second.digests[digest],
-                               f'as {first.digests[digest]} in {first.name}'))
+        for digest, path in second.digests.items():
+            if digest in first.digests:
+                second.add(Fault('in_two_sets', path,
+                                 f'as {first.digests[digest]} in {first.name}'))
