@@ -2,6 +2,7 @@
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pkgutil import resolve_name
@@ -207,7 +208,7 @@ class _Reader(torch.utils.data.Dataset):
                        self.check(info, self.load_annotations, len(self.classes)))
 
 
-def _read_images(survey: Survey, task: Task, scale: tuple[int, int] | None, workers: int) -> None:
+def _read_images(survey: Survey, task: Task, scale: Sequence[int] | None, workers: int) -> None:
     reader = _Reader(survey, task)
     batches = DataLoader(reader, _BATCH, num_workers=workers, collate_fn=list)
     for batch in track(batches, f'{survey.name}: reading {len(reader):,} images'):
@@ -215,7 +216,7 @@ def _read_images(survey: Survey, task: Task, scale: tuple[int, int] | None, work
             _add_record(survey, record, scale)
 
 
-def _add_record(survey: Survey, record: _Record, scale: tuple[int, int] | None) -> None:
+def _add_record(survey: Survey, record: _Record, scale: Sequence[int] | None) -> None:
     survey.add(*record.contents.findings)
     if not record.digest:
         return
@@ -228,7 +229,7 @@ def _add_record(survey: Survey, record: _Record, scale: tuple[int, int] | None) 
         survey.object_sizes[round(BINS_PER_OCTAVE * np.log2(max(1, ratio * size)))] += 1
 
 
-def resize_ratio(size: tuple[int, int], scale: tuple[int, int] | None) -> float:
+def resize_ratio(size: tuple[int, int], scale: Sequence[int] | None) -> float:
     """By how much the test pipeline resizes an image of this width and height."""
     return min(max(scale) / max(size), min(scale) / min(size)) if scale else 1.
 
