@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from mmengine.config import Config
 from mmengine.registry import TASK_UTILS, DefaultScope
-from PIL import Image
 
 from ..config import walk
 from ..data.findings import Fault
@@ -27,7 +26,9 @@ def draw_finding(finding: Fault) -> Figure:
     image = mmcv.imread(finding.path, channel_order='rgb')
     images = [image]
     if finding.labels:
-        images.append(np.asarray(Image.open(finding.labels)))  # of a palette, the numbers
+        # Pillow's backend reads the numbers of a palette; mmcv returns colours as BGR.
+        labels = mmcv.imread(finding.labels, 'unchanged', backend='pillow').squeeze()
+        images.append(labels if labels.ndim == 2 else labels[..., 2::-1])
     height, width = image.shape[:2]
     figure = Figure((_PANEL * len(images), _PANEL * height / width), dpi=150, layout='constrained')
     panels = figure.subplots(1, len(images), squeeze=False)[0]
