@@ -1,6 +1,6 @@
 """Queries and edits of a config between loading and training; toy data is handled elsewhere."""
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -31,6 +31,13 @@ def data_sets(node: Any) -> Iterator[dict]:
     else:
         for child in inner:
             yield from data_sets(child)
+
+
+def resize_scale(cfg: Config) -> Sequence[int] | None:
+    """The limits, long and short side, that validation images are resized to; None without."""
+    found = data_sets(cfg.get('val_dataloader') or {})
+    return next((step['scale'] for data_set in found for step in walk(data_set.get('pipeline'))
+                 if 'scale' in step), None)
 
 
 def task_of(cfg: Config) -> Task:
@@ -125,10 +132,16 @@ def describe_batch(cfg: Config, processes: int) -> str:
     return f'{batch_size(cfg, processes)} ({factors})'
 
 
+def heads_with_classes(cfg: Config) -> Iterator[dict]:
+    """Yields the parts of the model that have a number of classes."""
+    for key, part in cfg.model.items():
+        if key != 'backbone':
+            yield from (node for node in walk(part) if 'num_classes' in node)
+
+
 def count_classes(cfg: Config) -> int | None:
     """How many classes the model's heads predict; None if the config doesn't say."""
-    return max((node['num_classes'] for key, part in cfg.model.items() if key != 'backbone'
-                for node in walk(part) if 'num_classes' in node), default=None)
+    return max((head['num_classes'] for head in heads_with_classes(cfg)), default=None)
 
 
 def drop_pretrained(cfg: Config) -> None:

@@ -14,6 +14,12 @@ class Task(NamedTuple):
         scope: The `default_scope` of its configs, and the name of its library.
         models: What its models are called.
         data_set: The row in `data_sets.DATA_SETS` whose stand-in is toy data.
+        own_data: The class that reads a user's own data, and its arguments where the user sets
+            none.
+        watch: Looks at what a data set leaves out while it reads its annotations.
+        check: Looks at an image's annotations for faults.
+        judge: Looks at all annotations of a data set together.
+        counted: What there is of a class in an image: 'objects' or 'pixels'.
         load: The pipeline step that loads ground truth.
         pack: The last pipeline step.
         toy: Batch size and iterations of toy training.
@@ -37,6 +43,11 @@ class Task(NamedTuple):
     scope: str
     models: str
     data_set: str
+    own_data: dict
+    watch: str
+    check: str
+    judge: str
+    counted: str
     load: dict
     pack: str
     toy: tuple[int, int]
@@ -60,6 +71,9 @@ class Task(NamedTuple):
 
 _DETECTION = Task(
     scope='mmdet', models='detectors', data_set='coco',
+    own_data=dict(type='CocoDataset', data_prefix=dict(img='')),
+    watch='twins_mm.data.objects:watch_objects', check='twins_mm.data.objects:check_boxes',
+    judge='twins_mm.data.objects:judge_objects', counted='objects',
     load=dict(type='LoadAnnotations', with_bbox=True), pack='PackDetInputs',
     toy=(8, 250), tta_ratios=(1.,),
     evaluator=dict(type='CocoMetric', metric=['bbox']),
@@ -83,11 +97,16 @@ TASKS = dict(
     detection=_DETECTION,
     # Few images: Mask R-CNN's heads process 512 boxes per image.
     instance_segmentation=_DETECTION._replace(
+        check='twins_mm.data.objects:check_masks',
         load=dict(_DETECTION.load, with_mask=True), toy=(2, 150),
         evaluator=dict(type='CocoMetric', metric=['bbox', 'segm']),
         metrics={**_DETECTION.metrics, 'coco/segm_mAP': ('mask AP', 'Instance Segmentation')}),
     semantic_segmentation=Task(
         scope='mmseg', models='segmentors', data_set='ade20k',
+        own_data=dict(type='BaseSegDataset', reduce_zero_label=False),
+        watch='twins_mm.data.label_maps:watch_labels',
+        check='twins_mm.data.label_maps:check_labels',
+        judge='twins_mm.data.label_maps:judge_labels', counted='pixels',
         load=dict(type='LoadAnnotations', reduce_zero_label=True), pack='PackSegInputs',
         toy=(4, 300), tta_ratios=(0.5, 0.75, 1., 1.25, 1.5, 1.75),
         evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),

@@ -1,7 +1,7 @@
-"""Draws an image with its ground truth next to the image with its prediction."""
+"""Draws an image with its ground truth, and with its prediction next to it."""
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from pkgutil import resolve_name
 from typing import NamedTuple
 
@@ -37,27 +37,46 @@ def draw_pair(sample: BaseDataElement, task: Task, classes: Sequence[str], palet
     Boxes are labelled with their class and, if predicted, their score. A legend lists the classes
     of label maps, the largest first. The colours in `palette` are RGB, 0 to 255.
     """
-    image = mmcv.imread(sample.img_path, channel_order='rgb')
+    truth, prediction = (_regions(sample, task, name) for name in task.truth)
+    return _draw_panels(sample.img_path, {'ground truth': truth, 'prediction': prediction}, classes,
+                        palette)
+
+
+def draw_truth(sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
+               ) -> Figure:
+    """Draws a data sample's image with its ground truth, as `draw_pair` does."""
+    return _draw_panels(sample.img_path, {'': _regions(sample, task, task.truth[0])}, classes,
+                        palette)
+
+
+def _regions(sample: BaseDataElement, task: Task, name: str) -> list[_Region]:
+    return list(resolve_name(task.regions)(sample.get(name)))
+
+
+def _draw_panels(path: str, panels: Mapping[str, list[_Region]], classes: Sequence[str],
+                 palette: Sequence) -> Figure:
+    """Draws regions over an image, one panel a title."""
+    image = mmcv.imread(path, channel_order='rgb')
     palette = np.array(palette, np.uint8)
-    sides = [list(resolve_name(task.regions)(sample.get(name))) for name in task.truth]
     pixels = Counter()
-    for region in (*sides[0], *sides[1]):
+    for region in chain(*panels.values()):
         if region.box is None and region.mask is not None:
             pixels[region.label] += int(region.mask.sum())
     legend = [Patch(color=palette[label] / 255, label=classes[label])
               for label, _ in pixels.most_common(_MOST_CLASSES)]
 
     picture = _WIDTH * image.shape[0] / image.shape[1]
-    lines = _LINE * -(-len(legend) // _COLUMNS)
-    figure = Figure((2 * (_WIDTH + _GAP), _TITLE + picture + lines + _GAP), dpi=200,
-                    layout='constrained')
-    for axes, title, side in zip(figure.subplots(1, 2), ('ground truth', 'prediction'), sides):
+    columns = _COLUMNS * len(panels) // 2
+    lines = _LINE * -(-len(legend) // columns)
+    figure = Figure((len(panels) * (_WIDTH + _GAP), _TITLE * any(panels) + picture + lines + _GAP),
+                    dpi=200, layout='constrained')
+    for axes, title in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         axes.set_title(title, fontsize=_LARGE, pad=3)
         axes.set_axis_off()
         axes.imshow(image)
-        _draw(axes, side, classes, palette)
+        _draw(axes, panels[title], classes, palette)
     if legend:
-        figure.legend(handles=legend, loc='outside lower center', ncols=_COLUMNS, fontsize=_SMALL,
+        figure.legend(handles=legend, loc='outside lower center', ncols=columns, fontsize=_SMALL,
                       frameon=False, borderpad=0, labelspacing=0.3, handlelength=1)
     return figure
 

@@ -30,7 +30,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .25rem 1.4rem .25rem 0; 
 th { color: var(--quiet); font-weight: 600; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
 .pictures { display: grid; gap: 1rem; margin: 1rem 0;
-            grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
+            grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 figure { margin: 0; break-inside: avoid; }
 img { width: 100%; background: #fff; border-radius: .3rem; }
 figcaption { font-size: .85rem; color: var(--quiet); }
