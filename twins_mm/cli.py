@@ -14,7 +14,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .config import fit_to_cpu, move_data
+from .config import fit_to_cpu, move_data, require_library
 from .errors import UserError
 from .toy.toy_config import use_toy_data
 from .training.processes import find_place, is_first_process, start_process_group, use_new_store
@@ -70,7 +70,8 @@ def load_config(path: str, options: dict | None = None, toy: bool = False,
         data_root: Where the data is, if not in the config's `data_root`.
 
     Raises:
-        UserError: The file doesn't exist, or the data can't be replaced.
+        UserError: The file doesn't exist, the data can't be replaced, or the models need a library
+            that isn't installed.
     """
     if toy and data_root is not None:
         raise UserError('--toy uses its own data: drop either --data-root or --toy')
@@ -80,6 +81,7 @@ def load_config(path: str, options: dict | None = None, toy: bool = False,
     # their own; looking up the module's own name works with both.
     MODULE2PACKAGE['mmseg'] = 'mmseg'
     cfg = Config.fromfile(path)
+    require_library(cfg)
     if data_root is not None:
         move_data(cfg, data_root)
     cfg.merge_from_dict(options or {})

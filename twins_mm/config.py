@@ -1,4 +1,5 @@
 """Queries and edits of a config between loading and training; toy data is handled elsewhere."""
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -47,6 +48,21 @@ def task_of(cfg: Config) -> Task:
         raise UserError(f'twins_mm knows {" and ".join(known)}; this config has default_scope = '
                         f'{scope!r}')
     return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
+
+
+def require_library(cfg: Config) -> None:
+    """Imports the library of a config's models, if it is an extra.
+
+    Raises:
+        UserError: It can't be imported.
+    """
+    for task in TASKS.values():
+        if task.install and task.scope == cfg.get('default_scope'):
+            try:
+                importlib.import_module(task.scope)
+            except Exception as error:  # a torchvision that doesn't fit torch may raise anything
+                raise UserError(f'{task.models.capitalize()} need {task.scope}, which cannot be '
+                                f'imported: {error}. To install it: {task.install}') from error
 
 
 def move_data(cfg: Config, root: str) -> None:

@@ -75,5 +75,5 @@ def test_toy_batch_is_not_accumulated():
 
 
 def test_other_scopes_are_refused():
-    with pytest.raises(UserError, match="this config has default_scope = 'mmpretrain'"):
-        toy.use_toy_data(Config(dict(default_scope='mmpretrain', model={})))
+    with pytest.raises(UserError, match="this config has default_scope = 'mmpose'"):
+        toy.use_toy_data(Config(dict(default_scope='mmpose', model={})))

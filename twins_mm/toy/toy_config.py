@@ -31,7 +31,7 @@ def use_toy_data(cfg: Config) -> None:
     _use_schedule(cfg, task)
     cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
         [_resize(ratio) for ratio in task.tta_ratios], [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)],
-        [task.load], [dict(type=task.pack)]])]
+        _present(task.load), [dict(type=task.pack)]])]
     for node in walk(cfg.model):
         if node.get('type') == 'SegDataPreProcessor':
             node.update(size=(SIDE, SIDE), size_divisor=None)
@@ -43,9 +43,9 @@ def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:
                   metainfo=dict(classes=_classes(cfg, data)))
     pack = dict(type=task.pack)
     train = dict(**shared, **data.splits['train'], filter_cfg=data.filter_cfg,
-                 pipeline=[_LOAD, task.load, _resize(), _FLIP, pack])
+                 pipeline=[_LOAD, *_present(task.load), _resize(), _FLIP, pack])
     val = dict(**shared, **data.splits['val'], test_mode=True,
-               pipeline=[_LOAD, _resize(), task.load, pack])
+               pipeline=[_LOAD, _resize(), *_present(task.load), pack])
     batch_size, _ = task.toy
     cfg.train_dataloader = dict(
         batch_size=batch_size, num_workers=2, persistent_workers=True, dataset=train,
@@ -58,6 +58,10 @@ def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:
     if 'ann_file' in val:
         evaluator['ann_file'] = str(data.toy_folder / val['ann_file'])
     cfg.val_evaluator = cfg.test_evaluator = evaluator
+
+
+def _present(step: dict) -> list[dict]:
+    return [step] if step else []
 
 
 def _classes(cfg: Config, data: DataSet) -> Sequence[str]:
@@ -91,4 +95,4 @@ def _use_schedule(cfg: Config, task: Task) -> None:
         cfg.get('default_hooks') or {},
         logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
         checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
-        visualization=dict(type=task.hook, draw=True, interval=3))
+        visualization=dict(type=task.hook, interval=3, **{task.draw: True}))

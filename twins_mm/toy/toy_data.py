@@ -1,4 +1,4 @@
-"""Makes small data sets of drawn shapes, in the layouts of COCO 2017 and ADE20K."""
+"""Makes small data sets of drawn shapes, in the layouts of COCO 2017, ADE20K and ImageNet."""
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,8 @@ from ..data.data_sets import DATA_SETS, TOY_ROOT, list_coco_categories
 from .scenes import Instance, cover, draw_scene
 
 _IMAGES = dict(train=200, val=50)
+# A label says less than boxes or pixels do, so there are more images of it.
+_CLASSIFIED = 3
 # Increase this with every change to images or files, so that old data is replaced.
 _VERSION = 2
 _STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES, data_sets=list(DATA_SETS)))
@@ -97,13 +99,31 @@ def make_ade20k(root: Path) -> None:
             _save(root / 'annotations' / folder / f'{name}.png', labels)
 
 
+def make_imagenet(root: Path) -> None:
+    """Makes the toy version of ImageNet: an image's class is its only shape."""
+    for split, count in _IMAGES.items():
+        lines = []
+        for number in range(1, _CLASSIFIED * count + 1):
+            image, (instance,) = draw_scene(_seeded('imagenet', split, number), shapes=1)
+            name = f'{split}_{number:08d}.jpg'
+            _save(root / split / name, image)
+            lines.append(f'{name} {instance.label}\n')
+        path = root / f'meta/{split}.txt'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(''.join(lines))
+
+
 def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, list[Instance]]]:
     """Yields the number, from 1, the image and the instances of each scene, reproducibly."""
     for number in range(1, _IMAGES[split] + 1):
-        rng = np.random.default_rng(list(f'{layout} {split} {number}'.encode()))
+        rng = _seeded(layout, split, number)
         shapes = 0 if number % _RARITY == 0 else int(rng.integers(1, _MOST_SHAPES + 1))
         crowds = int(number % _RARITY == _RARITY // 2)
         yield number, *draw_scene(rng, shapes, crowds)
+
+
+def _seeded(layout: str, split: str, number: int) -> np.random.Generator:
+    return np.random.default_rng(list(f'{layout} {split} {number}'.encode()))
 
 
 def _describe(instance: Instance, height: int, width: int) -> dict:
