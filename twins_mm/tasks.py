@@ -32,6 +32,7 @@ class Task(NamedTuple):
         regions: Splits either of them into the regions to draw.
         score: Rates a predicted sample from 0 to 1, as `how_scored` explains.
         deployables: What can be exported, in the order in which it is tried.
+        toy_side: The longer side of toy images, in pixels.
         draw: The hook's argument that makes it draw.
         install: The command that installs the library, where it is an extra.
     """
@@ -58,6 +59,7 @@ class Task(NamedTuple):
     score: str
     how_scored: str
     deployables: tuple[str, ...]
+    toy_side: int = 128
     draw: str = 'draw'
     install: str = ''
 
@@ -111,7 +113,7 @@ TASKS = dict(
     classification=Task(
         scope='mmpretrain', models='classifiers', data_set='imagenet',
         load={}, pack='PackInputs',
-        toy=(16, 300), tta_ratios=(1.,),
+        toy=(16, 300), toy_side=64, tta_ratios=(1.,),
         evaluator=dict(type='Accuracy', topk=(1, 5)),
         metrics={'accuracy/top1': ('top-1', 'Image Classification')},
         # More in 1 of 20 cases, by the standard deviation of 0.1 over 100 seeds in ResNet strikes

@@ -36,7 +36,7 @@ def test_model_and_other_settings_do_not_change(name):
     assert cfg.model.backbone.init_cfg is None
     cfg.model.backbone.init_cfg = before.model.backbone.init_cfg
     if 'size' in before.model.data_preprocessor:
-        assert cfg.model.data_preprocessor.pop('size') == (toy.SIDE, toy.SIDE)
+        assert cfg.model.data_preprocessor.pop('size') == (128, 128)
         assert cfg.model.data_preprocessor.pop('size_divisor') is None
         before.model.data_preprocessor.pop('size')
     assert cfg.model == before.model
