@@ -111,6 +111,6 @@ def test_batch_counts_accumulated_iterations(wrapper, images, text):
 
 def test_missing_library_is_one_message(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmpretrain', None)  # cannot be imported
-    with pytest.raises(UserError, match=r'Classifiers need mmpretrain.*pip install -e \.\[imagenet'):
+    with pytest.raises(UserError, match=r'Classifiers need mmpretrain.*pip install -e .\[imagenet'):
         require_library(Config(dict(default_scope='mmpretrain')))
     require_library(Config(dict(default_scope='mmdet')))

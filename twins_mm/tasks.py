@@ -125,7 +125,7 @@ TASKS = dict(
         output='predictions.json', write='twins_mm.inference.classifying:write_classes',
         truth=('gt_label', 'pred_label'),
         regions='twins_mm.runs.drawing:list_labels', score='twins_mm.runs.scores:score_class',
-        how_scored="The score of an image is the probability that the model gives its class.",
+        how_scored='The score of an image is the probability that the model gives its class.',
         deployables=('twins_mm.export.deployable:DeployableClassifier',),
         install='pip install -e .[imagenet]'),
 )

@@ -2,6 +2,7 @@
 import json
 import pickle
 import re
+from pkgutil import resolve_name
 
 import cv2
 import numpy as np
@@ -10,13 +11,26 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
+from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.shipped import CONFIGS
+from twins_mm.tasks import TASKS
 from twins_mm.toy.toy_data import make_toy_data
 
 pytest.importorskip('mmpretrain')
 NAME = 'imagenet/twins_svt_s'
 FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=4',
        'test_dataloader.dataset.indices=4', 'default_hooks.logger.interval=1']
+
+
+def test_names_in_the_tables_exist():
+    task, data = TASKS['classification'], DATA_SETS['imagenet']
+    for name in (task.inferencer, task.write, task.regions, task.score, task.dump,
+                 *task.deployables, data.make_toy):
+        assert callable(resolve_name(name)), name
+    classes = resolve_name(data.dataset).METAINFO['classes']
+    assert len(classes) == data.num_classes
+    assert classes[:3] == data.toy_classes  # so their numbers don't depend on the model
+    assert (CONFIGS / f'{data.example}.py').is_file()
 
 
 def test_trains_tests_predicts_and_reports_on_toy_data(tiny_config, run_tool, toy_folder):
