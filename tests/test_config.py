@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from mmengine.config import Config
 
@@ -8,6 +10,7 @@ from twins_mm.config import (
     drop_pretrained,
     fit_to_cpu,
     move_data,
+    require_library,
     walk,
 )
 from twins_mm.errors import UserError
@@ -104,3 +107,10 @@ def test_batch_counts_accumulated_iterations(wrapper, images, text):
     cfg = Config(dict(train_dataloader=dict(batch_size=16), optim_wrapper=wrapper))
     assert batch_size(cfg, processes=4) == images
     assert describe_batch(cfg, processes=4) == text
+
+
+def test_missing_library_is_one_message(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)  # cannot be imported
+    with pytest.raises(UserError, match=r'Classifiers need mmpretrain.*pip install -e .\[imagenet'):
+        require_library(Config(dict(default_scope='mmpretrain')))
+    require_library(Config(dict(default_scope='mmdet')))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from graphlib import TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -88,11 +89,16 @@ print(len(TwinsSVT('small')(torch.rand(1, 3, 64, 64))))
 
 
 def test_names_in_the_tables_exist():
+    """Those that need an extra are resolved where it is installed, in tests/peers."""
     for task in TASKS.values():
         assert task.data_set in DATA_SETS
+        if task.install and not find_spec(task.scope):
+            continue
         for name in (task.inferencer, task.write, task.regions, task.score, task.dump):
             assert not name or callable(resolve_name(name)), name
     for data in DATA_SETS.values():
+        if not find_spec(data.dataset.partition('.')[0]):
+            continue
         assert len(resolve_name(data.dataset).METAINFO['classes']) == data.num_classes
         assert set(data.toy_classes) < set(resolve_name(data.dataset).METAINFO['classes'])
         assert callable(resolve_name(data.make_toy))

@@ -1,4 +1,4 @@
-"""Fills the paper's Tables 2, 3, 4 and 8 with what your runs gave, in Markdown."""
+"""Fills the paper's Tables 1, 2, 3, 4 and 8 with what your runs gave, in Markdown."""
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

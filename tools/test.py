@@ -1,4 +1,4 @@
-"""Evaluates a detector or a segmentor."""
+"""Evaluates a detector, a segmentor or a classifier."""
 import argparse
 import os
 from pathlib import Path
@@ -22,8 +22,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
     parser.add_argument('--out', metavar='PATH',
-                        help="save the predictions: a detector's in this .pkl file, a "
-                             "segmentor's as label PNGs in this folder")
+                        help="save the predictions: a segmentor's as label PNGs in this folder, "
+                             "others' in this .pkl file")
     parser.add_argument('--show-dir', metavar='DIR',
                         help='save pictures of ground truth and prediction, side by side, in this '
                              "folder; of several processes, the first one's")
@@ -40,7 +40,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     if args.show_dir:
         if not (cfg.get('default_hooks') or {}).get('visualization'):
             raise UserError(f'{args.config} has no default_hooks.visualization to draw')
-        cfg.default_hooks.visualization.update(draw=True, interval=1)
+        cfg.default_hooks.visualization.update(interval=1, **{task.draw: True})
         cfg.merge_from_dict({task.show_dir: os.path.abspath(args.show_dir)})
     if args.out and not task.dump:
         find_label_writer(cfg).update(output_dir=args.out, keep_results=True)

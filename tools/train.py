@@ -1,4 +1,4 @@
-"""Trains a detector or a segmentor."""
+"""Trains a detector, a segmentor or a classifier."""
 import argparse
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ EXAMPLES = """examples:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('config', help='an mmdet or mmseg config, ours or your own')
+    parser.add_argument('config', help='an mmdet, mmseg or mmpretrain config, ours or your own')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate to the actual batch size')

@@ -1,4 +1,5 @@
 """Queries and edits of a config between loading and training; toy data is handled elsewhere."""
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -60,14 +61,15 @@ def require_library(cfg: Config) -> None:
     """Imports the library of a config's models, if it is an extra.
 
     Raises:
-        UserError: It, or torchvision, which it imports, can't be imported.
+        UserError: It can't be imported.
     """
-    if cfg.get('default_scope') == 'mmpretrain':
-        try:
-            import mmpretrain  # noqa: F401
-        except Exception as error:  # a broken installation may raise anything
-            raise UserError(f'Classifiers need mmpretrain, which could not be imported ({error}):  '
-                            'pip install mmpretrain "importlib-metadata<8"') from error
+    for task in TASKS.values():
+        if task.install and task.scope == cfg.get('default_scope'):
+            try:
+                importlib.import_module(task.scope)
+            except Exception as error:  # a torchvision that doesn't fit torch may raise anything
+                raise UserError(f'{task.models.capitalize()} need {task.scope}, which cannot be '
+                                f'imported: {error}. To install it: {task.install}') from error
 
 
 def move_data(cfg: Config, root: str) -> None:

@@ -1,6 +1,8 @@
 import re
 import runpy
 import shutil
+import subprocess
+import tarfile
 import zipfile
 from collections import namedtuple
 from fnmatch import fnmatch
@@ -37,7 +39,7 @@ def make_archive(path, names):
             archive.writestr(name, name * 100)
 
 
-@pytest.fixture(params=DATA_SETS)
+@pytest.fixture(params=FOLDERS)
 def name(request):
     return request.param
 
@@ -240,3 +242,23 @@ def test_tool_requires_the_official_archives(name, folder, tmp_path, monkeypatch
     pattern, count = next(iter(DATA_SETS[name].archives[0].contents.items()))
     with pytest.raises(SystemExit, match=f'has 3 files {re.escape(pattern)}, expected {count:,}'):
         runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def test_archives_that_are_unpacked_by_hand(tmp_path):
+    """ImageNet's are tar files of tar files: the commands work on them."""
+    def pack(path, files):
+        with tarfile.open(path, 'w') as archive:
+            for name in files:
+                archive.add(tmp_path / name, Path(name).name)
+
+    (tmp_path / 'one.JPEG').write_text('image')
+    pack(tmp_path / 'n01440764.tar', ['one.JPEG'])
+    pack(tmp_path / 'ILSVRC2012_img_train.tar', ['n01440764.tar'])
+    pack(tmp_path / 'ILSVRC2012_img_val.tar', ['one.JPEG'])
+    with pytest.raises(UserError, match='is unpacked by these commands') as caught:
+        unpack_archives(DATA_SETS['imagenet'], tmp_path, tmp_path / 'data/imagenet')
+    commands = str(caught.value).partition('\n')[2].partition('curl')[0]
+    subprocess.run(['sh', '-e'], input=commands, text=True, check=True, cwd=tmp_path)
+    root = tmp_path / 'data/imagenet'
+    assert {path.relative_to(root).as_posix() for path in root.rglob('*.*')} == {
+        'train/n01440764/one.JPEG', 'val/one.JPEG'}

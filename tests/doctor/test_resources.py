@@ -81,7 +81,8 @@ def test_sizes_of_the_real_data_sets():
     assert counts == {**dict.fromkeys(TOY, 1), **{
         'train2017/*.jpg': 118287, 'val2017/*.jpg': 5000, 'images/training/*.jpg': 20210,
         'images/validation/*.jpg': 2000, 'annotations/training/*.png': 20210,
-        'annotations/validation/*.png': 2000}}
+        'annotations/validation/*.png': 2000, 'train/*/*.JPEG': 1281167,
+        'val/**/*.JPEG': 50000}}
 
 
 @pytest.mark.parametrize(('cached', 'reachable', 'state', 'message'), [

@@ -38,5 +38,5 @@ def test_batches_have_one_size_and_each_frame_gets_its_prediction(library):
 
 
 def test_other_libraries_are_refused():
-    with pytest.raises(UserError, match="default_scope = 'mmpretrain'"):
-        build_inferencer(Config(dict(default_scope='mmpretrain')), 'none.pth')
+    with pytest.raises(UserError, match="default_scope = 'mmpose'"):
+        build_inferencer(Config(dict(default_scope='mmpose')), 'none.pth')

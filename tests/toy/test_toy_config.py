@@ -36,7 +36,7 @@ def test_model_and_other_settings_do_not_change(name):
     assert cfg.model.backbone.init_cfg is None
     cfg.model.backbone.init_cfg = before.model.backbone.init_cfg
     if 'size' in before.model.data_preprocessor:
-        assert cfg.model.data_preprocessor.pop('size') == (toy.SIDE, toy.SIDE)
+        assert cfg.model.data_preprocessor.pop('size') == (128, 128)
         assert cfg.model.data_preprocessor.pop('size_divisor') is None
         before.model.data_preprocessor.pop('size')
     assert cfg.model == before.model
@@ -75,5 +75,5 @@ def test_toy_batch_is_not_accumulated():
 
 
 def test_other_scopes_are_refused():
-    with pytest.raises(UserError, match="this config has default_scope = 'mmpretrain'"):
-        toy.use_toy_data(Config(dict(default_scope='mmpretrain', model={})))
+    with pytest.raises(UserError, match="this config has default_scope = 'mmpose'"):
+        toy.use_toy_data(Config(dict(default_scope='mmpose', model={})))

@@ -31,8 +31,12 @@ def unpack_archives(data: DataSet, folder: Path, root: Path) -> int:
 
     Raises:
         UserError: An archive is missing, damaged or not the official one, the disk is too small,
-            `root` contains other files, or Ctrl-C. Files unpacked so far stay.
+            `root` contains other files, or Ctrl-C. Files unpacked so far stay. Or the data set's
+            own commands unpack it.
     """
+    if data.commands:
+        raise UserError(f'{data.title} is unpacked by these commands:\n'
+                        + data.commands.format(archives=folder.absolute()))
     absent = [archive for archive in data.archives if not (folder / archive.name).is_file()]
     needed = [archive for archive in absent if archive.find_faults(root)]
     if needed:

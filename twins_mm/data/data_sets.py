@@ -35,6 +35,7 @@ class DataSet(NamedTuple):
         toy_classes: The data set's classes that its toy version contains.
         make_toy: Makes the toy version, in the same folders.
         example: A config that trains on it.
+        commands: What unpacks the archives in folder {archives}, where `prepare_data` doesn't.
     """
     title: str
     dataset: str
@@ -47,6 +48,7 @@ class DataSet(NamedTuple):
     toy_classes: tuple[str, ...]
     make_toy: str
     example: str
+    commands: str = ''
 
     @property
     def type(self) -> str:
@@ -90,6 +92,29 @@ DATA_SETS = dict(
         filter_cfg={}, epoch=20_210, num_classes=150,
         toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first is the background
         make_toy='twins_mm.toy.toy_data:make_ade20k', example='upernet_twins_svt_s_160k'),
+    imagenet=DataSet(
+        'ImageNet-1K (ILSVRC 2012)', 'mmpretrain.datasets:ImageNet', Path('data/imagenet'), (
+            Archive('https://image-net.org/data/ILSVRC/2012/ILSVRC2012_img_train.tar',
+                    {'train/*/*.JPEG': 1_281_167}),
+            Archive('https://image-net.org/data/ILSVRC/2012/ILSVRC2012_img_val.tar',
+                    {'val/**/*.JPEG': 50_000})),
+        splits={split: dict(split=split, data_prefix=split) for split in ('train', 'val')},
+        filter_cfg={}, epoch=1_281_167, num_classes=1000,
+        # The first ones, whose numbers are the same for a model with fewer classes.
+        toy_classes=('tench, Tinca tinca', 'goldfish, Carassius auratus',
+                     'great white shark, white shark, man-eater, man-eating shark, Carcharodon '
+                     'carcharias'),
+        make_toy='twins_mm.toy.toy_data:make_imagenet', example='imagenet/twins_svt_s',
+        commands="""\
+mkdir -p data/imagenet/train data/imagenet/val data/imagenet/meta
+cd data/imagenet
+tar -xf {archives}/ILSVRC2012_img_train.tar -C train
+for tar in train/*.tar; do
+  mkdir "${{tar%.tar}}" && tar -xf "$tar" -C "${{tar%.tar}}" && rm "$tar"
+done
+tar -xf {archives}/ILSVRC2012_img_val.tar -C val
+curl http://dl.caffe.berkeleyvision.org/caffe_ilsvrc12.tar.gz | tar -xz -C meta train.txt val.txt
+"""),
 )
 
 

@@ -42,7 +42,7 @@ class Deployable(nn.Module):
         self.model = deepcopy(model).requires_grad_(False)
         self.divisor = divisor
         self.fill = preprocessor.get('pad_value', preprocessor.get('pad_val', 0))
-        self.is_flipped = any(map(preprocessor.get, ('bgr_to_rgb', 'rgb_to_bgr')))
+        self.is_flipped = any(map(preprocessor.get, ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')))
         for name, default in (('mean', [0.]), ('std', [1.])):
             values = torch.tensor(preprocessor.get(name) or default)
             self.register_buffer(name, values.view(-1, 1, 1))
@@ -114,6 +114,30 @@ class DeployableSegmentor(Deployable):
         from mmseg.structures import SegDataSample
         found = model.test_step(_test_data(images, SegDataSample))
         return torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),
+
+
+class DeployableClassifier(Deployable):
+    """mmpretrain's ImageClassifier, from the image to the probabilities of the classes."""
+
+    outputs = dict(probabilities='float32, (B, classes)')
+    differing = 'of the largest probability'
+
+    def __init__(self, model: nn.Module, preprocessor: dict):
+        super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
+
+    @staticmethod
+    def takes(model: nn.Module) -> bool:
+        from mmpretrain.models import ImageClassifier
+        return isinstance(model, ImageClassifier)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(self.prepare(images)).float().softmax(1)
+
+    @staticmethod
+    def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
+        from mmpretrain.structures import DataSample
+        found = model.test_step(_test_data(images, DataSample))
+        return torch.stack([sample.pred_score for sample in found]),
 
 
 class DeployableRetinaNet(Deployable):

@@ -61,7 +61,7 @@ def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int
                                  return_datasamples=True)
             if isinstance(results, dict):  # mmdet
                 results = results['predictions']
-            elif len(batch) == 1:  # mmseg returns a single result without a list
+            elif not isinstance(results, list):  # mmseg's for a single image
                 results = [results]
             yield from zip(batch, results)
 

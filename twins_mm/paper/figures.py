@@ -13,7 +13,7 @@ class Column(NamedTuple):
         head: What it is headed with; G is billions of FLOPs, M millions of parameters.
         method: What these are figures of: `Method.recipe`, or '' for ImageNet's classifiers.
         figure: 'flops', 'params', 'throughput', or the name of the metric in a run's log.
-        schedule: What the names of the configs that give the figures end in; '' if none does.
+        schedule: What the names of the configs that give the figures end in.
         tta: The metric is that of multi-scale testing.
     """
 
@@ -25,7 +25,9 @@ class Column(NamedTuple):
 
     def config_of(self, variant: Variant) -> str:
         """The name of the config that gives the figure of a variant; '' if none does."""
-        return self.schedule and f'{self.method}_{variant.in_configs}_{self.schedule}'
+        if self.figure in ('flops', 'params', 'throughput'):
+            return ''
+        return '_'.join(filter(None, (self.method, variant.in_configs, self.schedule)))
 
 
 class PaperTable(NamedTuple):

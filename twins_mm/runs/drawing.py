@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import mmcv
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -22,7 +23,7 @@ _OPACITY = 140  # of 255
 
 
 class _Region(NamedTuple):
-    """A class of a label map, or an object: a mask `(H, W)`, a box in pixels, a score."""
+    """A class of the image or of a label map, or an object: mask `(H, W)`, box in pixels, score."""
 
     label: int
     mask: np.ndarray | None
@@ -88,6 +89,12 @@ def list_classes(labels: PixelData) -> Iterator[_Region]:
         yield _Region(label, labels == label)
 
 
+def list_labels(labels: torch.Tensor) -> Iterator[_Region]:
+    """Yields a region for each class of the whole image."""
+    for label in labels.tolist():
+        yield _Region(label, None)
+
+
 def list_objects(instances: InstanceData) -> Iterator[_Region]:
     """Yields a region for each predicted or ground-truth object."""
     masks = instances.get('masks', repeat(None))
@@ -108,7 +115,10 @@ def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
         if region.mask is not None:
             overlay[region.mask] = *palette[region.label], _OPACITY
     axes.imshow(overlay)
-    for label, _, box, score in regions:
+    for label, mask, box, score in regions:
+        if box is None and mask is None:
+            axes.set_title(f'{axes.get_title()}: {classes[label].partition(",")[0]}',
+                           fontsize=_LARGE, pad=3)
         if box is None:
             continue
         (left, top, right, bottom), color = box, palette[label] / 255

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from ..families import Variant, variant_of
 from ..paper.figures import TABLES, Column, figures_of
 from ..printing import format_table
-from .recipes import find_recipe
+from .recipes import RELEASED, find_recipe
 from .work_dir import Run
 
-# Tables 1, 5 and 6 have no configs here.
-FILLED = (2, 3, 4, 8)
+# Tables 5 and 6 have no configs that are trained.
+FILLED = (1, 2, 3, 4, 8)
 
 
 class Key(NamedTuple):
@@ -103,7 +103,8 @@ def _doubt(run: Run, configs: Path) -> str:
     recipe = find_recipe(run.name, run.cfg, configs)
     if recipe is None:
         return '. NOT THE RECIPE: another kind of model'
-    text = '' if recipe.path.parent == configs else f', by {recipe.path.relative_to(configs)}'
+    path = recipe.path.relative_to(configs)
+    text = f', by {path}' if path.parts[0] == RELEASED else ''
     if run.training and run.batch != recipe.batch:
         text += f'. Batch {run.batch}, not {recipe.batch}'
     if recipe.differences and run.training:

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from ..data.data_sets import DATA_SETS
 from ..paper.figures import TABLES
 from .filled_tables import FILLED, Key, Results, key_of
+from .recipes import path_of
 
 
 class Training(NamedTuple):
@@ -33,13 +34,14 @@ class Training(NamedTuple):
 def list_trainings(results: Results, configs: Path, runs_dir: Path) -> Iterator[Training]:
     """The configs of the tables that have no figures yet, in the tables' order."""
     for name in dict.fromkeys(key.config for key in _missing(results) if not key.tta):
-        path = configs / f'{name}.py'
+        path = path_of(name, configs)
         cfg = Config.fromfile(path)
         processes = cfg.auto_scale_lr.base_batch_size // cfg.train_dataloader.batch_size
         begun = results.runs.get(name)
         _, flag = _work_dir(results, runs_dir, name)
-        command = (f'torchrun --nproc_per_node {processes} tools/train.py configs/{name}.py '
-                   f'--launcher pytorch{flag}{" --resume" if begun else ""}')
+        command = (f'torchrun --nproc_per_node {processes} tools/train.py '
+                   f'configs/{path.relative_to(configs)} --launcher pytorch{flag}'
+                   f'{" --resume" if begun else ""}')
         left = _iterations(cfg) - (begun.iteration if begun else 0)
         yield Training(path, cfg, left, processes, command)
 

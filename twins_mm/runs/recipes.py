@@ -11,6 +11,8 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 from ..config import accumulative_counts
 
+# Where recipes are; `RELEASED` has the same folders.
+FOLDERS, RELEASED = ('', 'imagenet'), 'released'
 # The parts of a config that determine the trained model.
 _PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
           'param_scheduler', 'train_cfg', 'auto_scale_lr', 'custom_hooks', 'load_from')
@@ -47,12 +49,13 @@ class Recipe:
 
 
 def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
-    """Finds the recipe in `configs` or its folder `released` that is closest to a run's config.
+    """Finds the recipe in `configs` that is closest to a run's config.
 
     Compares with the recipes of the run's name, or with all if there are none, and returns the one
     with the fewest differences; None if no recipe trains this kind of model.
     """
-    paths = sorted([*configs.glob('*.py'), *configs.glob('released/*.py')])
+    paths = [path for place in (configs, configs / RELEASED) for folder in FOLDERS
+             for path in sorted((place / folder).glob('*.py'))]
     paths = [path for path in paths if path.stem == name] or paths
     # Parsing configs is slow, so only those whose text contains the types are parsed.
     words = {repr(word) for word in _kind(cfg) if word}
@@ -60,6 +63,11 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
                for path in paths if all(word in _source(path) for word in words)
                if _kind(recipe := _stretch(Config.fromfile(path), cfg)) == _kind(cfg)]
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
+
+
+def path_of(name: str, configs: Path) -> Path:
+    """The file of a recipe that is not of `RELEASED`."""
+    return next(path for folder in FOLDERS if (path := configs / folder / f'{name}.py').is_file())
 
 
 def find_differences(run: Config, recipe: Config) -> list[tuple[str, Any, Any]]:

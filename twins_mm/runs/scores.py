@@ -35,6 +35,11 @@ def score_boxes(sample: BaseDataElement) -> float | None:
     return float(2 * hits / (hits + misses + len(truth))) if len(truth) else None
 
 
+def score_class(sample: BaseDataElement) -> float:
+    """The probability that a classifier gives the true class."""
+    return sample.pred_score[sample.gt_label].item()
+
+
 def confident(instances: InstanceData) -> InstanceData:
     """The instances with a high enough score to be drawn and rated."""
     return instances[instances.scores >= SCORE_THRESHOLD]

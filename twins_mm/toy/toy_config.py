@@ -9,7 +9,6 @@ from ..data.data_sets import DATA_SETS, DataSet
 from ..tasks import Task
 from .toy_data import make_toy_data
 
-SIDE = 128
 WARM_UP_ITERS = 40
 
 _LOAD = dict(type='LoadImageFromFile')
@@ -30,11 +29,12 @@ def use_toy_data(cfg: Config) -> None:
     _use_loaders(cfg, task, DATA_SETS[task.data_set])
     _use_schedule(cfg, task)
     cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
-        [_resize(ratio) for ratio in task.tta_ratios], [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)],
-        [task.load], [dict(type=task.pack)]])]
+        [_resize(task, ratio) for ratio in task.tta_ratios],
+        [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)], _present(task.load),
+        [dict(type=task.pack)]])]
     for node in walk(cfg.model):
         if node.get('type') == 'SegDataPreProcessor':
-            node.update(size=(SIDE, SIDE), size_divisor=None)
+            node.update(size=(task.toy_side, task.toy_side), size_divisor=None)
     drop_pretrained(cfg)
 
 
@@ -43,9 +43,9 @@ def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:
                   metainfo=dict(classes=_classes(cfg, data)))
     pack = dict(type=task.pack)
     train = dict(**shared, **data.splits['train'], filter_cfg=data.filter_cfg,
-                 pipeline=[_LOAD, task.load, _resize(), _FLIP, pack])
+                 pipeline=[_LOAD, *_present(task.load), _resize(task), _FLIP, pack])
     val = dict(**shared, **data.splits['val'], test_mode=True,
-               pipeline=[_LOAD, _resize(), task.load, pack])
+               pipeline=[_LOAD, _resize(task), *_present(task.load), pack])
     batch_size, _ = task.toy
     cfg.train_dataloader = dict(
         batch_size=batch_size, num_workers=2, persistent_workers=True, dataset=train,
@@ -60,6 +60,10 @@ def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:
     cfg.val_evaluator = cfg.test_evaluator = evaluator
 
 
+def _present(step: dict) -> list[dict]:
+    return [step] if step else []
+
+
 def _classes(cfg: Config, data: DataSet) -> Sequence[str]:
     """As many class names as the model has classes, including those that the toy data shows."""
     names = resolve_name(data.dataset).METAINFO['classes']
@@ -69,8 +73,8 @@ def _classes(cfg: Config, data: DataSet) -> Sequence[str]:
     return (*data.toy_classes, *(name for name in names if name not in data.toy_classes))[:count]
 
 
-def _resize(ratio: float = 1) -> dict:
-    side = int(SIDE * ratio)
+def _resize(task: Task, ratio: float = 1) -> dict:
+    side = int(task.toy_side * ratio)
     return dict(type='Resize', scale=(side, side), keep_ratio=True)
 
 
@@ -91,4 +95,4 @@ def _use_schedule(cfg: Config, task: Task) -> None:
         cfg.get('default_hooks') or {},
         logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
         checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
-        visualization=dict(type=task.hook, draw=True, interval=3))
+        visualization=dict(type=task.hook, interval=3, **{task.draw: True}))

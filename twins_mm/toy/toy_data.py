@@ -1,4 +1,4 @@
-"""Makes small data sets of drawn shapes, in the layouts of COCO 2017 and ADE20K."""
+"""Makes small data sets of drawn shapes, in the layouts of COCO 2017, ADE20K and ImageNet."""
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,10 @@ from ..data.data_sets import DATA_SETS, TOY_ROOT, list_coco_categories
 from .scenes import Instance, cover, draw_scene
 
 _IMAGES = dict(train=200, val=50)
+# A label says less than boxes or pixels do, so there are more images of it.
+_CLASSIFIED = 3
+# Around what is to be classified, in pixels.
+_WIDEST_MARGIN = 32
 # Increase this with every change to images or files, so that old data is replaced.
 _VERSION = 2
 _STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES, data_sets=list(DATA_SETS)))
@@ -97,19 +101,52 @@ def make_ade20k(root: Path) -> None:
             _save(root / 'annotations' / folder / f'{name}.png', labels)
 
 
+def make_imagenet(root: Path) -> None:
+    """Makes the toy version of ImageNet: an image's class is its only shape."""
+    for split, count in _IMAGES.items():
+        lines = []
+        for number in range(1, _CLASSIFIED * count + 1):
+            rng = _seeded('imagenet', split, number)
+            image, (instance,) = draw_scene(rng, shapes=1)
+            name = f'{split}_{number:08d}.jpg'
+            _save(root / split / name, _cut_out(image, instance, rng))
+            lines.append(f'{name} {instance.label}\n')
+        path = root / f'meta/{split}.txt'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(''.join(lines))
+
+
 def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, list[Instance]]]:
     """Yields the number, from 1, the image and the instances of each scene, reproducibly."""
     for number in range(1, _IMAGES[split] + 1):
-        rng = np.random.default_rng(list(f'{layout} {split} {number}'.encode()))
+        rng = _seeded(layout, split, number)
         shapes = 0 if number % _RARITY == 0 else int(rng.integers(1, _MOST_SHAPES + 1))
         crowds = int(number % _RARITY == _RARITY // 2)
         yield number, *draw_scene(rng, shapes, crowds)
 
 
+def _cut_out(image: np.ndarray, instance: Instance, rng: np.random.Generator) -> np.ndarray:
+    """An instance and some of the image around it."""
+    left, top, right, bottom = _bounds(instance)
+    margins = rng.uniform(4, _WIDEST_MARGIN, 4)
+    left, top = np.maximum((left, top) - margins[:2], 0).astype(int)
+    right, bottom = ((right, bottom) + margins[2:]).astype(int)
+    return image[top:bottom, left:right]
+
+
+def _bounds(instance: Instance) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of an instance, in pixels."""
+    corners = np.concatenate(instance.outlines)
+    return *corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()
+
+
+def _seeded(layout: str, split: str, number: int) -> np.random.Generator:
+    return np.random.default_rng(list(f'{layout} {split} {number}'.encode()))
+
+
 def _describe(instance: Instance, height: int, width: int) -> dict:
     """The fields of a COCO annotation that locate an instance: a polygon, or RLE for a crowd."""
-    corners = np.concatenate(instance.outlines)
-    low, high = corners.min(axis=0), corners.max(axis=0)
+    left, top, right, bottom = _bounds(instance)
     if instance.is_crowd:
         mask = cover(instance, height, width) > 0.5
         # The lengths of runs of equal pixels, column by column, starting outside the mask.
@@ -119,7 +156,7 @@ def _describe(instance: Instance, height: int, width: int) -> dict:
     else:
         segmentation = [outline.ravel().tolist() for outline in instance.outlines]
     return dict(
-        bbox=[*low.tolist(), *(high - low).tolist()],
+        bbox=[left, top, right - left, bottom - top],
         area=sum(cv2.contourArea(outline) for outline in instance.outlines),
         iscrowd=int(instance.is_crowd), segmentation=segmentation)
 

@@ -2,7 +2,11 @@
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
+        num_classes=1000,
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        to_rgb=True),
+    backbone=dict(out_indices=(3,), norm_after_stage=False),
     neck=dict(type='NormedAveragePooling'),
     head=dict(
         type='LinearClsHead',

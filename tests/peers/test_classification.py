@@ -1,0 +1,137 @@
+"""Classifiers, which need mmpretrain, in every tool."""
+import json
+import pickle
+import re
+from pkgutil import resolve_name
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from twins_mm.data.data_sets import DATA_SETS
+from twins_mm.shipped import CONFIGS
+from twins_mm.tasks import TASKS
+from twins_mm.toy.toy_data import make_toy_data
+
+pytest.importorskip('mmpretrain')
+NAME = 'imagenet/twins_svt_s'
+FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=4',
+       'test_dataloader.dataset.indices=4', 'default_hooks.logger.interval=1']
+
+
+def test_names_in_the_tables_exist():
+    task, data = TASKS['classification'], DATA_SETS['imagenet']
+    for name in (task.inferencer, task.write, task.regions, task.score, task.dump,
+                 *task.deployables, data.make_toy):
+        assert callable(resolve_name(name)), name
+    classes = resolve_name(data.dataset).METAINFO['classes']
+    assert len(classes) == data.num_classes
+    assert classes[:3] == data.toy_classes  # so their numbers don't depend on the model
+    assert (CONFIGS / f'{data.example}.py').is_file()
+
+
+def test_trains_tests_predicts_and_reports_on_toy_data(tiny_config, run_tool, toy_folder):
+    config = tiny_config(NAME)
+    output = run_tool('train', config, '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=2')
+    checkpoint = re.search(r'checkpoint: (.*)', output)[1]
+    assert 'accuracy/top1' in output and 'pictures:' in output
+
+    output = run_tool('test', config, checkpoint, '--toy', '--cfg-options', *FEW,
+                      '--show-dir', 'shown', '--out', 'out.pkl')
+    assert 'accuracy/top5' in output
+    assert len(list((toy_folder / 'shown').glob('*.png'))) == 4
+    tested = pickle.loads((toy_folder / 'out.pkl').read_bytes())
+
+    images = sorted((toy_folder / 'data/toy/imagenet/val').iterdir())[:4]
+    run_tool('predict', config, checkpoint, *images, '--toy', '--out', 'found')
+    found = json.loads((toy_folder / 'found/predictions.json').read_text())['images']
+    names = Config.fromfile(toy_folder / 'work_dirs/tiny_toy/tiny.py').val_dataloader.dataset
+    for image, theirs, ours in zip(images, tested, found, strict=True):
+        assert ours['file_name'] == image.name
+        scores = theirs['pred_score']
+        best = scores.argsort(descending=True)[:5].tolist()
+        assert [one['label'] for one in ours['classes']] == best
+        assert [one['score'] for one in ours['classes']] == pytest.approx(scores[best].tolist())
+        assert [one['name'] for one in ours['classes']] == [
+            names.metainfo.classes[label] for label in best]
+        picture = cv2.imread(str(toy_folder / f'found/pictures/{image.stem}.jpg'))
+        assert picture.shape == cv2.imread(str(image)).shape
+
+    assert 'A toy run' in run_tool('report', 'work_dirs/tiny_toy', '--images', 4)
+    assert list((toy_folder / 'work_dirs/tiny_toy/report').rglob('best_1.jpg'))
+
+
+def build(name=NAME, **backbone):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg.model.backbone.update(backbone)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return cfg, MODELS.build(cfg.model)
+
+
+def test_loss_of_mixed_images_is_that_of_smoothed_and_mixed_targets():
+    """timm smooths the labels and mixes them; mmpretrain mixes and smooths: the same targets."""
+    _, model = build()
+    logits, share, smoothing = torch.randn(2, 1000), 0.3, 0.1
+    labels = torch.tensor([3, 7])
+    one_hot = torch.nn.functional.one_hot(labels, 1000).float()
+    mixed = share * one_hot + (1 - share) * one_hot.flip(0)
+
+    smooth = torch.full((2, 1000), smoothing / 1000)
+    smooth[[0, 1], labels] = 1 - smoothing + smoothing / 1000
+    targets = share * smooth + (1 - share) * smooth.flip(0)
+    expected = -(targets * logits.log_softmax(1)).sum(1).mean()
+    loss = model.head.loss_module(logits, mixed, avg_factor=2)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_each_batch_is_mixed_or_cut_with_equal_probability():
+    _, model = build()
+    augments = model.data_preprocessor.batch_augments
+    assert [(type(one).__name__, one.alpha) for one in augments.augments] == [
+        ('Mixup', 0.8), ('CutMix', 1.0)]
+    assert augments.probs is None  # equal
+
+
+def test_training_pipeline_makes_images_of_the_models_size(tmp_path):
+    from mmpretrain.registry import DATASETS
+    root = make_toy_data(tmp_path / 'toy')
+    loader = Config.fromfile(CONFIGS / f'{NAME}.py').train_dataloader
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(dict(loader.dataset, data_root=str(root / 'imagenet')))
+        np.random.seed(0)
+        for index in range(8):
+            item = dataset[index]
+            assert (item['inputs'].shape, item['inputs'].dtype) == ((3, 224, 224), torch.uint8)
+            assert item['data_samples'].gt_label.item() in (0, 1, 2)
+    assert len(dataset) == 600
+
+
+def test_deployed_classifier_answers_as_the_model_does(tiny_config):
+    from twins_mm.checkpoints.trained import load_model
+    from twins_mm.export.deployable import make_deployable
+    model = load_model(Config.fromfile(tiny_config(NAME)), None)
+    deployable = make_deployable(model)
+    images = torch.randint(0, 256, (2, 3, 96, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        expected, = deployable.expected(model, images)
+        found = deployable(images)
+    assert expected.shape == (2, 1000) and expected.std() > 0
+    torch.testing.assert_close(found, expected)
+
+
+def test_timms_own_scheduler_has_the_same_learning_rates():
+    scheduler = pytest.importorskip('timm.scheduler')
+    from mmengine.registry import PARAM_SCHEDULERS
+    cfg = Config.fromfile(CONFIGS / 'released/imagenet/twins_svt_l.py')
+    ours, theirs = (torch.optim.SGD([torch.zeros(1)], 1e-3) for _ in range(2))
+    our_scheduler = PARAM_SCHEDULERS.build(dict(cfg.param_scheduler[0], optimizer=ours))
+    their_scheduler = scheduler.CosineLRScheduler(
+        theirs, t_initial=300, lr_min=1e-5, warmup_lr_init=1e-6, warmup_t=20)
+    ours.step()  # otherwise ours warns about the order
+    for epoch in range(300):
+        assert abs(ours.param_groups[0]['lr'] - theirs.param_groups[0]['lr']) < 1e-12, epoch
+        our_scheduler.step()
+        their_scheduler.step(epoch)  # as the released code calls it

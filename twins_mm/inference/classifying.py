@@ -1,0 +1,84 @@
+"""Predicts classes of images with mmpretrain; draws and writes the most likely ones."""
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import gather_object
+from mmengine.structures import BaseDataElement
+from mmpretrain import ImageClassificationInferencer
+from mmpretrain.structures import DataSample
+from mmpretrain.visualization import UniversalVisualizer
+from torch import nn
+
+from ..writing import replacing
+from .frames import Frame
+
+SHOWN = 5
+
+
+class ClassVisualizer(UniversalVisualizer):
+    """Writes the most likely classes onto the image, as other visualizers draw boxes."""
+
+    def add_datasample(self, name: str, image: np.ndarray, sample: DataSample,
+                       draw_gt: bool = True) -> None:
+        """Draws a prediction on an RGB image; class names end at their first comma."""
+        best = sample.clone().set_pred_label(most_likely(sample))
+        names = [name.partition(',')[0] for name in self.dataset_meta['classes']]
+        self.visualize_cls(image, best, names, draw_gt, name=name)
+
+
+class ClassifierInferencer(ImageClassificationInferencer):
+    """mmpretrain's inferencer, built and called as mmdet's and mmseg's are."""
+
+    def __init__(self, cfg: Config, checkpoint: str, scope: str):
+        model = self._init_model(cfg, checkpoint, get_device())
+        model._config = model.cfg
+        super().__init__(model, classes=model.dataset_meta['classes'])
+        settings = {key: value for key, value in cfg.visualizer.items() if key != 'type'}
+        self.visualizer = ClassVisualizer(**settings)
+
+    def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
+        raise NotImplementedError  # in `predictor.build_inferencer`, as for mmengine's
+
+    def __call__(self, images: Sequence[np.ndarray], batch_size: int = 1,
+                 return_datasamples: bool = True) -> list[DataSample]:
+        """Predicts BGR images, without a progress bar for each batch."""
+        return [sample for batch in self.preprocess(images, batch_size)
+                for sample in self.forward(batch)]
+
+
+@contextmanager
+def write_classes(path: Path, inferencer: ClassifierInferencer
+                  ) -> Iterator[Callable[[Frame, BaseDataElement], None]]:
+    """Writes, for each image, the names and scores of the most likely classes, the best first.
+
+    Images are sorted by name. In a distributed run, the first process writes those of all.
+    """
+    found: list[dict] = []
+
+    def add(frame: Frame, sample: BaseDataElement) -> None:
+        found.append(dict(file_name=frame.name.as_posix(),
+                          classes=list_most_likely(sample, inferencer.classes)))
+
+    yield add
+    parts = gather_object(found)
+    if parts is not None:
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(dict(
+                images=sorted(chain(*parts), key=lambda image: image['file_name']))))
+
+
+def list_most_likely(sample: BaseDataElement, classes: Sequence[str]) -> list[dict]:
+    """Name, number and score, 0 to 1, of the most likely classes, the best first."""
+    return [dict(name=classes[label], label=label, score=sample.pred_score[label].item())
+            for label in most_likely(sample)]
+
+
+def most_likely(sample: BaseDataElement) -> list[int]:
+    """The numbers of the most likely classes, the best first."""
+    return sample.pred_score.topk(min(SHOWN, len(sample.pred_score))).indices.tolist()
