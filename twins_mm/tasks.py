@@ -19,7 +19,7 @@ class Task(NamedTuple):
         watch: Looks at what a data set leaves out while it reads its annotations.
         check: Looks at an image's annotations for faults.
         judge: Looks at all annotations of a data set together.
-        counted: What there is of a class: 'objects', 'pixels' or 'images'.
+        counted: What there is of a class: 'objects', 'pixels' or 'labels'.
         load: The pipeline step that loads ground truth; empty if the data set has it.
         pack: The last pipeline step.
         toy: Batch size and iterations of toy training.
@@ -133,7 +133,7 @@ TASKS = dict(
         scope='mmpretrain', models='classifiers', data_set='imagenet',
         own_data=dict(type='CustomDataset'),
         watch='contextlib:nullcontext', check='twins_mm.data.class_labels:check_class',
-        judge='twins_mm.data.class_labels:judge_classes', counted='images',
+        judge='twins_mm.data.class_labels:judge_classes', counted='labels',
         load={}, pack='PackInputs',
         toy=(16, 300), toy_side=64, tta_ratios=(1.,),
         evaluator=dict(type='Accuracy', topk=(1, 5)),
