@@ -37,15 +37,15 @@ def finished(folder, name, lines, **changes):
 def test_without_runs_it_is_the_papers(tables, tmp_path):
     (tmp_path / 'runs').mkdir()
     output, found = tables('runs')
-    assert [len(rows) for _, rows in found] == [16 + 12, 11 + 8, 11 + 8, 5 + 4]
+    assert [len(rows) for _, rows in found] == [35 + 12, 16 + 12, 11 + 8, 11 + 8, 5 + 4]
     for heads, rows in found:
         for name, cells in rows.items():
             assert len(cells) == len(heads)
             if name.endswith((' yours', ' difference')):
                 assert set(cells) == {''}
-    assert ' '.join(found[1][1]['Twins-SVT-B']) == (
+    assert ' '.join(found[2][1]['Twins-SVT-B']) == (
         '163 67.0 45.3 66.7 48.1 28.5 48.9 60.6 46.9 68.0 50.2 31.7 50.3 61.8')
-    assert list(found[0][1])[:5] == ['ResNet50', 'PVT-Small', 'Twins-PCPVT-S',
+    assert list(found[1][1])[:5] == ['ResNet50', 'PVT-Small', 'Twins-PCPVT-S',
                                      'Twins-PCPVT-S yours', 'Twins-PCPVT-S difference']
 
 
@@ -56,7 +56,7 @@ def test_figures_and_differences(tables, tmp_path):
     finished(tmp_path / 'runs/b', RETINANET, [
         {'coco/bbox_mAP': 0.45, 'coco/bbox_mAP_50': 0.65, 'coco/bbox_mAP_l': -1, 'step': 12}],
         **{'optim_wrapper.optimizer.lr': 3e-4})
-    output, ((heads, rows), (_, boxes), *_) = tables('runs')
+    output, (_, (heads, rows), (_, boxes), *_) = tables('runs')
     assert dict(zip(heads, rows['Twins-SVT-S yours'])) == {
         **dict.fromkeys(heads, ''), 'UperNet mIoU': '46.5', 'UperNet MS mIoU': '46.9'}
     assert rows['Twins-SVT-S difference'][-2:] == ['+0.3', '-0.2']
@@ -67,6 +67,17 @@ def test_figures_and_differences(tables, tmp_path):
     assert 'test of iter_160000.pth with --tta in runs/a' in output
     assert ('runs/b. NOT THE RECIPE: optim_wrapper.optimizer.lr is 0.0003 instead of 0.0001; '
             'values that differ: 1') in output
+
+
+def test_classifiers_are_in_table_1(tables, tmp_path):
+    write_start(tmp_path / 'runs/a', CONFIGS / 'imagenet/twins_svt_s.py', [
+        train_line(300 * 1251, 2.8, 1e-5), {'accuracy/top1': 81.5, 'step': 300}],
+        epoch_length=1251)
+    output, ((heads, rows), *_) = tables('runs')
+    assert heads[-1] == 'top-1'
+    assert [rows[f'Twins-SVT-S{line}'][-1] for line in ('', ' yours', ' difference')] == [
+        '81.7', '81.5', '-0.2']
+    assert '- twins_svt_s: last validation in runs/a\n' in output
 
 
 def test_same_batch_on_fewer_gpus_is_the_recipe(tables, tmp_path):
@@ -80,7 +91,7 @@ def test_what_is_left_out_is_said(tables, tmp_path):
     finished(tmp_path / 'runs/toy', UPERNET, [dict(mIoU=83., step=160_000)], **TOY)
     write_start(tmp_path / 'runs/half', CONFIGS / f'{UPERNET}.py', [
         train_line(80_000, 0.5, 3e-5), dict(mIoU=44., step=80_000)])
-    output, ((_, rows), *_) = tables('runs')
+    output, (_, (_, rows), *_) = tables('runs')
     assert set(rows['Twins-SVT-S yours']) == {''}
     assert '- runs/toy: a toy run' in output
     assert '- runs/half: not finished, at iteration 80,000 of 160,000' in output
@@ -90,7 +101,7 @@ def test_newest_run_counts(tables, tmp_path):
     for folder, miou, hour in (('z', 45., 8), ('a', 46., 9)):
         finished(tmp_path / 'runs' / folder, UPERNET, [dict(mIoU=miou, step=160_000)],
                  start=f'20261120_{hour:02}0000')
-    _, ((_, rows), *_) = tables('runs')
+    _, (_, (_, rows), *_) = tables('runs')
     assert rows['Twins-SVT-S yours'][-2] == '46.0'
 
 
@@ -98,7 +109,7 @@ def test_checkpoint_that_was_only_tested(tables, tmp_path):
     write_test(tmp_path / 'runs/a', CONFIGS / f'{UPERNET}.py', dict(mIoU=46.24),
                'alt_gvt_small.pth', tta=False)
     finished(tmp_path / 'runs/b', RETINANET, [])
-    output, ((_, rows), *_) = tables('runs')
+    output, (_, (_, rows), *_) = tables('runs')
     assert rows['Twins-SVT-S yours'][-2:] == ['46.2', '']
     assert 'test of alt_gvt_small.pth in runs/a' in output
 

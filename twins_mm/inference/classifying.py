@@ -18,7 +18,7 @@ from torch import nn
 from ..writing import replacing
 from .frames import Frame
 
-SHOWN = 5
+_COUNT = 5
 
 
 class ClassVisualizer(UniversalVisualizer):
@@ -81,4 +81,4 @@ def list_most_likely(sample: BaseDataElement, classes: Sequence[str]) -> list[di
 
 def most_likely(sample: BaseDataElement) -> list[int]:
     """The numbers of the most likely classes, the best first."""
-    return sample.pred_score.topk(min(SHOWN, len(sample.pred_score))).indices.tolist()
+    return sample.pred_score.topk(min(_COUNT, len(sample.pred_score))).indices.tolist()
