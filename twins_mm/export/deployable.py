@@ -70,7 +70,7 @@ class Deployable(nn.Module):
         """What OpenMMLab's own model answers, in the form of `forward`'s results."""
         raise NotImplementedError
 
-    def fill(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
+    def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
         """Puts the results for one image into its data sample, in the size of the original."""
         raise NotImplementedError
 
@@ -120,7 +120,7 @@ class DeployableSegmentor(Deployable):
         found = model.test_step(as_batch(images, SegDataSample))
         return torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),
 
-    def fill(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
+    def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
         labels = F.interpolate(outputs[0][None, None].float(), sample.ori_shape, mode='nearest')
         sample.pred_sem_seg = PixelData(data=labels[0].long())
 
@@ -182,8 +182,8 @@ def make_deployable(model: nn.Module) -> Deployable:
         if kind.takes(model):
             return kind(model, model.cfg.model.get('data_preprocessor', {})).eval()
     raise UserError(f'{type(model).__name__} cannot be exported. Supported are segmentors '
-                    '(EncoderDecoder), RetinaNet, Mask R-CNN, Faster R-CNN, and backbone and FPN of '
-                    'other two-stage detectors')
+                    '(EncoderDecoder), RetinaNet, Mask R-CNN, Faster R-CNN, and backbone and FPN '
+                    'of other two-stage detectors')
 
 
 def as_batch(images: torch.Tensor, sample: type) -> dict:

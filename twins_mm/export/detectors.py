@@ -46,7 +46,7 @@ class DeployableDetector(Deployable):
         masks = [stack('masks')] if 'masks' in found[0] else []
         return (stack('bboxes'), stack('scores'), stack('labels', unused=-1), *masks)
 
-    def fill(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
+    def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
         is_found = outputs[2] >= 0
         boxes, scores, labels, *masks = (output[is_found] for output in outputs)
         boxes = boxes / boxes.new_tensor(sample.scale_factor).repeat(2)
@@ -111,14 +111,20 @@ class DeployableTwoStage(DeployableDetector):
     def takes(model: nn.Module) -> bool:
         from mmcv.ops import RoIAlign
         from mmdet.models.dense_heads import RPNHead
-        from mmdet.models.roi_heads import ConvFCBBoxHead, FCNMaskHead, StandardRoIHead
-        from mmdet.models.roi_heads import SingleRoIExtractor
-        # What inherits from these has another way to its answers.
+        from mmdet.models.roi_heads import (
+            ConvFCBBoxHead,
+            FCNMaskHead,
+            SingleRoIExtractor,
+            StandardRoIHead,
+        )
+        # Classes derived from these predict in ways of their own.
         head = getattr(model, 'roi_head', None)
         if (type(head) is not StandardRoIHead or type(model.rpn_head) is not RPNHead
                 or head.with_shared_head):
             return False
-        extractors = [head.bbox_roi_extractor, *([head.mask_roi_extractor] if head.with_mask else [])]
+        extractors = [head.bbox_roi_extractor]
+        if head.with_mask:
+            extractors.append(head.mask_roi_extractor)
         return (isinstance(head.bbox_head, ConvFCBBoxHead)
                 and not head.bbox_head.custom_activation
                 and (not head.with_mask or type(head.mask_head) is FCNMaskHead)
@@ -250,9 +256,10 @@ def paste(masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> to
     """
     pasted = np.zeros((len(masks), *size), bool)
     for full, mask, (x1, y1, x2, y2) in zip(pasted, masks.numpy(), boxes.tolist()):
-        across, down = mask.shape[1] / max(x2 - x1, 1), mask.shape[0] / max(y2 - y1, 1)
+        across, down = mask.shape[1] / max(x2 - x1, 0.1), mask.shape[0] / max(y2 - y1, 0.1)
         # From the middle of an image's pixel to its place in the mask.
-        place = np.array([[across, 0, (0.5 - x1) * across - 0.5], [0, down, (0.5 - y1) * down - 0.5]])
+        place = np.array([[across, 0, (0.5 - x1) * across - 0.5],
+                          [0, down, (0.5 - y1) * down - 0.5]])
         full[:] = cv2.warpAffine(mask, place, size[::-1],
                                  flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) >= MASK_THRESHOLD
     return torch.from_numpy(pasted)
