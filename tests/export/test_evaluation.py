@@ -56,6 +56,7 @@ def test_ground_truth_is_perfect(name, as_outputs, perfect, worthless, tiny_conf
     truth = [as_outputs(sample) for sample in samples]
     nothing = [tuple(map(partial(torch.full_like, fill_value=-1 if name[0] == 'm' else 0), one))
                for one in truth]
+    capsys.readouterr()
     found, none = (
         evaluate(cfg, predict_with(Mock(side_effect=outputs), deployable), 'it')
         for outputs in (truth, nothing))

@@ -97,10 +97,11 @@ def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray
     if 'boxes' in deployable.outputs:
         labels = list(deployable.outputs).index('labels')
         if all((one.outputs[labels] < 0).all() for one in answers):
+            test_cfg = 'model.test_cfg.rcnn' if 'rcnn' in model.test_cfg else 'model.test_cfg'
             raise UserError(
                 'The model detects nothing in the images that the export is checked with. Pass one '
                 'that shows objects of its classes: --image FILE. If the model is not trained, '
-                'pass --cfg-options model.test_cfg.score_thr=0')
+                f'pass --cfg-options {test_cfg}.score_thr=0')
     return answers
 
 

@@ -48,9 +48,10 @@ def evaluate(cfg: Config, predict: Predict, name: str) -> dict[str, float]:
                                transient=True):
                 with torch.no_grad():
                     evaluator.process(predict(batch), batch)
-            found = to_percent(evaluator.evaluate(len(loader.dataset)))
+            found = evaluator.evaluate(len(loader.dataset))
     finally:
         logger.setLevel(level)
+    found = {key: float(value) for key, value in to_percent(found).items()}
     known = {title: found[key] for key, (title, _) in task_of(cfg).metrics.items() if key in found}
     return known or found
 
