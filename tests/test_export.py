@@ -56,11 +56,9 @@ def test_exports_checks_and_times(files, run_tool, tmp_path):
     assert re.search(r'128 x 171 on 1 CPU threads: PyTorch \d+ ms, onnxruntime \d+ ms', output)
 
 
-@pytest.mark.parametrize(('precision', 'advice'), [
-    ('float32', 'Please report it'), ('float16', 'export without --half'),
-    ('int8', 'Export with --half or in float32; .*--image FILE')])
-def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, call_tool,
-                                                    monkeypatch):
+@pytest.fixture
+def zeros(monkeypatch):
+    """Every model is exported to one whose labels are all 0."""
     def export_zeros(module, outputs, path, metadata):
         helper, kinds = onnx.helper, onnx.TensorProto
         sides = ['batch', 'height', 'width']
@@ -74,6 +72,12 @@ def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, ca
             opset_imports=[helper.make_opsetid('', 20)], ir_version=10), path)
 
     monkeypatch.setattr('twins_mm.export.onnx_file.export', export_zeros)
+
+
+@pytest.mark.parametrize(('precision', 'advice'), [
+    ('float32', 'Please report it'), ('float16', 'export without --half'),
+    ('int8', 'Export with --half or in float32; .*--image FILE')])
+def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, call_tool, zeros):
     flags = [{'float16': '--half'}.get(precision, f'--{precision}')][:precision != 'float32']
     error = call_tool('export', *files, '--out', 'model.onnx', *flags, status=1)
     found = re.search(rf'model.onnx is not the model: up to (\d+\.\d\d)% of the pixels differ, '
@@ -81,11 +85,32 @@ def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, ca
     assert float(found[1]) > 50
 
 
+@pytest.mark.parametrize(('flags', 'status'), [([], 1), (['--half'], 0), (['--int8'], 0)])
+def test_what_an_export_loses_is_evaluated(flags, status, files, toy_folder, call_tool, zeros):
+    """Where rounding explains differences, they are for the user to judge, by the metric."""
+    output = call_tool('export', *files, '--out', 'model.onnx', '--toy', '--evaluate', *flags,
+                       status=status)
+    found = re.search(r'mIoU +(\d+\.\d\d) +(\d+\.\d\d) +(-?\d+\.\d\d) ', output)
+    theirs, ours, lost = map(float, found.groups())
+    assert theirs != ours and lost == pytest.approx(theirs - ours, abs=0.02)
+    assert ('model.onnx is not the model' in output) == bool(status)
+
+
+def test_a_pyramid_cannot_be_evaluated(tiny_config, save_model, call_tool, tmp_path):
+    config, option = tiny_config('mask_rcnn_twins_svt_s_1x'), (
+        'model.roi_head.bbox_roi_extractor.roi_layer.pool_mode=max')
+    save_model(config, tmp_path / 'model.pth')
+    assert 'backbone and FPN alone predict nothing' in call_tool(
+        'export', config, 'model.pth', '--out', 'model.onnx', '--evaluate', '--cfg-options', option,
+        status=1)
+
+
 @pytest.mark.parametrize(('args', 'message'), [
     (['none.py', '{checkpoint}'], 'Config not found: none.py'),
     (['empty.py', '{checkpoint}'], 'empty.py has no model'),
     (['{config}', 'none.pth'], 'Checkpoint not found: none.pth'),
     (['{config}', '{checkpoint}', '--image', 'empty.py'], 'empty.py is not an image'),
+    (['{config}', '{checkpoint}', '--evaluate'], 'The data is not where the config expects it'),
     (['{config}', '{checkpoint}', '--out', '.'], '. is a folder: --out names the file'),
     (['{config}', '{checkpoint}', '--out', 'empty.py/new/model.onnx'], 'cannot be written'),
     (['{config}', 'diverged.pth'], 'NaN or infinity, first in backbone.patch_embeds.0.proj')])

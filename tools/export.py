@@ -4,18 +4,29 @@ import os
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from rich.console import Console
+from torch import nn
 
-from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
+from twins_mm.cli import (
+    add_data_root_argument,
+    add_option_arguments,
+    load_config,
+    make_parser,
+    tool,
+)
+from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 from twins_mm.printing import format_table
 
 EXAMPLES = """examples:
   python tools/export.py configs/retinanet_twins_svt_s_1x.py CHECKPOINT --out retinanet.onnx
-  python tools/export.py configs/upernet_twins_svt_s_160k.py CHECKPOINT --out upernet.onnx --int8
+  python tools/export.py configs/mask_rcnn_twins_svt_s_1x.py CHECKPOINT --out mask_rcnn.onnx
+  python tools/export.py configs/upernet_twins_svt_s_160k.py CHECKPOINT --out upernet.onnx --int8 \
+      --evaluate
 
-A segmentor is exported from the image to the class map; RetinaNet from the image to the boxes
-after suppression; of Mask R-CNN and other two-stage detectors, only backbone and FPN. The image is
+A segmentor is exported from the image to the class map; RetinaNet, Faster R-CNN and Mask R-CNN
+from the image to boxes and masks; of other two-stage detectors, only backbone and FPN. The image is
 uint8, (B, 3, H, W), BGR as OpenCV reads it, resized as the model expects it, 64 x 64 or more.
 Normalisation and padding are part of the file.
 """
@@ -42,7 +53,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--image', metavar='FILE',
                         help='check with this image and its mirror image; by default with drawn '
                              'shapes, in which a detector may detect nothing')
-    add_option_arguments(parser, 'check and time at the image size of the toy data')
+    parser.add_argument('--evaluate', action='store_true',
+                        help="also run the file and PyTorch on the config's validation set, and "
+                             'print what the metrics lose; with --half and --int8, this replaces '
+                             'the limit to how much may differ')
+    add_option_arguments(parser, 'evaluate on toy data, check and time at its image size')
+    add_data_root_argument(parser)
     return parser.parse_args()
 
 
@@ -63,11 +79,33 @@ def check_requirements(out: Path) -> None:
         raise UserError(f'{out} cannot be written: {folder} is not a folder with write permission')
 
 
+def check_evaluation(cfg: Config, deployable: nn.Module) -> None:
+    """Finds what an evaluation needs, before the export.
+
+    Raises:
+        UserError: Something is missing.
+    """
+    from twins_mm.export.deployable import DeployablePyramid
+    if isinstance(deployable, DeployablePyramid):
+        raise UserError('--evaluate: backbone and FPN alone predict nothing to evaluate')
+    if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
+        raise UserError(f'--evaluate: {cfg.filename} needs val_dataloader and val_evaluator')
+    check_data(cfg, 'val')
+
+
 def show_rows(rows: list[dict], limit: float) -> None:
     head = list(dict.fromkeys(name for row in rows for name in row))
     print(f'\nONNX compared with PyTorch; up to {limit:.0%} may differ')
     print(format_table(head, [[format_cell(name, row.get(name, '')) for name in head]
                               for row in rows], markdown=False), end='\n\n')
+
+
+def show_metrics(theirs: dict[str, float], ours: dict[str, float]) -> None:
+    """A file that detects nothing has no metrics."""
+    rows = [[name, *(f'{value:.2f}' for value in (one, other, one - other))]
+            for name, one in theirs.items() for other in [ours.get(name, 0.)]]
+    print('On the validation set')
+    print(format_table(['metric', 'PyTorch', 'ONNX', 'lost'], rows, markdown=False), end='\n\n')
 
 
 def format_cell(name: str, value: float | int | str) -> str:
@@ -93,20 +131,23 @@ def main() -> None:
         time_side_by_side,
     )
     from twins_mm.export.deployable import make_deployable
+    from twins_mm.export.evaluation import evaluate, predict_with
     from twins_mm.export.metadata import describe_export
     from twins_mm.export.onnx_file import export, quantize
 
-    cfg = load_config(args.config, args.cfg_options, args.toy)
+    cfg = load_config(args.config, args.cfg_options, args.toy, args.data_root)
     images = read_images(args.image)
     model = load_model(cfg, args.checkpoint)
     deployable = make_deployable(model)
+    if args.evaluate:
+        check_evaluation(cfg, deployable)
     size = find_test_size(cfg, images[0])
     answers = answer(model, deployable, images, [*SIZES, size])
     if args.precision == 'float16':
         deployable.model.half()
     names = list(deployable.outputs)
     with Console(stderr=True).status('Exporting: takes a minute or more'):
-        export(deployable, names, args.out, metadata=describe_export(model))
+        export(deployable, names, args.out, metadata=describe_export(deployable))
         if args.precision == 'int8':
             quantize(args.out)
     print(f'\n{args.out}: {args.out.stat().st_size / 2**20:.0f} MiB, {args.precision}'
@@ -125,6 +166,11 @@ def main() -> None:
             lambda: deployable.expected(model, inputs), lambda: exported(inputs)])
     print(f'An image of {size[0]} x {size[1]} on {torch.get_num_threads()} CPU threads: PyTorch '
           f'{theirs * 1e3:.0f} ms, onnxruntime {ours * 1e3:.0f} ms')
+    if args.evaluate:
+        show_metrics(evaluate(cfg, model.test_step, 'PyTorch'),
+                     evaluate(cfg, predict_with(exported, deployable), str(args.out)))
+        if args.precision != 'float32':
+            return
     if (worst := max(row['differing'] for row in rows)) > limit:
         raise UserError(f'{args.out} is not the model: up to {worst:.2%} {deployable.differing} '
                         f'differ, more than the {limit:.0%} that rounding to {args.precision} may '

@@ -96,7 +96,8 @@ _DETECTION = Task(
     how_scored='Boxes with a score of 0.3 or more count. The score of an image is F1: twice the '
                'correct boxes (right class, IoU of at least 0.5) over the sum of predicted and '
                'ground-truth boxes. Images without objects are left out.',
-    deployables=('twins_mm.export.deployable:DeployableRetinaNet',
+    deployables=('twins_mm.export.detectors:DeployableRetinaNet',
+                 'twins_mm.export.detectors:DeployableTwoStage',
                  'twins_mm.export.deployable:DeployablePyramid'))
 
 TASKS = dict(

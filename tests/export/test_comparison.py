@@ -40,6 +40,17 @@ def test_detections_that_differ_are_counted_on_both_sides(output, place, value, 
     assert figures['farthest box, px'] == (0.25 if value == 20.25 else 0)
 
 
+@pytest.mark.parametrize(('rows', 'differing'), [(28, 0), (26, 0), (20, 2 / 6)])
+def test_masks_that_differ_are_counted(rows, differing, found):
+    """Mask R-CNN's are pasted, 28 x 28 a file's; one loses its lower part."""
+    pasted = torch.zeros(2, 3, 40, 50, dtype=torch.bool)
+    pasted[0, 0, 0:9, 0:9] = pasted[0, 1, 5:30, 5:20] = pasted[1, 0, 2:4, 1:3] = True
+    masks = torch.ones(2, 3, 28, 28)
+    masks[0, 1, rows:] = 0
+    figures = compare([*DETECTIONS, 'masks'], (*found, pasted), (*found, masks))
+    assert figures['differing'] == pytest.approx(differing)
+
+
 def test_share_of_pixels_and_greatest_relative_difference():
     labels = torch.arange(20).view(1, 4, 5)
     other = labels.clone()
@@ -73,12 +84,13 @@ def test_a_model_that_diverged_is_refused(name, value, tiny_model):
         model, deployable, read_images(), [(64, 96)])] == [(1, 3, 64, 96), (2, 3, 64, 96)]
 
 
-def test_a_detector_must_detect_something_to_be_compared(tiny_model):
-    cfg, model = tiny_model('retinanet_twins_svt_s_1x')
-    model.bbox_head.retina_cls.bias.data -= 100
-    deployable = make_deployable(model)
-    with pytest.raises(UserError, match='detects nothing .* --image FILE'):
-        answer(model, deployable, read_images(), [(64, 96)])
+@pytest.mark.parametrize(('name', 'threshold'), [
+    ('retinanet_twins_svt_s_1x', 'model.test_cfg.score_thr'),
+    ('mask_rcnn_twins_svt_s_1x', 'model.test_cfg.rcnn.score_thr')])
+def test_a_detector_must_detect_something_to_be_compared(name, threshold, tiny_model):
+    cfg, model = tiny_model(name, **{threshold: 1})
+    with pytest.raises(UserError, match=f'detects nothing .* --image FILE.* {threshold}=0'):
+        answer(model, make_deployable(model), read_images(), [(64, 96)])
 
 
 def test_an_image_of_ones_own(tmp_path):

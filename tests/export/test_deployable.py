@@ -11,9 +11,9 @@ from twins_mm.export.deployable import _means, make_deployable
 
 
 @pytest.mark.parametrize(('name', 'options'), [
-    ('retinanet_twins_pcpvt_s_1x', {}),
-    ('retinanet_twins_svt_s_1x', {'model.test_cfg.min_bbox_size': 20}),
-    ('mask_rcnn_twins_svt_s_1x', {'model.data_preprocessor.pad_value': 3}),
+    ('mask_rcnn_twins_svt_s_1x',
+     {'model.data_preprocessor.pad_value': 3,
+      'model.roi_head.bbox_roi_extractor.roi_layer.pool_mode': 'max'}),
     ('semantic_fpn_twins_pcpvt_s_80k', {}),
     ('upernet_twins_svt_s_160k', {'model.data_preprocessor.bgr_to_rgb': False}),
     ('semantic_fpn_twins_svt_s_80k',
@@ -27,44 +27,21 @@ def test_answers_are_openmmlabs(name, options, tiny_model):
     actual = actual if isinstance(actual, tuple) else (actual,)
     figures = compare(list(deployable.outputs), expected, actual)
     assert figures['differing'] < 1e-5
-    if name.startswith('retinanet'):
-        boxes, scores, labels = actual
-        assert figures['detections'] > 100
-        assert boxes.min() == 0 and boxes[..., 0::2].max() == 251 and boxes[..., 1::2].max() == 203
-        assert len(labels.unique()) > 5
-        assert scores.diff().max() <= 0
-    elif not name.startswith('mask_rcnn'):
+    if name.startswith('mask_rcnn'):
+        assert list(deployable.outputs)[0] == 'stride_4' and len(actual) == 5
+    else:
         assert actual[0].shape == (2, 203, 251)
         assert figures['classes'] > 5
 
 
-@pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k'])
-def test_half_computes_boxes_in_single_precision(name, tiny_model):
-    cfg, model = tiny_model(name)
+def test_half(tiny_model):
+    cfg, model = tiny_model('semantic_fpn_twins_pcpvt_s_80k')
     deployable = make_deployable(model)
     deployable.model.half()
     images = stack(read_images(), (203, 251))
     with torch.no_grad():
-        expected, actual = deployable.expected(model, images), deployable(images)
-    actual = actual if isinstance(actual, tuple) else (actual,)
-    figures = compare(list(deployable.outputs), expected, actual)
-    assert 0 < figures['differing'] < LIMITS['float16']
-    assert [value.dtype for value in actual] == [value.dtype for value in expected]
-
-
-def test_little_is_found(tiny_model):
-    """Fewer boxes than there is room for, in maps with fewer anchors than `nms_pre`."""
-    cfg, model = tiny_model('retinanet_twins_svt_s_1x', **{'model.bbox_head.num_classes': 1})
-    model.bbox_head.retina_cls.bias.data -= 1
-    deployable = make_deployable(model)
-    images = stack(read_images(), (64, 96))
-    with torch.no_grad():
-        expected, actual = deployable.expected(model, images), deployable(images)
-    assert compare(list(deployable.outputs), expected, actual)['differing'] == 0
-    boxes, scores, labels = actual
-    missing = labels < 0
-    assert 0 < missing.sum() < missing.numel()
-    assert not scores[missing].any() and not boxes[missing].any()
+        expected, actual = deployable.expected(model, images), (deployable(images),)
+    assert 0 < compare(['labels'], expected, actual)['differing'] < LIMITS['float16']
 
 
 @pytest.mark.parametrize('bins', [1, 2, 3, 6])
@@ -76,7 +53,6 @@ def test_pooling_by_products_is_adaptive_pooling(bins):
 
 
 @pytest.mark.parametrize(('name', 'options', 'message'), [
-    ('retinanet_twins_svt_s_1x', {'model.test_cfg.nms': dict(type='soft_nms')}, "type='nms'"),
     ('semantic_fpn_twins_svt_s_80k', {'model.test_cfg.mode': 'slide'}, "mode='whole'"),
     ('semantic_fpn_twins_svt_s_80k', {'model.data_preprocessor.test_cfg': dict(size=(64, 64))},
      r'without model\.data_preprocessor\.test_cfg\.size')])

@@ -31,23 +31,26 @@ from twins_mm.export.onnx_file import export
 DOCS = (REPOSITORY / 'docs/deploy.md').read_text()
 
 
-def test_detector_of_any_size(tiny_model, tmp_path, monkeypatch):
-    """Windows whose mask comes and goes with the size, anchors, decoding, suppression.
+@pytest.mark.parametrize(('name', 'options', 'operators'), [
+    ('retinanet', {'model.bbox_head.stacked_convs': 1}, {'NonMaxSuppression'}),
+    ('mask_rcnn', {'model.test_cfg.rpn.nms_pre': 300, 'model.test_cfg.rpn.max_per_img': 400},
+     {'NonMaxSuppression', 'RoiAlign'})])
+def test_detector_of_any_size(name, options, operators, tiny_model, tmp_path, monkeypatch):
+    """Windows whose mask comes and goes with the size, anchors, decoding, suppression, RoIs.
 
     And what a file says of itself, and the example of docs/deploy.md, because exporting it takes
     most of a minute.
     """
-    cfg, model = tiny_model('retinanet_twins_svt_s_1x', **{
+    cfg, model = tiny_model(f'{name}_twins_svt_s_1x', **{
         'model.backbone.window_padding': 'mask_legacy',
         'model.backbone.arch.depths': (1, 2, 1, 1),
-        'model.bbox_head.stacked_convs': 1,
-        'test_dataloader.dataset.pipeline.1.scale': (500, 300)})
+        'test_dataloader.dataset.pipeline.1.scale': (500, 300), **options})
     model.dataset_meta = find_dataset_meta({}, cfg)
     deployable = make_deployable(model)
-    path = tmp_path / 'retinanet.onnx'
+    path = tmp_path / f'{name}.onnx'
     outputs = list(deployable.outputs)
-    export(deployable, outputs, path, metadata=describe_export(model))
-    assert not path.with_name('model.onnx.partial').exists()
+    export(deployable, outputs, path, metadata=describe_export(deployable))
+    assert not path.with_name(f'{path.name}.partial').exists()
 
     rows = check(answer(model, deployable, read_images(), SIZES), outputs, OnnxModel(path))
     assert [(row['images'], row['height x width']) for row in rows[3:]] == [
@@ -57,15 +60,16 @@ def test_detector_of_any_size(tiny_model, tmp_path, monkeypatch):
 
     written = onnx.load(path)
     assert [entry.domain for entry in written.opset_import] == ['']
-    assert {'MatMul', 'NonMaxSuppression'} < {node.op_type for node in written.graph.node}
+    assert {'MatMul', *operators} < {node.op_type for node in written.graph.node}
     shapes = {value.name: [dim.dim_param or dim.dim_value
                            for dim in value.type.tensor_type.shape.dim]
               for value in (*written.graph.input, *written.graph.output)}
+    assert shapes.pop('masks', None) == (['batch', 100, 28, 28] if model.with_mask else None)
     assert shapes == dict(image=['batch', 3, 'height', 'width'], boxes=['batch', 100, 4],
                           scores=['batch', 100], labels=['batch', 100])
     check_metadata(written)
     monkeypatch.chdir(tmp_path)
-    check_documented_example(model)
+    check_documented_example(model, name)
 
 
 def check_metadata(written):
@@ -82,14 +86,17 @@ def check_metadata(written):
     assert not re.findall(r'(?:/[\w.-]+){2,}|[A-Z]:\\\\|site-packages|\.py\b', str(written))
 
 
-def check_documented_example(model):
-    """Its boxes are those of mmdet's own pipeline, in pixels of the photo."""
+def check_documented_example(model, name):
+    """Its boxes and masks are those of mmdet's own pipeline, in pixels of the photo."""
     from mmdet.apis import inference_detector
-    code = re.search(r'```python\n(.*?)```', DOCS, re.DOTALL)
-    cv2.imwrite('street.jpg', cv2.resize(read_images()[0], (451, 617)))
+    boxes_code, masks_code = re.findall(r'```python\n(.*?)```', DOCS, re.DOTALL)
+    code = boxes_code.replace('mask_rcnn', name) + masks_code * model.with_mask
+    photo = cv2.resize(read_images()[0], (451, 617))
+    cv2.imwrite('street.png', photo)
     found = {}
-    exec(code[1], found)
-    sample = inference_detector(model, 'street.jpg').pred_instances
+    exec(code.replace('.jpg', '.png'), found)
+    assert not any('torch' in line for line in code.splitlines())
+    sample = inference_detector(model, 'street.png').pred_instances
     expected = dict(boxes=sample.bboxes, scores=sample.scores, labels=sample.labels)
     actual = {name: torch.from_numpy(np.array(found[name])) for name in expected}
     figures = compare_detections([expected], [actual])
@@ -97,6 +104,11 @@ def check_documented_example(model):
     assert figures['differing'] < LIMITS['float32']
     assert expected['boxes'][:, 2].max() > 0.8 * 451
     assert found['classes'][found['label']] in model.dataset_meta['classes']
+    if model.with_mask:
+        drawn = (cv2.imread('masks.png') != photo).any(2)
+        inside = sample.masks.any(0).numpy()
+        assert 0.05 < inside.mean() < 0.95
+        assert (drawn != inside).mean() < 0.01
 
 
 class Pools(torch.nn.Module):

@@ -5,7 +5,7 @@ pytest.importorskip('twins_mm.export', exc_type=ImportError)
 
 import onnxruntime
 
-from twins_mm.export.suppression import TRANSLATIONS, suppress
+from twins_mm.export.suppression import SUPPRESS_IN_ONNX, suppress
 
 
 def reference(boxes, scores, iou_threshold, max_boxes):
@@ -43,7 +43,7 @@ def test_torch_and_onnx_keep_what_the_definition_keeps(tmp_path):
     assert torch.equal(suppress(boxes, scores, 0.4, 12), expected)
 
     program = torch.export.export(Suppression(), (boxes, scores))
-    torch.onnx.export(program, dynamo=True, custom_translation_table=TRANSLATIONS,
+    torch.onnx.export(program, dynamo=True, custom_translation_table=SUPPRESS_IN_ONNX,
                       verbose=False).save(tmp_path / 'nms.onnx')
     session = onnxruntime.InferenceSession(tmp_path / 'nms.onnx')
     feed = dict(zip((value.name for value in session.get_inputs()),

@@ -18,12 +18,14 @@ from ..errors import UserError
 from ..timing import seconds_of, take_turns
 from ..toy.scenes import draw_scene
 from .deployable import Deployable
+from .detectors import paste
 
 # All windows of 7 fit their maps; they fit one side only; an odd size, which no stride divides.
 SIZES = (224, 224), (224, 320), (333, 251)
 BATCHES = 1, 2
-# How far apart the same box may be on the two sides, in pixels, and its score.
-SAME_BOX, SAME_SCORE = 0.5, 0.01
+# How far apart the same box may be on the two sides, in pixels, and its score; and how much of
+# their union its masks must share.
+SAME_BOX, SAME_SCORE, SAME_MASK = 0.5, 0.01, 0.9
 # Rounding changes pixels and detections that are close to a threshold. Of trained models, it
 # changed none in float32, where one of 100 detections may differ; up to 0.01% of the pixels and
 # 2.2% of the detections in float16, 0.03% and 0.4% in int8.
@@ -95,10 +97,11 @@ def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray
     if 'boxes' in deployable.outputs:
         labels = list(deployable.outputs).index('labels')
         if all((one.outputs[labels] < 0).all() for one in answers):
+            test_cfg = 'model.test_cfg.rcnn' if 'rcnn' in model.test_cfg else 'model.test_cfg'
             raise UserError(
                 'The model detects nothing in the images that the export is checked with. Pass one '
                 'that shows objects of its classes: --image FILE. If the model is not trained, '
-                'pass --cfg-options model.test_cfg.score_thr=0')
+                f'pass --cfg-options {test_cfg}.score_thr=0')
     return answers
 
 
@@ -120,7 +123,7 @@ def compare(names: Sequence[str], expected: Sequence[torch.Tensor],
     that the other side lacks; of features, the largest difference relative to the largest value.
     """
     for name, one, other in zip(names, expected, actual):
-        if one.shape != other.shape:
+        if one.shape != other.shape and name != 'masks':
             return {'differing': 1., f'shape of {name}': str(tuple(other.shape))}
     if names == ['labels']:
         return dict(differing=(expected[0] != actual[0]).double().mean().item(),
@@ -135,7 +138,10 @@ def compare(names: Sequence[str], expected: Sequence[torch.Tensor],
 
 def compare_detections(expected: Sequence[dict], actual: Sequence[dict]
                        ) -> dict[str, float | int]:
-    """Compares boxes, scores and labels of images; their order does not matter."""
+    """Compares boxes, scores, labels and masks of images; their order does not matter.
+
+    The masks of the first are pasted, `(K, H, W)`, those of the second are as the file has them.
+    """
     count = lacking = farthest = 0
     for one, other in zip(expected, actual):
         one, other = ({name: value[side['labels'] >= 0] for name, value in side.items()}
@@ -143,6 +149,11 @@ def compare_detections(expected: Sequence[dict], actual: Sequence[dict]
         far = (one['boxes'][:, None] - other['boxes']).abs().amax(-1)
         same = ((one['labels'][:, None] == other['labels']) & (far < SAME_BOX)
                 & ((one['scores'][:, None] - other['scores']).abs() < SAME_SCORE))
+        if 'masks' in one:
+            masks = paste(other['masks'], other['boxes'], one['masks'].shape[1:])
+            for pair in same.nonzero().tolist():
+                mask, pasted = one['masks'][pair[0]], masks[pair[1]]
+                same[tuple(pair)] = (mask & pasted).sum() >= SAME_MASK * (mask | pasted).sum()
         count += sum(same.shape)
         lacking += sum((~same.any(side)).sum().item() for side in (0, 1))
         if same.any():

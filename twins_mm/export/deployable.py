@@ -1,20 +1,21 @@
 """Models as they are deployed: from the image, as it is read, to the answer, at any size.
 
 Each class computes this in `forward`, in operations that can be exported. Its `expected` is what
-OpenMMLab's own model answers: an export is compared with that.
+OpenMMLab's own model answers: an export is compared with that. Detectors are in `detectors.py`.
 
-Shapes: B images of H x W pixels, K boxes.
+Shapes: B images of H x W pixels.
 """
+from collections.abc import Sequence
 from copy import deepcopy
 from pkgutil import resolve_name
 
 import torch
+from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 from torch.nn import functional as F
 
 from ..config import task_of
 from ..errors import UserError
-from .suppression import suppress
 
 
 class Deployable(nn.Module):
@@ -69,6 +70,10 @@ class Deployable(nn.Module):
         """What OpenMMLab's own model answers, in the form of `forward`'s results."""
         raise NotImplementedError
 
+    def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
+        """Puts the results for one image into its data sample, in the size of the original."""
+        raise NotImplementedError
+
 
 class DeployableSegmentor(Deployable):
     """mmseg's EncoderDecoder, from the image to the class map.
@@ -112,8 +117,12 @@ class DeployableSegmentor(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
         from mmseg.structures import SegDataSample
-        found = model.test_step(_test_data(images, SegDataSample))
+        found = model.test_step(as_batch(images, SegDataSample))
         return torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),
+
+    def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
+        labels = F.interpolate(outputs[0][None, None].float(), sample.ori_shape, mode='nearest')
+        sample.pred_sem_seg = PixelData(data=labels[0].long())
 
 
 class DeployableClassifier(Deployable):
@@ -136,87 +145,15 @@ class DeployableClassifier(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
         from mmpretrain.structures import DataSample
-        found = model.test_step(_test_data(images, DataSample))
+        found = model.test_step(as_batch(images, DataSample))
         return torch.stack([sample.pred_score for sample in found]),
 
-
-class DeployableRetinaNet(Deployable):
-    """mmdet's RetinaNet, from the image to the boxes after suppression.
-
-    Raises:
-        UserError: The scores aren't sigmoids, or `test_cfg.nms` is more than a threshold.
-    """
-
-    outputs = dict(
-        boxes='float32, (B, K, 4): x1, y1, x2, y2 in pixels of the image; K is max_per_img',
-        scores='float32, (B, K), from the highest; 0 where there are fewer boxes',
-        labels='int64, (B, K): classes from 0; -1 where there are fewer boxes')
-    differing = 'of the detections'
-
-    def __init__(self, model: nn.Module, preprocessor: dict):
-        super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
-        nms = dict(model.test_cfg.nms)
-        if (not model.bbox_head.use_sigmoid_cls or nms.pop('type', 'nms') != 'nms'
-                or nms.keys() != {'iou_threshold'}):
-            raise UserError('A RetinaNet needs sigmoid scores to be exported, and '
-                            "model.test_cfg.nms=dict(type='nms', iou_threshold=...)")
-
-    @staticmethod
-    def takes(model: nn.Module) -> bool:
-        from mmdet.models import RetinaHead, SingleStageDetector
-        return isinstance(model, SingleStageDetector) and isinstance(model.bbox_head, RetinaHead)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        head, cfg = self.model.bbox_head, self.model.test_cfg
-        levels = zip(*head(self.model.extract_feat(self.prepare(images))))
-        logits, labels, deltas, anchors = (
-            torch.cat(parts, 1) for parts in zip(*(
-                self._pick(level, *maps) for level, maps in enumerate(levels))))
-        boxes = head.bbox_coder.decode(
-            anchors.flatten(0, 1), deltas.flatten(0, 1), max_shape=tuple(images.shape[2:]))
-        boxes = boxes.unflatten(0, labels.shape)
-        scores = logits.sigmoid()
-        is_box = (boxes[..., 2:] - boxes[..., :2] > cfg.get('min_bbox_size', -1)).all(-1)
-        scores = scores.where(is_box & (scores > cfg.get('score_thr', 0)), 0.)
-
-        # One suppression for all classes: they are moved so far apart that they never overlap.
-        step = (boxes * (scores > 0)[..., None]).amax((1, 2), keepdim=True) + 1
-        scores = suppress(boxes + labels[..., None] * step, scores, cfg.nms.iou_threshold,
-                          cfg.max_per_img)
-        scores, kept = scores.topk(cfg.max_per_img)
-        is_found = scores > 0
-        boxes = boxes.gather(1, kept[..., None].expand(-1, -1, 4))
-        return (boxes * is_found[..., None], scores,
-                labels.gather(1, kept).where(is_found, -1))
-
-    def _pick(self, level: int, logits: torch.Tensor, deltas: torch.Tensor
-              ) -> tuple[torch.Tensor, ...]:
-        """The most likely pairs of an anchor and a class: logits, labels, deltas and anchors."""
-        head, number = self.model.bbox_head, self.model.test_cfg.nms_pre
-        anchors = head.prior_generator.single_level_grid_priors(
-            logits.shape[2:], level, device=logits.device)
-        pairs = logits.float().permute(0, 2, 3, 1).flatten(1)
-        # A small level has fewer pairs: pairs of probability 0 are added.
-        pairs, index = F.pad(pairs, (0, number), value=-torch.inf).topk(number)
-        anchor = (index // head.cls_out_channels).clamp(max=anchors.shape[0] - 1)
-        deltas = deltas.float().permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4))
-        return (pairs, index % head.cls_out_channels,
-                deltas.gather(1, anchor[..., None].expand(-1, -1, 4)), anchors[anchor])
-
-    @staticmethod
-    def expected(model: nn.Module, images: torch.Tensor
-                 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        from mmdet.structures import DetDataSample
-        found = [sample.pred_instances
-                 for sample in model.test_step(_test_data(images, DetDataSample))]
-        fewer = [model.test_cfg.max_per_img - len(one) for one in found]
-        return (torch.stack([F.pad(one.bboxes, (0, 0, 0, n)) for one, n in zip(found, fewer)]),
-                torch.stack([F.pad(one.scores, (0, n)) for one, n in zip(found, fewer)]),
-                torch.stack([F.pad(one.labels, (0, n), value=-1) for one, n in zip(found, fewer)]))
+    def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
+        sample.set_pred_score(outputs[0]).set_pred_label(outputs[0].argmax(-1, keepdim=True))
 
 
 class DeployablePyramid(Deployable):
-    """Backbone and neck of mmdet's two-stage detectors, Mask R-CNN among them."""
+    """Backbone and neck of any of mmdet's two-stage detectors."""
 
     differing = 'of the largest feature'
 
@@ -238,7 +175,7 @@ class DeployablePyramid(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         from mmdet.structures import DetDataSample
-        prepared = model.data_preprocessor(_test_data(images, DetDataSample))
+        prepared = model.data_preprocessor(as_batch(images, DetDataSample))
         return model.extract_feat(prepared['inputs'])
 
 
@@ -272,11 +209,11 @@ def make_deployable(model: nn.Module) -> Deployable:
         if kind.takes(model):
             return kind(model, model.cfg.model.get('data_preprocessor', {})).eval()
     raise UserError(f'{type(model).__name__} cannot be exported. Supported are segmentors '
-                    '(EncoderDecoder), RetinaNet, and backbone and FPN of two-stage detectors such '
-                    'as Mask R-CNN')
+                    '(EncoderDecoder), RetinaNet, Mask R-CNN, Faster R-CNN, and backbone and FPN '
+                    'of other two-stage detectors')
 
 
-def _test_data(images: torch.Tensor, sample: type) -> dict:
+def as_batch(images: torch.Tensor, sample: type) -> dict:
     """What a data loader of OpenMMLab's gives a model in testing; `sample` is its data sample."""
     size = tuple(images.shape[2:])
     meta = dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.))

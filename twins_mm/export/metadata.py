@@ -2,19 +2,19 @@
 import json
 from pathlib import Path
 
-from torch import nn
-
 from .comparison import find_resize
+from .deployable import Deployable
 
 
-def describe_export(model: nn.Module) -> dict[str, str]:
+def describe_export(deployable: Deployable) -> dict[str, str]:
     """ONNX's metadata of a model: what a program that runs it has to know, as text.
 
     Returns:
         'config', its name; 'input', what goes in; 'classes', the JSON of their names in the order
-        of labels; and where the config has them: 'resize', the JSON of the test pipeline's
-        `scale` and `keep_ratio`, and 'score_threshold', below which detections are left out.
+        of labels; 'resize', if the config has it, the JSON of the test pipeline's `scale` and
+        `keep_ratio`; and of detectors 'score_threshold', below which detections are left out.
     """
+    model = deployable.model
     cfg = model.cfg
     entries = dict(config=Path(cfg.filename).stem,
                    input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
@@ -22,6 +22,7 @@ def describe_export(model: nn.Module) -> dict[str, str]:
     if step := find_resize(cfg):
         entries['resize'] = json.dumps(
             {key: step[key] for key in ('scale', 'keep_ratio') if key in step})
-    if threshold := model.test_cfg.get('score_thr'):
-        entries['score_threshold'] = str(threshold)
+    if 'scores' in deployable.outputs:
+        test_cfg = model.test_cfg.get('rcnn', model.test_cfg)
+        entries['score_threshold'] = str(test_cfg.get('score_thr', 0))
     return entries

@@ -14,9 +14,12 @@ from torch.export import Dim
 from ..errors import UserError
 from ..models.attention import LocallyGroupedAttention
 from ..writing import replacing
-from .suppression import TRANSLATIONS
+from .roi_align import ALIGN_IN_ONNX
+from .suppression import SUPPRESS_IN_ONNX
 
 OPSET = 20
+# What is written in place of our operators of torch.
+TRANSLATIONS = {**SUPPRESS_IN_ONNX, **ALIGN_IN_ONNX}
 # Sizes chosen so that no intermediate dimension becomes 1 and gets specialised.
 TRACED_SIZE = 2, 3, 351, 543
 

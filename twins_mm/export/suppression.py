@@ -18,9 +18,9 @@ def suppress(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
     from mmcv.ops import nms
     kept = torch.zeros_like(scores)
     for image in range(len(boxes)):
-        _, index = nms(boxes[image], scores[image], iou_threshold, score_threshold=0.,
-                       max_num=max_boxes)
-        kept[image, index] = scores[image, index]
+        found = scores[image].nonzero()[:, 0]
+        _, index = nms(boxes[image, found], scores[image, found], iou_threshold, max_num=max_boxes)
+        kept[image, found[index]] = scores[image, found[index]]
     return kept
 
 
@@ -40,5 +40,4 @@ def _suppress_in_onnx(boxes, scores, iou_threshold: float, max_boxes: int):
     return op.ScatterND(op.Mul(scores, 0.), places, op.GatherND(scores, places))
 
 
-# What torch.onnx exports in place of torch's operators.
-TRANSLATIONS = {torch.ops.twins_mm.suppress.default: _suppress_in_onnx}
+SUPPRESS_IN_ONNX = {torch.ops.twins_mm.suppress.default: _suppress_in_onnx}

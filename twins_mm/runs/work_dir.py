@@ -148,7 +148,7 @@ def read_run(folder: Path) -> Run:
                       if _is_training(line) and line['step'] >= first), None)
         records = [*records[:again], *new]
     run.training = [line for line in records if _is_training(line)]
-    run.validation = [_to_percent(line) for line in records if not _is_training(line)]
+    run.validation = [to_percent(line) for line in records if not _is_training(line)]
     run.evaluations = [evaluation for start in starts for evaluation in _read_evaluations(start)]
     log = ''.join(path.read_text(errors='replace') for path in last.glob('*.log'))
     run.environment = _read_environment(log)
@@ -175,7 +175,7 @@ def _read_config(start: Path) -> Config:
         start / 'vis_data/config.py', import_custom_modules=False, lazy_import=False)
 
 
-def _to_percent(metrics: dict) -> dict:
+def to_percent(metrics: dict) -> dict:
     """COCO's metrics are fractions, and -1 if there are no objects; mmseg's are in percent."""
     return {key: 100 * value if key.startswith('coco/') else value
             for key, value in metrics.items() if value >= 0}
@@ -190,7 +190,7 @@ def _read_evaluations(start: Path) -> Iterator[Evaluation]:
                    if isinstance(value, (int, float))}
         # --tta wraps the model in one that merges its predictions.
         yield Evaluation(
-            _to_percent(metrics), cfg.get('load_from') or '', 'module' in cfg.model)
+            to_percent(metrics), cfg.get('load_from') or '', 'module' in cfg.model)
 
 
 def _read_environment(log: str) -> dict[str, str]:
