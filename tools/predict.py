@@ -24,7 +24,7 @@ from twins_mm.errors import UserError
 from twins_mm.inference.frames import MAX_MEGAPIXELS, Video, open_frames
 from twins_mm.inference.outputs import write_video
 from twins_mm.inference.predictor import build_inferencer, predict
-from twins_mm.inference.progress import Progress, identify
+from twins_mm.inference.progress import Progress, fingerprint
 from twins_mm.inference.workers import Job, write_beside
 from twins_mm.training.processes import start_process_group
 from twins_mm.writing import replacing
@@ -79,7 +79,8 @@ def main() -> None:
     if is_video and args.launcher != 'none':
         raise UserError('A video is not shared between processes: drop --launcher')
     cfg = load_config(args.config, args.cfg_options, args.toy)
-    decisive = {'config or --cfg-options': cfg.to_dict(), 'checkpoint': identify(args.checkpoint),
+    decisive = {'config or --cfg-options': cfg.to_dict(),
+                'checkpoint': fingerprint(args.checkpoint),
                 'images': sorted(map(os.path.abspath, args.images)),
                 '--score-thr': args.score_thr, '--no-pictures': args.no_pictures}
     start_process_group(args.launcher)
@@ -161,7 +162,7 @@ def _name(files: list[tuple[str, str]], most: int = 10) -> str:
 def _count_workers() -> int:
     """Up to 8 workers, and a core for each process of this machine that runs a network."""
     processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
-    return max(1, min(8, len(os.sched_getaffinity(0)) // processes - 1))
+    return max(1, min(8, (os.cpu_count() or 1) // processes - 1))
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from twins_mm.errors import UserError
-from twins_mm.inference.progress import Progress, identify, to_line
+from twins_mm.inference.progress import Progress, fingerprint, to_line
 
 
 def line(name, *annotations):
@@ -71,8 +71,8 @@ def test_restart_forgets(folder):
 def test_file_with_another_content_is_another(tmp_path):
     path = tmp_path / 'model.pth'
     path.write_bytes(b'1')
-    before = identify(str(path))
-    assert json.loads(json.dumps(before)) == identify(str(path))
+    before = fingerprint(str(path))
+    assert json.loads(json.dumps(before)) == fingerprint(str(path))
     path.write_bytes(b'12')
-    assert identify(str(path)) != before
-    assert identify('hf://org/name') == identify('hf://org/name') != identify('hf://org/other')
+    assert fingerprint(str(path)) != before
+    assert fingerprint('hf://org/name') == fingerprint('hf://org/name') != fingerprint('hf://org/other')

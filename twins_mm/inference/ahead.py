@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import TypeVar
 
-Item = TypeVar('Item')
-Result = TypeVar('Result')
+_Item = TypeVar('_Item')
+_Result = TypeVar('_Result')
 
 
-def map_ahead(executor: Executor, function: Callable[[Item], Result], items: Iterable[Item],
-              ahead: int) -> Iterator[Result]:
+def map_ahead(executor: Executor, function: Callable[[_Item], _Result], items: Iterable[_Item],
+              ahead: int) -> Iterator[_Result]:
     """Like `map`, in order, with up to `ahead` items in the executor while one is consumed.
 
     Python 3.14 has this as the `buffersize` of `Executor.map`.
     """
-    futures: deque[Future[Result]] = deque()
+    futures: deque[Future[_Result]] = deque()
     try:
         for item in items:
             futures.append(executor.submit(function, item))

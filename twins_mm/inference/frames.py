@@ -96,7 +96,6 @@ class Video:
 
     def __init__(self, path: Path):
         self.path = path
-        self.root = str(path.parent)
         self.others: list[tuple[str, str]] = []
         self._capture = cv2.VideoCapture(str(path))
         self._count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -95,7 +95,7 @@ def to_line(image: dict, annotations: list[dict]) -> str:
     return f'{json.dumps(image)}\t{json.dumps(annotations)}\n'
 
 
-def identify(path: str) -> list:
+def fingerprint(path: str) -> list:
     """What tells a file from the one that had its name before; a URL is told by its name."""
     if not os.path.isfile(path):
         return [path]
