@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import re
 
@@ -66,19 +67,32 @@ def test_unreadable_images_are_listed_and_the_others_predicted(
         (toy_folder / 'photos' / name).mkdir(parents=True)
         cv2.imwrite(str(toy_folder / f'photos/{name}/x.jpg'), np.full((64, 64, 3), BLUE, np.uint8))
     (toy_folder / 'photos/b/page.jpg').write_text('<html>')
+    (toy_folder / 'photos/p.heic').touch()
     output = run_tool('predict', config, 'model.pth', 'photos', '--toy', '--out', 'photos/out',
                       '--score-thr', 1, status=1)
     assert '2 images, ' in output
-    assert 'error: Could not read 1 of 3 images: b/page.jpg' in output
+    assert 'error: Could not read 1 of 3 images: b/page.jpg (not an image)' in output
+    assert '1 other files were not read (photos/out/skipped.txt): p.heic (.heic is' in output
     assert 'Traceback' not in output
     written = (toy_folder / 'photos/out').rglob('*.*')
     assert {path.relative_to(toy_folder / 'photos/out').as_posix() for path in written} == {
-        'predictions.json', 'pictures/a/x.jpg', 'pictures/b/x.jpg'}
+        'predictions.json', 'pictures/a/x.jpg', 'pictures/b/x.jpg', 'skipped.txt'}
+    assert (toy_folder / 'photos/out/skipped.txt').read_text().startswith(
+        'b/page.jpg: not an image\np.heic: .heic is not among')
     picture = cv2.imread(str(toy_folder / 'photos/out/pictures/a/x.jpg'))
     assert picture.mean((0, 1)) == pytest.approx(BLUE, abs=3)
     names = [category['name'] for category in json.loads(
         (toy_folder / 'photos/out/predictions.json').read_text())['categories']]
     assert names[0] == 'person'  # COCO's, from the config: the checkpoint has none
+
+
+def cut_video(path):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5, (96, 64))
+    for _ in range(6):
+        writer.write(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    writer.release()
+    content = path.read_bytes()
+    path.write_bytes(content[:content.rindex(b'idx1') // 2 + content.index(b'movi') // 2])
 
 
 def test_video(tiny_config, save_model, run_tool, call_tool, toy_folder):
@@ -95,15 +109,86 @@ def test_video(tiny_config, save_model, run_tool, call_tool, toy_folder):
     assert cv2.VideoCapture(str(toy_folder / 'out/pictures/clip.mp4')).get(
         cv2.CAP_PROP_FRAME_COUNT) == 5
     assert len(list((toy_folder / 'out/labels/clip').iterdir())) == 5
+    assert not (toy_folder / 'out/unfinished').exists()
+    cut_video(toy_folder / 'cut.avi')
+    output = call_tool('predict', config, 'model.pth', 'cut.avi', '--toy', '--out', 'cut',
+                       status=1)
+    assert re.search(r'cut.avi \(damaged or truncated: it ends after [1-4] of 6 frames\)', output)
+    assert (toy_folder / 'cut/pictures/cut.mp4').is_file()
     output = call_tool(
         'predict', config, 'model.pth', 'clip.avi', '--launcher', 'pytorch', status=1)
     assert 'A video is not shared between processes: drop --launcher' in output
 
 
+KILLER = """
+import os, signal
+from mmengine.model import BaseModel
+
+if 'KILL_AT' in os.environ:
+    predict, images = BaseModel.test_step, []
+
+    def test_step(self, data):
+        images.append(data)
+        if len(images) == int(os.environ['KILL_AT']):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return predict(self, data)
+
+    BaseModel.test_step = test_step
+"""
+
+
+@pytest.mark.parametrize('name', ['mask_rcnn_twins_pcpvt_s_1x', 'semantic_fpn_twins_svt_s_80k'])
+def test_run_goes_on_after_a_kill(
+        name, tiny_config, save_model, run_tool, call_tool, toy_folder, monkeypatch):
+    config = tiny_config(name)
+    (toy_folder / 'killer.py').write_text(KILLER)
+    monkeypatch.setenv('PYTHONPATH', str(toy_folder), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(toy_folder)
+    with config.open('a') as file:
+        file.write("custom_imports = dict(imports=['twins_mm', 'killer'])\n")
+    save_model(config, toy_folder / 'model.pth')
+    photos = toy_folder / 'photos'
+    photos.mkdir()
+    library = 'mmdet' if name.startswith('mask') else 'mmseg'
+    for number, image in enumerate(sorted((toy_folder / IMAGES[library]).iterdir())[:7]):
+        # An image's other suffix is part of its picture's name, also after the stop.
+        (photos / f'{number // 2}.{("jpg", "png")[number % 2]}').symlink_to(image)
+    run = ('predict', config, 'model.pth', 'photos', '--toy', '--workers', 1, '--out')
+    few = ('--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0',
+           'model.test_cfg.rcnn.max_per_img=5') if library == 'mmdet' else ()
+
+    def read(folder):
+        return {path.relative_to(toy_folder / folder): path.read_bytes()
+                for path in (toy_folder / folder).rglob('*.*')}
+
+    with monkeypatch.context() as context:
+        context.setenv('KILL_AT', '5')
+        run_tool(*run, 'stopped', *few, status=-9)
+    assert not (toy_folder / 'stopped/predictions.json').exists()
+    before = {path: path.stat().st_mtime_ns for path in (toy_folder / 'stopped').rglob('*.jpg')}
+    output = call_tool(*run, 'stopped', '--score-thr', 0.9, *few, status=1)
+    assert 'unfinished run with other arguments (--score-thr)' in output
+    output = call_tool(*run, 'stopped', *few)
+    assert 'Going on: 3 of 7 images are done.' in output and '\n4 images, ' in output
+    call_tool(*run, 'unbroken', *few)
+    assert read('stopped') == read('unbroken') and len(read('unbroken')) == (
+        8 if library == 'mmdet' else 14)
+    if library == 'mmdet':
+        found = json.loads((toy_folder / 'stopped/predictions.json').read_text())
+        assert len(found['annotations']) == 35
+    same = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
+    assert len(same) == 3
+    assert '7 images, ' in call_tool(*run, 'unbroken', '--no-pictures', *few)
+    call_tool(*run, 'without', '--no-pictures', *few)
+    assert read('without') == {path: content for path, content in read('unbroken').items()
+                               if path.parts[0] != 'pictures'}
+
+
 @pytest.mark.parametrize(('args', 'message'), [
     (['none.pth', 'x.png'], 'Checkpoint not found: none.pth'),
     (['backbone.pth', 'x.png'], 'The checkpoint does not match this config: .* missing, such as'),
-    (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more')])
+    (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more'),
+    (['backbone.pth', 'x.png', '--workers', '0'], '--workers 0: pass 1 or more')])
 def test_errors_are_reported_and_nothing_is_written(
         args, message, tiny_config, save_model, call_tool, tmp_path):
     config = tiny_config('retinanet_twins_svt_s_1x')

@@ -1,7 +1,9 @@
 """Runs a model on images or a video; writes pictures, and boxes, masks or labels as files."""
 import argparse
+import os
 import time
 import warnings
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from pkgutil import resolve_name
@@ -19,16 +21,21 @@ from twins_mm.cli import (
 )
 from twins_mm.config import task_of
 from twins_mm.errors import UserError
-from twins_mm.inference.frames import Video, open_frames
-from twins_mm.inference.outputs import write_pictures, write_video
-from twins_mm.inference.predictor import build_inferencer, draw_prediction, predict
+from twins_mm.inference.frames import MAX_MEGAPIXELS, Video, open_frames
+from twins_mm.inference.outputs import write_video
+from twins_mm.inference.predictor import build_inferencer, predict
+from twins_mm.inference.progress import Progress, fingerprint
+from twins_mm.inference.workers import Job, write_beside
 from twins_mm.training.processes import find_place, start_process_group
+from twins_mm.writing import replacing
 
 EXAMPLES = """examples:
   python tools/predict.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT photos/ --out found
   python tools/predict.py configs/upernet_twins_svt_s_160k.py CHECKPOINT 'photos/*.jpg' one.png
   python tools/predict.py configs/retinanet_twins_svt_s_1x.py CHECKPOINT street.mp4 --score-thr 0.5
   torchrun --nproc_per_node 8 tools/predict.py CONFIG CHECKPOINT photos/ --launcher pytorch
+
+The same command goes on with a folder of images after a stop; it begins anew when all were done.
 """
 
 
@@ -46,6 +53,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=1, metavar='N',
                         help='predict up to N consecutive images of the same size at once '
                              '(default: %(default)s)')
+    parser.add_argument('--no-pictures', action='store_true',
+                        help='write boxes, masks or labels only')
+    parser.add_argument('--max-megapixels', type=float, default=MAX_MEGAPIXELS, metavar='N',
+                        help='skip images with more million pixels (default: %(default)g); for '
+                             'more than 1073, set OPENCV_IO_MAX_IMAGE_PIXELS too')
+    parser.add_argument('--workers', type=int, default=_count_workers(), metavar='N',
+                        help='processes that draw and write beside the network '
+                             '(default: %(default)s here)')
     add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     add_launcher_argument(parser)
     return parser.parse_args()
@@ -55,48 +70,99 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn about its own code
-    if args.batch_size < 1:
-        raise UserError(f'--batch-size {args.batch_size}: pass 1 or more')
-    frames = open_frames(args.images, args.out)
-    if isinstance(frames, Video) and args.launcher != 'none':
+    warnings.filterwarnings('ignore', module='PIL')  # about large images, which have a limit here
+    for name, count in (('batch-size', args.batch_size), ('workers', args.workers)):
+        if count < 1:
+            raise UserError(f'--{name} {count}: pass 1 or more')
+    frames = open_frames(args.images, args.out, args.max_megapixels)
+    is_video = isinstance(frames, Video)
+    if is_video and args.launcher != 'none':
         raise UserError('A video is not shared between processes: drop --launcher')
     cfg = load_config(args.config, args.cfg_options, args.toy)
+    decisive = {'config or --cfg-options': cfg.to_dict(),
+                'checkpoint': fingerprint(args.checkpoint),
+                'images': sorted(map(os.path.abspath, args.images)),
+                '--score-thr': args.score_thr, '--no-pictures': args.no_pictures}
     start_process_group(find_place(args.launcher))
     inferencer = build_inferencer(cfg, args.checkpoint)
 
-    pictures_path = args.out / 'pictures'
-    if isinstance(frames, Video):
-        pictures_path /= f'{frames.path.stem}.mp4'
-        pictures = write_video(pictures_path, frames.fps)
+    task, dataset_meta = task_of(cfg), inferencer.model.dataset_meta
+    output = resolve_name(task.write)(args.out / task.output, dataset_meta)
+    pictures = args.out / 'pictures'
+    job = Job(output, None if args.no_pictures else inferencer.visualizer, dataset_meta,
+              args.score_thr, None if is_video else pictures)
+    progress = Progress(args.out / 'unfinished', decisive)
+    if is_video:
+        progress.restart()
     else:
+        if is_main_process() and progress.done:
+            print(f'Going on: {len(progress.done)} of {len(frames)} images are done.')
         frames.share()
-        pictures = write_pictures(pictures_path)
-    task = task_of(cfg)
-    predictions_path = args.out / task.output
-    predictions = resolve_name(task.write)(predictions_path, inferencer)
+        frames.skip(progress.done)
 
-    done, unreadable, start = [], [], time.perf_counter()
-    progress = track(frames, 'Predicting', len(frames), console=Console(stderr=True),
-                     disable=not is_main_process())
-    with pictures as add_picture, predictions as add_prediction:
-        for frame, sample in predict(inferencer, progress, args.batch_size):
+    skipped, start = [], time.perf_counter()
+
+    def predict_all():
+        bar = track(frames, 'Predicting', len(frames), console=Console(stderr=True),
+                    disable=not is_main_process())
+        for frame, sample in predict(inferencer, bar, args.batch_size):
             if sample is None:
-                unreadable.append(frame.name)
-                continue
-            add_picture(frame, draw_prediction(inferencer, frame, sample, args.score_thr))
-            add_prediction(frame, sample)
-            done.append(frame.name)
-    parts = gather_object((done, unreadable))
+                skipped.append((str(frame.name), frame.reason))
+            else:
+                yield frame, sample
+
+    with ExitStack() as stack:
+        if is_video and not args.no_pictures:
+            pictures /= f'{frames.path.stem}.mp4'
+            add_picture = stack.enter_context(write_video(pictures, frames.fps))
+        done = 0
+        for line, picture in write_beside(job, predict_all(), args.workers):
+            if picture is not None:
+                add_picture(picture)
+            progress.add(line)
+            done += 1
+    progress.close()
+    parts = gather_object((done, skipped))
     if parts is None:  # the first process reports
         return
-    done, unreadable = (list(chain(*names)) for names in zip(*parts))
-    rate = len(done) / (time.perf_counter() - start)
-    print(f'{len(done)} images, {rate:.2f} per second including reading and drawing\n'
-          f'  pictures:    {pictures_path}\n  predictions: {predictions_path}')
-    if unreadable:
-        total = len(done) + len(unreadable)
-        raise UserError(f'Could not read {len(unreadable)} of {total} images: '
-                        + ', '.join(map(str, unreadable)))
+    done, skipped = sum(part[0] for part in parts), list(chain(*(part[1] for part in parts)))
+    output.finish(progress.records())
+    progress.remove()
+    rate = done / (time.perf_counter() - start)
+    print(f'{done} images, {rate:.2f} per second including reading and drawing')
+    if not args.no_pictures:
+        print(f'  pictures:    {pictures}')
+    print(f'  predictions: {output.path}')
+    report_skipped(skipped, frames.others, done + len(progress.done) + len(skipped),
+                   args.out / 'skipped.txt')
+
+
+def report_skipped(unread: list[tuple[str, str]], others: list[tuple[str, str]], total: int,
+                   path: Path) -> None:
+    """Writes the names of all skipped files, and names the first ones with their reasons.
+
+    Raises:
+        UserError: There are unreadable images, so that the results are incomplete.
+    """
+    path.unlink(missing_ok=True)
+    if unread or others:
+        with replacing(path) as partial:
+            partial.write_text(''.join(f'{name}: {reason}\n' for name, reason in unread + others))
+    if others:
+        print(f'{len(others)} other files were not read ({path}): {_name(others)}')
+    if unread:
+        raise UserError(f'Could not read {len(unread)} of {total} images: {_name(unread)}')
+
+
+def _name(files: list[tuple[str, str]], most: int = 10) -> str:
+    names = ', '.join(f'{name} ({reason})' for name, reason in files[:most])
+    return names + (f' and {len(files) - most} more' if len(files) > most else '')
+
+
+def _count_workers() -> int:
+    """Up to 8 workers, and a core for each process of this machine that runs a network."""
+    processes = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    return max(1, min(8, (os.cpu_count() or 1) // processes - 1))
 
 
 if __name__ == '__main__':

@@ -49,9 +49,10 @@ def main() -> None:
     args = parse_args()
     if args.out.suffix[1:] not in FigureCanvasBase.get_supported_filetypes():
         raise UserError(f'--out {args.out}: the name must end in .png, .pdf or .svg')
-    image = read_image(args.image)
-    if image is None:
-        raise UserError(f'Could not read the image {args.image}')
+    try:
+        image = read_image(args.image)
+    except UserError as error:
+        raise UserError(f'Could not read the image {args.image}: {error}') from None
     height, width = image.shape[:2]
     points = args.point or [(width / 2, height / 2)]
     for x, y in points:

@@ -32,8 +32,8 @@ class Task(NamedTuple):
         show_dir: The config key for the folder of a test's pictures.
         dump: The metric that keeps a test's predictions in a .pkl file; '' where the config's
             metric writes label PNGs.
-        inferencer: OpenMMLab's class.
-        output: The file or folder of predictions, written by `write`.
+        inferencer: OpenMMLab's class, or one of ours derived from it.
+        output: The file or folder of predictions, written by `write`, an `outputs.Output`.
         truth: The fields of a data sample with its ground truth and its prediction.
         regions: Splits either of them into the regions to draw.
         score: Rates a predicted sample from 0 to 1, as `how_scored` explains.
@@ -90,7 +90,7 @@ _DETECTION = Task(
     hook='DetVisualizationHook', visualizer={},
     show_dir='default_hooks.visualization.test_out_dir', dump='mmdet.evaluation:DumpDetResults',
     inferencer='mmdet.apis:DetInferencer', output='predictions.json',
-    write='twins_mm.inference.outputs:write_coco',
+    write='twins_mm.inference.outputs:CocoFile',
     truth=('gt_instances', 'pred_instances'),
     regions='twins_mm.runs.drawing:list_objects', score='twins_mm.runs.scores:score_boxes',
     how_scored='Boxes with a score of 0.3 or more count. The score of an image is F1: twice the '
@@ -123,8 +123,8 @@ TASKS = dict(
         chance=1.3,
         hook='SegVisualizationHook', visualizer=dict(alpha=0.5),  # else the image is hardly visible
         show_dir='visualizer.save_dir', dump='',
-        inferencer='mmseg.apis:MMSegInferencer', output='labels',
-        write='twins_mm.inference.outputs:write_labels',
+        inferencer='twins_mm.inference.segmentor_inferencer:SegmentorInferencer', output='labels',
+        write='twins_mm.inference.outputs:LabelFolder',
         truth=('gt_sem_seg', 'pred_sem_seg'),
         regions='twins_mm.runs.drawing:list_classes', score='twins_mm.runs.scores:score_labels',
         how_scored="An image's score is its own mIoU, over the classes in its ground truth. Images "
@@ -145,7 +145,7 @@ TASKS = dict(
         hook='VisualizationHook', draw='enable', visualizer={},
         show_dir='default_hooks.visualization.out_dir', dump='mmengine.evaluator:DumpResults',
         inferencer='twins_mm.inference.classifying:ClassifierInferencer',
-        output='predictions.json', write='twins_mm.inference.classifying:write_classes',
+        output='predictions.json', write='twins_mm.inference.classifying:ClassFile',
         truth=('gt_label', 'pred_label'),
         regions='twins_mm.runs.drawing:list_labels', score='twins_mm.runs.scores:score_class',
         how_scored='The score of an image is the probability that the model gives its class.',

@@ -1,14 +1,12 @@
 """Predicts classes of images with mmpretrain; draws and writes the most likely ones."""
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import gather_object
 from mmengine.structures import BaseDataElement
 from mmpretrain import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
@@ -52,25 +50,23 @@ class ClassifierInferencer(ImageClassificationInferencer):
                 for sample in self.forward(batch)]
 
 
-@contextmanager
-def write_classes(path: Path, inferencer: ClassifierInferencer
-                  ) -> Iterator[Callable[[Frame, BaseDataElement], None]]:
-    """Writes, for each image, the names and scores of the most likely classes, the best first.
+class ClassFile:
+    """For each image, the names and scores of the most likely classes, the best first."""
 
-    Images are sorted by name. In a distributed run, the first process writes those of all.
-    """
-    found: list[dict] = []
+    def __init__(self, path: Path, dataset_meta: Mapping[str, Any]):
+        self.path = path
+        self._classes = dataset_meta['classes']
 
-    def add(frame: Frame, sample: BaseDataElement) -> None:
-        found.append(dict(file_name=frame.name.as_posix(),
-                          classes=list_most_likely(sample, inferencer.classes)))
+    def add(self, frame: Frame, sample: BaseDataElement) -> list[dict]:
+        return list_most_likely(sample, self._classes)
 
-    yield add
-    parts = gather_object(found)
-    if parts is not None:
-        with replacing(path) as partial:
-            partial.write_text(json.dumps(dict(
-                images=sorted(chain(*parts), key=lambda image: image['file_name']))))
+    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
+        with replacing(self.path) as partial, partial.open('w') as file:
+            file.write('{"images": [')
+            for number, (image, classes) in enumerate(records):
+                file.write(', ' if number else '')
+                json.dump(dict(image, classes=classes), file)
+            file.write(']}')
 
 
 def list_most_likely(sample: BaseDataElement, classes: Sequence[str]) -> list[dict]:

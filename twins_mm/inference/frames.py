@@ -1,19 +1,27 @@
 """Finds the user's images and videos by name, folder or glob, and reads them frame by frame."""
 import glob
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import cv2
-import mmcv
 import numpy as np
 from mmengine.dist import get_dist_info
+from PIL import Image
 
 from ..errors import UserError
+from .ahead import map_ahead
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
 VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv'}
+MAX_MEGAPIXELS = 64.
+# Decoding releases Python's lock: two threads read more than a hundred photographs a second.
+_READERS = 2
+_AHEAD = 4
 
 
 class Frame(NamedTuple):
@@ -22,40 +30,65 @@ class Frame(NamedTuple):
     Attributes:
         name: A relative path that no other frame has.
         image: `(H, W, 3)`, BGR, uint8; None if it could not be read.
+        reason: Why there is no image.
+        keeps_suffix: Whether an earlier frame has the same name but for the suffix.
     """
 
     name: PurePath
     image: np.ndarray | None
+    reason: str = ''
+    keeps_suffix: bool = False
+
+    def named(self, suffix: str) -> PurePath:
+        """The name of a file about this frame: 'a.jpg', or 'a.png.jpg' if there is an 'a.jpg'."""
+        return (self.name.with_name(self.name.name + suffix) if self.keeps_suffix
+                else self.name.with_suffix(suffix))
 
 
 class Images:
-    """Image files, named by their paths relative to their common folder."""
+    """Image files, named by their paths relative to their common folder.
 
-    def __init__(self, paths: Iterable[Path]):
-        self.paths = list(paths)
-        self.root = os.path.commonpath([path.parent for path in self.paths])
+    Attributes:
+        others: Files of the user's folders that are not read, with the reason.
+    """
+
+    def __init__(self, paths: Iterable[Path], max_megapixels: float = MAX_MEGAPIXELS,
+                 others: Sequence[tuple[Path, str]] = ()):
+        paths = list(paths)
+        self.root = os.path.commonpath([path.parent for path in paths])
+        self.max_megapixels = max_megapixels
+        self.others = [(os.path.relpath(path, self.root), reason) for path, reason in others]
+        self.names = [path.relative_to(self.root) for path in paths]
+        self._keep_suffix = set(_list_ambiguous(self.names))
 
     def share(self) -> None:
-        """Keeps this process's part of the images in a distributed run.
-
-        Files whose names differ only in their suffix stay together, because what is written for
-        them has to be named apart.
-        """
+        """Keeps this process's part of the images in a distributed run."""
         rank, world_size = get_dist_info()
-        stems = list(dict.fromkeys(path.with_suffix('') for path in self.paths))
-        part = set(stems[rank::world_size])
-        self.paths = [path for path in self.paths if path.with_suffix('') in part]
+        self.names = self.names[rank::world_size]
+
+    def skip(self, names: set[str]) -> None:
+        """Leaves out images, given by the names of their frames."""
+        self.names = [name for name in self.names if name.as_posix() not in names]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def __iter__(self) -> Iterator[Frame]:
-        for path in self.paths:
-            yield Frame(path.relative_to(self.root), read_image(path))
+        with ThreadPoolExecutor(_READERS) as executor:
+            yield from map_ahead(executor, self._read, self.names, _AHEAD)
+
+    def _read(self, name: PurePath) -> Frame:
+        try:
+            image, reason = read_image(Path(self.root, name), self.max_megapixels), ''
+        except UserError as error:
+            image, reason = None, str(error)
+        return Frame(name, image, reason, name in self._keep_suffix)
 
 
 class Video:
     """A video's frames, named by the video and their number, from 1.
+
+    If the video ends early, the last frame has no image, and the video's own name.
 
     Raises:
         UserError: The video can't be read.
@@ -63,58 +96,137 @@ class Video:
 
     def __init__(self, path: Path):
         self.path = path
-        self.reader = mmcv.VideoReader(str(path))
-        if self.reader.frame_cnt < 1:
+        self.others: list[tuple[str, str]] = []
+        self._capture = cv2.VideoCapture(str(path))
+        self._count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if self._count < 1:
             raise UserError(f'Could not read the video {path}')
 
     @property
     def fps(self) -> float:
-        return self.reader.fps or 25
+        return self._capture.get(cv2.CAP_PROP_FPS) or 25
 
     def __len__(self) -> int:
-        return len(self.reader)
+        return self._count
 
     def __iter__(self) -> Iterator[Frame]:
-        for number, image in enumerate(self.reader, 1):
-            yield Frame(PurePath(self.path.stem, f'{number:06}.jpg'), image)
+        number = 0
+        with ThreadPoolExecutor(1) as executor:
+            for number, (read, image) in enumerate(
+                    map_ahead(executor, lambda _: self._capture.read(), count(), _AHEAD)):
+                if not read:
+                    break
+                yield Frame(PurePath(self.path.stem, f'{number + 1:06}.jpg'), image)
+        if not number:
+            raise UserError(f'Could not read any frame of the video {self.path}')
+        if number < self._count - 1:  # some containers only estimate the number
+            yield Frame(PurePath(self.path.name), None,
+                        f'damaged or truncated: it ends after {number} of {self._count} frames')
 
 
-def open_frames(names: Sequence[str], out: Path) -> Images | Video:
+def open_frames(names: Sequence[str], out: Path, max_megapixels: float = MAX_MEGAPIXELS
+                ) -> Images | Video:
     """Opens files, folders (recursively), globs, or one video.
 
     Args:
         names: The user's arguments.
         out: The output folder, whose files are skipped.
+        max_megapixels: Larger images are not read.
 
     Raises:
         UserError: A name matches no image, or a video is not the only argument.
     """
-    paths = list(dict.fromkeys(
-        Path(os.path.abspath(path)) for name in names for path in _find(name, out)))
+    others: dict[Path, str] = {}
+    paths = list(dict.fromkeys(path for name in names for path in _find(name, out, others)))
     if all(path.suffix.lower() not in VIDEO_SUFFIXES for path in paths):
-        return Images(paths)
+        return Images(paths, max_megapixels, list(others.items()))
     if len(paths) > 1:
         raise UserError('Pass either images or a single video')
     return Video(paths[0])
 
 
-def read_image(path: Path) -> np.ndarray | None:
-    """Reads an image as OpenMMLab's pipelines do; None if the file is not an image."""
+def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
+    """Reads an image as OpenMMLab's pipelines do: `(H, W, 3)`, BGR, uint8, turned as EXIF says.
+
+    Images of 16 bits a channel often have fewer: cameras store 10 or 12. They are divided by the
+    power of two that makes their brightest value fit into 8 bits.
+
+    Raises:
+        UserError: The file is no image, incomplete or too large; the message doesn't name it.
+    """
     try:
-        return mmcv.imread(str(path))
-    except (OSError, cv2.error):
-        return None
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(error.strerror or str(error)) from None
+    _check(content, max_megapixels)
+    try:
+        image = cv2.imdecode(
+            np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        if 'MAX_IMAGE' in str(error):
+            raise UserError('too large for OpenCV: set the environment variable '
+                            'OPENCV_IO_MAX_IMAGE_PIXELS') from None
+        image = None
+    if image is None:
+        raise UserError('not an image' if content else 'an empty file')
+    if image.dtype == np.uint16:
+        image = (image >> max(0, int(image.max()).bit_length() - 8)).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise UserError(f'pixels of type {image.dtype}; 8 or 16 bits a channel are read')
+    return image
 
 
-def _find(name: str, out: Path) -> list[Path]:
+def _check(content: bytes, max_megapixels: float) -> None:
+    """Refuses what OpenCV would decode to grey, or to more than fits into memory.
+
+    Pillow says how large an image is before decoding it. What it doesn't know is left to OpenCV.
+    """
+    limit = max_megapixels * 1e6
+    size, least = 0., ''
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            size = image.width * image.height
+            if size <= limit:
+                image.draft('L', (1, 1))  # a JPEG in a half of the time: we only look for its end
+                image.load()
+    except Image.DecompressionBombError:
+        size, least = 2. * (Image.MAX_IMAGE_PIXELS or 0), 'over '  # Pillow's own limit
+    except Exception as error:  # of any kind, for a broken file
+        if 'truncated' in str(error):
+            raise UserError('truncated') from None
+    if size > limit:
+        raise UserError(f'{least}{size / 1e6:.0f} megapixels; the limit is --max-megapixels '
+                        f'{max_megapixels:g}')
+
+
+def _list_ambiguous(names: Iterable[PurePath]) -> Iterator[PurePath]:
+    """Names that an earlier one equals but for the suffix."""
+    taken = set()
+    for name in names:
+        stem = name.with_suffix('')
+        if stem in taken:
+            yield name
+        taken.add(name if stem in taken else stem)
+
+
+def _find(name: str, out: Path, others: dict[Path, str]) -> list[Path]:
+    """The images of an argument, as absolute paths; adds a folder's other files to `others`."""
     if os.path.isfile(name):
-        return [Path(name)]
+        return [Path(os.path.abspath(name))]
+    found = (Path(name).rglob('*') if os.path.isdir(name) else
+             map(Path, glob.glob(name, recursive=True)))
+    files = sorted(path for path in (Path(os.path.abspath(path)) for path in found)
+                   if path.is_file() and out.absolute() not in path.parents)
     if os.path.isdir(name):
-        found = [path for path in Path(name).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES]
-    else:
-        found = [Path(path) for path in glob.glob(name, recursive=True)]
-    found = sorted(path for path in found
-                   if path.is_file() and out.absolute() not in path.absolute().parents)
-    if not found:
+        others |= {path: _why_not(path) for path in files
+                   if path.suffix.lower() not in IMAGE_SUFFIXES}
+        files = [path for path in files if path not in others]
+    if not files:
         raise UserError(f'No image found: {name}')
-    return found
+    return files
+
+
+def _why_not(path: Path) -> str:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return 'a video in a folder: pass it as the only argument'
+    return f'{path.suffix or "no suffix"} is not among {" ".join(sorted(IMAGE_SUFFIXES))}'

@@ -1,19 +1,15 @@
-"""Writes predictions as pictures, a video, label PNGs, or a file in COCO's format.
-
-Each writer is a context manager that yields a function to call for each frame; a file with all
-frames appears, complete, after the last one.
-"""
+"""Writes predictions as pictures, a video, label PNGs, or a file in COCO's format."""
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import chain, repeat
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import mmcv
 import numpy as np
-from mmengine.dist import gather_object
-from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
 
@@ -21,108 +17,164 @@ from ..data.data_sets import list_coco_categories
 from ..writing import replacing
 from .frames import Frame
 
-AddPicture = Callable[[Frame, np.ndarray], None]
-AddPrediction = Callable[[Frame, BaseDataElement], None]
+AddPicture = Callable[[np.ndarray], object]
 
 
-@contextmanager
-def write_pictures(folder: Path) -> Iterator[AddPicture]:
-    """Writes JPEG files, named like their frames."""
-    write = _make_writer(folder, '.jpg')
-    yield lambda frame, picture: write(frame.name, picture)
+class Output(Protocol):
+    """Where the predictions of a task go; a row in `tasks.TASKS` names it.
+
+    Args:
+        path: The file or folder.
+        dataset_meta: The model's: names of classes and more.
+    """
+
+    def __init__(self, path: Path, dataset_meta: Mapping[str, Any]): ...
+
+    def add(self, frame: Frame, sample: BaseDataElement) -> list[dict]:
+        """Writes a frame's file, if each has one; returns what a file of all needs."""
+
+    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
+        """Writes a file of all frames, if there is one, of images and what `add` returned."""
 
 
-@contextmanager
-def write_video(path: Path, fps: float) -> Iterator[AddPicture]:
-    """Writes an MPEG-4 video; all pictures must have the same size."""
-    writer = cv2.VideoWriter()
-    with replacing(path) as partial:
-
-        def add(_: Frame, picture: np.ndarray) -> None:
-            if not writer.isOpened():
-                code = cv2.VideoWriter_fourcc(*'mp4v')
-                writer.open(str(partial), code, fps, picture.shape[1::-1])
-            writer.write(picture)
-
-        yield add
-        writer.release()
-
-
-@contextmanager
-def write_labels(folder: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction]:
-    """Writes label PNGs with the data set's numbers, like `tools/test.py --out`.
+class LabelFolder:
+    """Label PNGs with the data set's numbers, like those of `tools/test.py --out`.
 
     Where 0 is not a class, as in ADE20K, the first class is 1.
     """
-    dataset_meta = inferencer.model.dataset_meta
-    write = _make_writer(folder, '.png')
-    first = int(bool(dataset_meta.get('reduce_zero_label')))
-    dtype = np.min_scalar_type(len(dataset_meta['classes']))
 
-    def add(frame: Frame, sample: BaseDataElement) -> None:
-        labels = sample.pred_sem_seg.data[0].cpu().numpy() + first
-        write(frame.name, labels.astype(dtype))
+    def __init__(self, path: Path, dataset_meta: Mapping[str, Any]):
+        self.path = path
+        self._first = int(bool(dataset_meta.get('reduce_zero_label')))
+        self._dtype = np.min_scalar_type(len(dataset_meta['classes']))
 
-    yield add
+    def add(self, frame: Frame, sample: BaseDataElement) -> list[dict]:
+        labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(self._dtype)
+        write_image(self.path / frame.named('.png'), labels + self._dtype.type(self._first))
+        return []
+
+    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
+        pass
 
 
-@contextmanager
-def write_coco(path: Path, inferencer: BaseInferencer) -> Iterator[AddPrediction]:
-    """Writes a data set in COCO's format; annotations have scores, the best first in each image.
-
-    Images are sorted by name. In a distributed run, the first process writes those of all.
+class CocoFile:
+    """A data set in COCO's format; annotations have scores, the best first in each image.
 
     COCO's classes have COCO's ids; others are numbered from 1, in the model's order. Boxes are x,
     y, width and height in pixels; masks, if the model predicts any, are run-length encoded.
     """
-    found: list[tuple[dict, list[dict]]] = []
-    classes = inferencer.model.dataset_meta['classes']
-    categories = list_coco_categories()
-    if [category['name'] for category in categories] != list(classes):
-        categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
 
-    def add(frame: Frame, sample: BaseDataElement) -> None:
-        assert frame.image is not None
-        height, width = frame.image.shape[:2]
-        annotations = []
-        found.append((dict(file_name=frame.name.as_posix(), height=height, width=width),
-                      annotations))
-        predicted = inferencer.pred2dict(sample)
-        for label, score, (left, top, right, bottom), mask in zip(
-                predicted['labels'], predicted['scores'], predicted['bboxes'],
-                predicted.get('masks') or repeat(None)):
-            box = [left, top, right - left, bottom - top]
-            shape = (dict(area=box[2] * box[3]) if mask is None else
-                     dict(area=float(mask_utils.area(mask)), segmentation=mask))
-            annotations.append(dict(
-                category_id=categories[label]['id'], bbox=box, score=score, iscrowd=0, **shape))
+    def __init__(self, path: Path, dataset_meta: Mapping[str, Any]):
+        self.path = path
+        classes = dataset_meta['classes']
+        self.categories = list_coco_categories()
+        if [category['name'] for category in self.categories] != list(classes):
+            self.categories = [dict(id=number, name=name) for number, name in enumerate(classes, 1)]
 
-    yield add
-    parts = gather_object(found)
-    if parts is None:
-        return
-    images, annotations = [], []
-    for image, boxes in sorted(chain(*parts), key=lambda one: one[0]['file_name']):
-        images.append(dict(id=len(images) + 1, **image))
-        annotations.extend(dict(id=number, image_id=len(images), **box)
-                           for number, box in enumerate(boxes, len(annotations) + 1))
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(dict(
-            images=images, categories=categories, annotations=annotations)))
+    def add(self, frame: Frame, sample: BaseDataElement) -> list[dict]:
+        return to_coco_annotations(sample, self.categories)
+
+    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
+        """Writes one image's annotations at a time: those of all may not fit into memory."""
+        images = []
+        number = 0
+        with replacing(self.path) as partial, partial.open('w') as file:
+            file.write('{"annotations": [')
+            for image, annotations in records:
+                images.append(dict(id=len(images) + 1, **image))
+                for annotation in annotations:
+                    file.write(', ' if number else '')
+                    number += 1
+                    json.dump(dict(id=number, image_id=len(images), **annotation), file)
+            file.write(f'], "categories": {json.dumps(self.categories)}, "images": ')
+            json.dump(images, file)
+            file.write('}')
 
 
-def _make_writer(folder: Path, suffix: str) -> Callable[[PurePath, np.ndarray], None]:
-    """Returns a function that writes images into a folder, replacing the suffixes of their names.
+def to_coco_annotations(sample: BaseDataElement, categories: list[dict]) -> list[dict]:
+    """A detector's prediction as COCO's annotations, without ids.
 
-    If two names differ only in their suffix, the second keeps it: `a.png` and `a.jpg.png`.
+    Args:
+        sample: The prediction.
+        categories: COCO's entry for each of the model's classes, in their order.
     """
-    taken = set()
+    found = sample.pred_instances.numpy()
+    masks = [_encode(mask) for mask in found.masks] if 'masks' in found else None
+    boxes = found.get('bboxes')
+    if masks and (boxes is None or not boxes.any()):  # SOLO and others predict masks alone
+        boxes = mask_utils.toBbox(masks)
+        boxes[:, 2:] += boxes[:, :2]
+    annotations = []
+    for label, score, (left, top, right, bottom), mask in zip(
+            found.labels.tolist(), found.scores.tolist(), [] if boxes is None else boxes.tolist(),
+            masks or repeat(None)):
+        box = [left, top, right - left, bottom - top]
+        shape = (dict(area=box[2] * box[3]) if mask is None else
+                 dict(area=float(mask_utils.area(mask)),
+                      segmentation=dict(mask, counts=mask['counts'].decode())))
+        annotations.append(dict(
+            category_id=categories[label]['id'], bbox=box, score=score, iscrowd=0, **shape))
+    return annotations
 
-    def write(name: PurePath, image: np.ndarray) -> None:
-        target = name.with_suffix(suffix)
-        if target in taken:
-            target = name.with_name(name.name + suffix)
-        taken.add(target)
-        mmcv.imwrite(image, str(folder / target))
 
-    return write
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes an image, BGR or grey, in the format of the path's suffix."""
+    with replacing(path) as partial:
+        mmcv.imwrite(image, str(partial))
+
+
+@contextmanager
+def write_video(path: Path, fps: float) -> Iterator[AddPicture]:
+    """Yields a function that adds a picture; the video appears, complete, after the last one.
+
+    All pictures must have the same size. The video is H.264, which browsers play, if PyAV is
+    installed, and MPEG-4 Part 2 otherwise. H.264 loses the last row or column of an odd size.
+    """
+    try:
+        import av  # noqa: F401
+        open_video = _open_h264
+    except ImportError:
+        open_video = _open_mpeg4
+        print('For a video that browsers play: pip install av')
+    with replacing(path) as partial, ExitStack() as stack:
+        adders: list[AddPicture] = []
+
+        def add(picture: np.ndarray) -> None:
+            if not adders:
+                height, width = picture.shape[:2]
+                adders.append(stack.enter_context(open_video(partial, fps, width, height)))
+            adders[0](picture)
+
+        yield add
+        stack.close()
+
+
+@contextmanager
+def _open_h264(path: Path, fps: float, width: int, height: int) -> Iterator[AddPicture]:
+    import av
+    width, height = width // 2 * 2, height // 2 * 2  # its colours have half the resolution
+    with av.open(str(path), 'w', options=dict(movflags='faststart')) as container:
+        stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+
+        def add(picture: np.ndarray) -> None:
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(picture[:height, :width]), format='bgr24')
+            container.mux(stream.encode(frame))
+
+        yield add
+        container.mux(stream.encode())  # what the encoder has kept back
+
+
+@contextmanager
+def _open_mpeg4(path: Path, fps: float, width: int, height: int) -> Iterator[AddPicture]:
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
+    yield writer.write
+    writer.release()
+
+
+def _encode(mask: np.ndarray) -> dict:
+    """Run-length encodes a mask `(H, W)`; transposed by OpenCV, in a half of numpy's time."""
+    columns = cv2.transpose(mask.view(np.uint8))
+    return mask_utils.encode(columns.T)

@@ -2,22 +2,36 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice, repeat
 from pkgutil import resolve_name
-from unittest.mock import patch
 
 import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
+from mmengine.registry import VISBACKENDS
 from mmengine.structures import BaseDataElement
+from mmengine.visualization import BaseVisBackend, Visualizer
 from torch import nn
 
 from ..checkpoints.trained import load_model
 from ..config import task_of
 from .frames import Frame
 
-# mmengine's visualizers do nothing but in a run's first process; here each draws its images.
-_in_each_process = patch('mmengine.dist.utils.is_main_process', lambda group=None: True)
+
+@VISBACKENDS.register_module()
+class LastPicture(BaseVisBackend):
+    """Keeps a visualizer's last picture, which its `get_image` would draw again."""
+
+    experiment = None
+
+    def __init__(self, save_dir: str | None = None):
+        super().__init__(save_dir or '')
+
+    def _init_env(self) -> None:
+        pass
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:
+        self.image = image
 
 
 def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
@@ -37,11 +51,10 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
         def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
             return load_model(cfg, weights, device)
 
-    cfg.visualizer = {**task.visualizer, **cfg.visualizer}
-    cfg.visualizer.pop('vis_backends', None)  # nothing to log
+    cfg.visualizer = {**task.visualizer, **cfg.visualizer,
+                      'vis_backends': [dict(type='LastPicture')]}
     inferencer = Inferencer(cfg, checkpoint, scope=task.scope)
-    with _in_each_process:
-        inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
+    inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
     inferencer.show_progress = False
     return inferencer
 
@@ -66,12 +79,17 @@ def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int
             yield from zip(batch, results)
 
 
-@_in_each_process
 def draw_prediction(inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement,
-         score_thr: float) -> np.ndarray:
+                    score_thr: float) -> np.ndarray:
     """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`."""
+    return draw_with(inferencer.visualizer, frame, sample, score_thr)
+
+
+def draw_with(visualizer: Visualizer, frame: Frame, sample: BaseDataElement, score_thr: float
+              ) -> np.ndarray:
+    """Like `draw_prediction`, with the visualizer of an inferencer."""
     np.random.seed(0)  # mmdet varies the colours of masks
     limit = dict(pred_score_thr=score_thr) if 'pred_instances' in sample else {}
-    inferencer.visualizer.add_datasample(
+    visualizer.add_datasample(
         str(frame.name), mmcv.bgr2rgb(frame.image), sample, draw_gt=False, **limit)
-    return mmcv.rgb2bgr(inferencer.visualizer.get_image())
+    return mmcv.rgb2bgr(visualizer.get_backend('LastPicture').image)

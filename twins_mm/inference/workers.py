@@ -1,0 +1,111 @@
+"""Draws and writes predictions in other processes, beside the network.
+
+In threads it would stop the network: matplotlib keeps Python's lock.
+"""
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+import cv2
+import mmengine.dist.utils
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+from mmengine.visualization import Visualizer
+
+from .ahead import map_ahead
+from .frames import Frame
+from .outputs import Output, write_image
+from .predictor import draw_with
+from .progress import to_line
+
+_jobs: list['Job'] = []  # a worker's own
+
+
+class Job(NamedTuple):
+    """What is done with each prediction.
+
+    Attributes:
+        output: Where it is written.
+        visualizer: The inferencer's, with the model's `dataset_meta`; None to draw nothing.
+        score_thr: Boxes and masks that are drawn have a higher score.
+        pictures: The folder for pictures; None to return them.
+    """
+
+    output: Output
+    visualizer: Visualizer | None
+    dataset_meta: dict
+    score_thr: float
+    pictures: Path | None
+
+
+def write_beside(job: Job, pairs: Iterable[tuple[Frame, BaseDataElement]], workers: int
+                 ) -> Iterator[tuple[str, np.ndarray | None]]:
+    """Writes frames and their predictions while `pairs` predicts the next.
+
+    Yields, in order, when all files of a frame are written, the line of `progress.to_line` and
+    the picture, if it is returned.
+    """
+    with ProcessPoolExecutor(workers, initializer=_start, initargs=(job,)) as executor:
+        executor.submit(os.getpid).result()  # start them before the threads that read images
+        packed = ((frame, _pack(sample)) for frame, sample in pairs)
+        yield from map_ahead(executor, _write, packed, ahead=workers)
+
+
+def _start(job: Job) -> None:
+    """Prepares a worker, which is a process of its own in every respect."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
+    Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)  # in a forked process, more would wait for threads that it hasn't
+    cv2.setNumThreads(1)
+    # mmengine's visualizers draw in a run's first process alone.
+    mmengine.dist.utils.is_main_process = lambda group=None: True
+    if job.visualizer is not None:
+        job.visualizer.dataset_meta = job.dataset_meta
+    _jobs.append(job)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]:
+    job, (frame, packed) = _jobs[0], pair
+    assert frame.image is not None
+    height, width = frame.image.shape[:2]
+    sample = _unpack(packed, width)
+    picture = None
+    if job.visualizer is not None:
+        picture = draw_with(job.visualizer, frame, sample, job.score_thr)
+        if job.pictures is not None:
+            write_image(job.pictures / frame.named('.jpg'), picture)
+            picture = None
+    annotations = job.output.add(frame, sample)
+    image = dict(file_name=frame.name.as_posix(), height=height, width=width)
+    return to_line(image, annotations), picture
+
+
+def _pack(sample: BaseDataElement) -> BaseDataElement:
+    """A smaller sample without tensors, whose shared memory is short in a container."""
+    sample = sample.numpy()
+    instances, labels = sample.get('pred_instances'), sample.get('pred_sem_seg')
+    if instances is not None and 'masks' in instances:
+        instances.masks = np.packbits(instances.masks, axis=-1)
+    if labels is not None:
+        labels.data = labels.data.astype(np.int16)
+    return sample
+
+
+def _unpack(sample: BaseDataElement, width: int) -> BaseDataElement:
+    instances = sample.get('pred_instances')
+    if instances is not None and 'masks' in instances:
+        instances.masks = np.unpackbits(instances.masks, axis=-1, count=width).view(bool)
+    return sample.to_tensor()
