@@ -12,12 +12,15 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from twins_mm.data.data_sets import DATA_SETS
+from twins_mm.families import ABLATIONS
+from twins_mm.paper.figures import TABLES
 from twins_mm.shipped import CONFIGS
 from twins_mm.tasks import TASKS
 from twins_mm.toy.toy_data import make_toy_data
 
 pytest.importorskip('mmpretrain')
 NAME = 'imagenet/twins_svt_s'
+SVT_S = '(L, LG, LG, G)'
 FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=4',
        'test_dataloader.dataset.indices=4', 'default_hooks.logger.interval=1']
 
@@ -69,6 +72,17 @@ def build(name=NAME, **backbone):
     cfg.model.backbone.update(backbone)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return cfg, MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize('row', [row for row in ABLATIONS if row not in ('2D Conv.', SVT_S)])
+def test_rows_of_tables_5_and_6_are_classifiers(row):
+    with torch.device('meta'):
+        _, model = build(f'ablations/{ABLATIONS[row].in_configs}')
+        logits = model(torch.empty(1, 3, 224, 224))
+    assert logits.shape == (1, 1000)
+    if row in TABLES[5].rows:
+        millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        assert round(millions, 1) == TABLES[5].rows[row][0]
 
 
 def test_loss_of_mixed_images_is_that_of_smoothed_and_mixed_targets():
