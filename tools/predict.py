@@ -91,12 +91,10 @@ def main() -> None:
     pictures = args.out / 'pictures'
     job = Job(output, None if args.no_pictures else inferencer.visualizer, dataset_meta,
               args.score_thr, None if is_video else pictures)
-    progress = Progress(args.out / 'unfinished', decisive)
-    if is_video:
-        progress.restart()
-    else:
-        if is_main_process() and progress.done:
-            print(f'Going on: {len(progress.done)} of {len(frames)} images are done.')
+    progress = Progress(args.out / 'unfinished', decisive, go_on=not is_video)
+    if is_main_process() and progress.done:
+        print(f'Going on: {len(progress.done)} of {len(frames)} images are done.')
+    if not is_video:
         frames.share()
         frames.skip(progress.done)
 
