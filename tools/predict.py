@@ -75,7 +75,7 @@ def main() -> None:
         if count < 1:
             raise UserError(f'--{name} {count}: pass 1 or more')
     frames = open_frames(args.images, args.out, args.max_megapixels)
-    is_video = isinstance(frames, Video)
+    total, is_video = len(frames), isinstance(frames, Video)
     if is_video and args.launcher != 'none':
         raise UserError('A video is not shared between processes: drop --launcher')
     cfg = load_config(args.config, args.cfg_options, args.toy)
@@ -91,12 +91,10 @@ def main() -> None:
     pictures = args.out / 'pictures'
     job = Job(output, None if args.no_pictures else inferencer.visualizer, dataset_meta,
               args.score_thr, None if is_video else pictures)
-    progress = Progress(args.out / 'unfinished', decisive)
-    if is_video:
-        progress.restart()
-    else:
-        if is_main_process() and progress.done:
-            print(f'Going on: {len(progress.done)} of {len(frames)} images are done.')
+    progress = Progress(args.out / 'unfinished', decisive, go_on=not is_video)
+    if is_main_process() and progress.done:
+        print(f'Going on: {len(progress.done)} of {total} images are done.')
+    if not is_video:
         frames.share()
         frames.skip(progress.done)
 
@@ -133,8 +131,7 @@ def main() -> None:
     if not args.no_pictures:
         print(f'  pictures:    {pictures}')
     print(f'  predictions: {output.path}')
-    report_skipped(skipped, frames.others, done + len(progress.done) + len(skipped),
-                   args.out / 'skipped.txt')
+    report_skipped(skipped, frames.others, total, args.out / 'skipped.txt')
 
 
 def report_skipped(unread: list[tuple[str, str]], others: list[tuple[str, str]], total: int,

@@ -43,11 +43,15 @@ def test_names_folders_and_globs(names, expected, photos):
 @pytest.mark.parametrize(('names', 'message'), [
     (['a/x.jpg', 'none.jpg'], 'No image found: none.jpg'),
     (['c*/*.jpg'], r'No image found: c\*'),
-    (['out'], 'No image found: out'),
+    (['out'], 'No image found: out$'),
+    (['phone'], 'No image found: phone, only .HEIC .MOV$'),
     (['clip.mp4', 'a'], 'either images or a single video'),
     (['broken.mp4'], 'Could not read the video .*broken.mp4')])
 def test_bad_names_are_reported(names, message, photos):
     Path('broken.mp4').write_text('<html>')
+    Path('phone').mkdir()
+    for name in ('a.HEIC', 'b.HEIC', 'b.MOV'):
+        Path('phone', name).touch()
     with pytest.raises(UserError, match=message):
         open_frames(names, Path('out'))
 

@@ -58,14 +58,21 @@ def test_other_arguments_are_refused_and_nothing_is_lost(folder):
     assert Progress(folder, arguments).done == {'a'}
 
 
-def test_restart_forgets(folder):
+def test_run_that_cannot_go_on_begins_anew(folder):
     progress = Progress(folder, {})
     progress.add(line('a'))
     progress.close()
-    progress = Progress(folder, {})
-    progress.restart()
+    progress = Progress(folder, {}, go_on=False)
     progress.close()
     assert progress.done == set() and list(progress.records()) == []
+
+
+def test_first_line_that_was_cut_off_is_written_anew(folder):
+    Progress(folder, dict(checkpoint='a.pth')).close()
+    part, = folder.iterdir()
+    part.write_text(part.read_text()[:5])
+    Progress(folder, dict(checkpoint='b.pth')).close()
+    assert json.loads(part.read_text()) == dict(checkpoint='b.pth')
 
 
 def test_file_with_another_content_is_another(tmp_path):

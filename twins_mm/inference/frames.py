@@ -222,7 +222,8 @@ def _find(name: str, out: Path, others: dict[Path, str]) -> list[Path]:
                    if path.suffix.lower() not in IMAGE_SUFFIXES}
         files = [path for path in files if path not in others]
     if not files:
-        raise UserError(f'No image found: {name}')
+        suffixes = ' '.join(sorted({path.suffix for path in others}))
+        raise UserError(f'No image found: {name}' + (f', only {suffixes}' if suffixes else ''))
     return files
 
 

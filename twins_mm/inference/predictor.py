@@ -3,35 +3,17 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice, repeat
 from pkgutil import resolve_name
 
-import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
-from mmengine.registry import VISBACKENDS
 from mmengine.structures import BaseDataElement
-from mmengine.visualization import BaseVisBackend, Visualizer
 from torch import nn
 
 from ..checkpoints.trained import load_model
 from ..config import task_of
 from .frames import Frame
-
-
-@VISBACKENDS.register_module()
-class LastPicture(BaseVisBackend):
-    """Keeps a visualizer's last picture, which its `get_image` would draw again."""
-
-    experiment = None
-
-    def __init__(self, save_dir: str | None = None):
-        super().__init__(save_dir or '')
-
-    def _init_env(self) -> None:
-        pass
-
-    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:
-        self.image = image
+from .visualizers import draw_with, speed_up
 
 
 def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
@@ -54,6 +36,7 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
     cfg.visualizer = {**task.visualizer, **cfg.visualizer,
                       'vis_backends': [dict(type='LastPicture')]}
     inferencer = Inferencer(cfg, checkpoint, scope=task.scope)
+    speed_up(inferencer.visualizer)
     inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
     inferencer.show_progress = False
     return inferencer
@@ -83,13 +66,3 @@ def draw_prediction(inferencer: BaseInferencer, frame: Frame, sample: BaseDataEl
                     score_thr: float) -> np.ndarray:
     """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`."""
     return draw_with(inferencer.visualizer, frame, sample, score_thr)
-
-
-def draw_with(visualizer: Visualizer, frame: Frame, sample: BaseDataElement, score_thr: float
-              ) -> np.ndarray:
-    """Like `draw_prediction`, with the visualizer of an inferencer."""
-    np.random.seed(0)  # mmdet varies the colours of masks
-    limit = dict(pred_score_thr=score_thr) if 'pred_instances' in sample else {}
-    visualizer.add_datasample(
-        str(frame.name), mmcv.bgr2rgb(frame.image), sample, draw_gt=False, **limit)
-    return mmcv.rgb2bgr(visualizer.get_backend('LastPicture').image)

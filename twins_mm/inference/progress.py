@@ -9,19 +9,20 @@ from typing import Any
 from mmengine.dist import get_dist_info
 
 from ..errors import UserError
-from ..writing import replacing
 
 
 class Progress:
     """A folder that exists as long as a run is unfinished.
 
     Each process appends a line to a file of its own when an image's pictures and labels are
-    written: the image and, after a tab, its annotations, both as JSON. A line without an end was
-    cut off when the process was killed, and doesn't count.
+    written: the image and, after a tab, its annotations, both as JSON. The first line has the
+    run's arguments. A line without an end was cut off when the process was killed, and doesn't
+    count.
 
     Args:
         folder: Where the files are.
         arguments: All that results depend on; JSON-serializable.
+        go_on: Whether what was done before counts.
 
     Attributes:
         done: Names of the images that any process had done before.
@@ -30,26 +31,18 @@ class Progress:
         UserError: An unfinished run had other arguments.
     """
 
-    def __init__(self, folder: Path, arguments: Mapping[str, Any]):
+    def __init__(self, folder: Path, arguments: Mapping[str, Any], go_on: bool = True):
         self.folder = folder
-        arguments = json.loads(json.dumps(arguments, default=str))
-        known = folder / 'arguments.json'
-        if known.is_file():
-            before = json.loads(known.read_text())
-            changed = [key for key, value in arguments.items() if before.get(key) != value]
-            if changed:
-                raise UserError(
-                    f'{folder.parent} has an unfinished run with other arguments '
-                    f'({", ".join(changed)}). Repeat its command to finish it, pass another --out, '
-                    f'or delete {folder} to begin anew')
-        self.done = {name for part in self._parts() for name, _ in _scan(part)}
-        rank, _ = get_dist_info()
-        if rank == 0:
-            with replacing(known) as partial:
-                partial.write_text(json.dumps(arguments))
+        first = json.dumps(arguments, default=str) + '\n'
+        for part in self._parts():
+            _compare(part, first)
+        self.done = {name for part in self._parts() for name, _ in _scan(part)} if go_on else set()
         folder.mkdir(parents=True, exist_ok=True)
+        rank, _ = get_dist_info()
         self._part = (folder / f'{rank}.jsonl').open('ab')
-        self._part.truncate(sum(length for _, length in _scan(Path(self._part.name))))
+        self._part.truncate(_count_bytes(Path(self._part.name)) if go_on else 0)
+        if not os.fstat(self._part.fileno()).st_size:
+            self.add(first)
 
     def add(self, line: str) -> None:
         """Notes that an image is done; `line` is from `to_line`."""
@@ -61,15 +54,11 @@ class Progress:
 
     def records(self) -> Iterator[tuple[dict, list[dict]]]:
         """Images and their annotations, of all processes, sorted by name, one at a time."""
-        index = []
-        for part in self._parts():
-            offset = 0
-            for name, length in _scan(part):
-                index.append((name, part, offset))
-                offset += length
+        index = sorted((name, part, offset) for part in self._parts()
+                       for name, offset in _scan(part))
         files = {part: part.open() for part in self._parts()}
         try:
-            for _, part, offset in sorted(index):
+            for _, part, offset in index:
                 files[part].seek(offset)
                 image, _, annotations = files[part].readline().partition('\t')
                 yield json.loads(image), json.loads(annotations)
@@ -80,11 +69,6 @@ class Progress:
     def remove(self) -> None:
         """Removes the folder: the run is complete."""
         shutil.rmtree(self.folder)
-
-    def restart(self) -> None:
-        """Forgets what is done, for a run that can't go on in the middle."""
-        self.done.clear()
-        self._part.truncate(0)
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob('*.jsonl'))
@@ -103,9 +87,30 @@ def fingerprint(path: str) -> list:
     return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
 
 
+def _compare(part: Path, first: str) -> None:
+    """Refuses a file whose first line differs."""
+    with part.open() as file:
+        found = file.readline()
+    if found.endswith('\n') and found != first:
+        before, now = json.loads(found), json.loads(first)
+        changed = [key for key in now if before.get(key) != now[key]]
+        raise UserError(
+            f'{part.parent.parent} has an unfinished run with other arguments '
+            f'({", ".join(changed)}). Repeat its command to finish it, pass another --out, or '
+            f'delete {part.parent} to begin anew')
+
+
 def _scan(part: Path) -> Iterator[tuple[str, int]]:
-    """The name of each complete line's image, and the line's length in bytes."""
+    """The name of each image, and the position of its line."""
     with part.open('rb') as file:
+        position = len(file.readline())
         for line in file:
             if line.endswith(b'\n'):
-                yield json.loads(line.partition(b'\t')[0])['file_name'], len(line)
+                yield json.loads(line.partition(b'\t')[0])['file_name'], position
+            position += len(line)
+
+
+def _count_bytes(part: Path) -> int:
+    """The length of the complete lines."""
+    with part.open('rb') as file:
+        return sum(len(line) for line in file if line.endswith(b'\n'))

@@ -21,8 +21,8 @@ from mmengine.visualization import Visualizer
 from .ahead import map_ahead
 from .frames import Frame
 from .outputs import Output, write_image
-from .predictor import draw_with
 from .progress import to_line
+from .visualizers import draw_with
 
 _jobs: list['Job'] = []  # a worker's own
 
