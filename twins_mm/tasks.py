@@ -30,6 +30,7 @@ class Task(NamedTuple):
         output: The file or folder of predictions, written by `write`.
         truth: The fields of a data sample with its ground truth and its prediction.
         regions: Splits either of them into the regions to draw.
+        has_scores: Whether predicted regions have scores, so that some can be left out.
         score: Rates a predicted sample from 0 to 1, as `how_scored` explains.
         deployables: What can be exported, in the order in which it is tried.
     """
@@ -53,6 +54,7 @@ class Task(NamedTuple):
     write: str
     truth: tuple[str, str]
     regions: str
+    has_scores: bool
     score: str
     how_scored: str
     deployables: tuple[str, ...]
@@ -72,7 +74,8 @@ _DETECTION = Task(
     inferencer='mmdet.apis:DetInferencer', output='predictions.json',
     write='twins_mm.inference.outputs:write_coco',
     truth=('gt_instances', 'pred_instances'),
-    regions='twins_mm.runs.drawing:list_objects', score='twins_mm.runs.scores:score_boxes',
+    regions='twins_mm.runs.drawing:list_objects', has_scores=True,
+    score='twins_mm.runs.scores:score_boxes',
     how_scored='Boxes with a score of 0.3 or more count. The score of an image is F1: twice the '
                'correct boxes (right class, IoU of at least 0.5) over the sum of predicted and '
                'ground-truth boxes. Images without objects are left out.',
@@ -100,7 +103,8 @@ TASKS = dict(
         inferencer='mmseg.apis:MMSegInferencer', output='labels',
         write='twins_mm.inference.outputs:write_labels',
         truth=('gt_sem_seg', 'pred_sem_seg'),
-        regions='twins_mm.runs.drawing:list_classes', score='twins_mm.runs.scores:score_labels',
+        regions='twins_mm.runs.drawing:list_classes', has_scores=False,
+        score='twins_mm.runs.scores:score_labels',
         how_scored="An image's score is its own mIoU, over the classes in its ground truth. Images "
                    'of one class are left out: any model gets those right.',
         deployables=('twins_mm.export.deployable:DeployableSegmentor',)),
