@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         'benchmark': ['timm'],
+        'demo': ['gradio>=6.31,<7', 'pillow', 'starlette'],
         'deploy': DEPLOY,
         'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
     },

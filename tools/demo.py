@@ -37,7 +37,7 @@ def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn about its own code
     if len(args.models) % 2:
-        raise UserError(f'{args.models[-1]} has no checkpoint: pass CONFIG CHECKPOINT pairs')
+        raise UserError(f'{args.models[-1]} has no checkpoint: pass a checkpoint after each config')
     try:
         from twins_mm.demo.browser_page import serve
     except ModuleNotFoundError as error:

@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import gradio as gr
-from fastapi.middleware import Middleware
+from starlette.middleware import Middleware
 
 from ..errors import UserError
 from .guard import Guard
 from .photograph import MAX_BYTES, read_photograph
-from .shown_model import Finding, ShownModel, View
+from .shown_model import ListedRegion, ShownModel, View
 
-_PHOTOGRAPH = '<h2>Photograph</h2><p class="quiet">Drop one, choose a file or use the camera.</p>'
+_PHOTOGRAPH = '<h2>Photograph</h2><p class="quiet">Drop, choose or take one.</p>'
 _ATTENTION = """
 <h2>Where it attends</h2>
 <p>Click a point of a prediction, or set it here. The first row has the backbone's pyramid: the
@@ -30,7 +30,7 @@ _THEME = gr.themes.Default(
     block_info_text_color='*neutral_600', block_info_text_color_dark='*neutral_300',
     body_text_color_subdued='*neutral_600', body_text_color_subdued_dark='*neutral_300')
 _STYLE = """
-h2 { font-size: 1.1rem; }
+h2 { font-size: 1rem; }
 .quiet { opacity: .8; }
 .problem { border-left: .4rem solid #cf222e; padding-left: .8rem; }
 .found.prose { max-height: 22rem; overflow: auto; font-size: .9rem; }
@@ -147,20 +147,20 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
 
         pictures = [part for column in columns for part in (column.picture, column.findings)]
         attentions = [figures, *(column.attention for column in columns)]
-        # One at a time: drawing is not made for threads.
-        common = dict(api_visibility='private', concurrency_id='models')
+        # One at a time, since drawing is not made for threads; of what waits, only the last counts.
+        common = dict(trigger_mode='always_last', api_visibility='private',
+                      concurrency_id='models')
         photograph.input(
             show, [photograph, score],
             [views, status, *pictures, *(column.file for column in columns), figures],
-            preprocess=False, **common)
-        score.input(redraw, [views, score], [views, *pictures], trigger_mode='always_last',
-                    show_progress='hidden', **common)
+            preprocess=False, show_progress_on=[column.picture for column in columns], **common)
+        score.input(redraw, [views, score], [views, *pictures], show_progress='hidden', **common)
         gr.on([across.input, down.input], attend, [views, across, down], [status, *attentions],
-              trigger_mode='always_last', **common)
+              show_progress_on=[across, down], **common)
         for column in columns:
             column.picture.select(
-                click, views, [status, across, down, *attentions], **common,
-            ).then(None, js=_SCROLL)
+                click, views, [status, across, down, *attentions],
+                show_progress_on=[across, down], **common).then(None, js=_SCROLL)
         page.load(None, js=_ANNOUNCE)
     return page
 
@@ -174,7 +174,7 @@ def _make_picture(label: str, **kwargs) -> gr.Image:
                     buttons=['download', 'fullscreen'], **kwargs)
 
 
-def _list_findings(findings: Sequence[Finding], words: str) -> str:
+def _list_findings(findings: Sequence[ListedRegion], words: str) -> str:
     """A table with the columns that a task has."""
     cells = dict(
         name=lambda one: f'<i style="background: rgb{tuple(one.color)}"></i>{escape(one.name)}',

@@ -24,9 +24,9 @@ class Guard:
     def __init__(self, app: Callable, uploads: Path):
         self.app, self.uploads = app, uploads.resolve()
 
-    async def __call__(self, scope: dict, receive: Receive, send: Callable) -> None:
-        if scope['type'] == 'http':
-            path = scope['path']
+    async def __call__(self, connection: dict, receive: Receive, send: Callable) -> None:
+        if connection['type'] == 'http':
+            path = connection['path']
             allowed = (self._is_upload(path.removeprefix(_FILE)) if path.startswith(_FILE)
                        else _NEEDED.fullmatch(path) is not None)
             if path == _EVENT:
@@ -37,12 +37,14 @@ class Guard:
                 await send(dict(type='http.response.start', status=404, headers=[]))
                 await send(dict(type='http.response.body', body=b'Not available here'))
                 return
-        await self.app(scope, receive, send)
+        await self.app(connection, receive, send)
 
     def _names_uploads(self, event: bytes) -> bool:
+        if len(event) > _MOST_BYTES:
+            return False
         try:
             return all(map(self._is_upload, _paths_in(json.loads(event))))
-        except ValueError:  # not JSON, or longer than `_MOST_BYTES`
+        except ValueError:
             return False
 
     def _is_upload(self, path: object) -> bool:

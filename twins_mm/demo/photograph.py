@@ -15,7 +15,7 @@ _UNREADABLE = 'This file could not be read as an image. Use a JPEG or PNG file.'
 
 
 def read_photograph(path: Path) -> tuple[Frame, str]:
-    """Reads an image file, and reduces it to at most `SHOWN_PIXELS`.
+    """Reads an image file, and reduces it to `SHOWN_PIXELS` if it has more.
 
     Returns:
         The photograph, named like the file; and its size in words.

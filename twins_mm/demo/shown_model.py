@@ -21,7 +21,7 @@ from ..inference.predictor import build_inferencer, predict
 from ..runs.drawing import draw_regions
 
 
-class Finding(NamedTuple):
+class ListedRegion(NamedTuple):
     """An object, or a class of a label map.
 
     Attributes:
@@ -78,9 +78,9 @@ class View:
         return draw_regions(mmcv.bgr2rgb(self.photograph.image), self._choose(score_thr)[::-1],
                             self._meta['classes'], self._meta['palette'])
 
-    def find(self, score_thr: float) -> list[Finding]:
+    def find(self, score_thr: float) -> list[ListedRegion]:
         """What `draw` shows, the highest scores or the largest shares first."""
-        return [Finding(
+        return [ListedRegion(
             self._meta['classes'][one.label], tuple(self._meta['palette'][one.label]), one.score,
             None if one.box is None else tuple(one.box.tolist()),
             None if one.mask is None else float(one.mask.mean()))
@@ -103,11 +103,7 @@ class View:
         return path if path.is_file() else next(path.iterdir())
 
     def attend(self, x: float, y: float) -> np.ndarray:
-        """Draws the pyramid, and where a point attends in each stage, RGB.
-
-        Args:
-            x, y: The point, in fractions of width and height.
-        """
+        """Draws the pyramid and where a point attends, RGB; `x` and `y` go from 0 to 1."""
         point = min(x, 1 - 1 / self.width), min(y, 1 - 1 / self.height)
         image, stages = self._stages
         canvas = FigureCanvasAgg(attention_figure.draw(image, stages, [point]))

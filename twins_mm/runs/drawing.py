@@ -17,7 +17,7 @@ from ..tasks import Task
 
 # Inches: a picture's width; the heights of its title and of a legend line; the gaps between them.
 _WIDTH, _TITLE, _LINE, _GAP = 2.4, 0.2, 0.17, 0.08
-_ALONE = 3.6  # inches: the width of a picture of its own
+_ALONE = 3.2  # inches: the width of a picture of its own
 _LARGE, _SMALL = 8, 6.5  # points
 _COLUMNS, _MOST_CLASSES = 4, 12  # of the legend
 _OPACITY = 140  # of 255
@@ -72,7 +72,7 @@ def draw_regions(image: np.ndarray, regions: Sequence[_Region], classes: Sequenc
     """
     height, width = image.shape[:2]
     dpi = width / _ALONE
-    figure = Figure(((width + 0.5) / dpi, (height + 0.5) / dpi), dpi=dpi)  # it rounds down
+    figure = Figure(((width + 1e-3) / dpi, (height + 1e-3) / dpi), dpi=dpi)  # it rounds down
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.imshow(image, aspect='auto')
