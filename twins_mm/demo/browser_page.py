@@ -1,6 +1,7 @@
 """The page and its server, in gradio, which nothing else imports."""
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -92,12 +93,15 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
             updates |= column.clear()
         if file is None:
             return updates
+        start = time.perf_counter()
         try:
             photograph, size = read_photograph(Path(file['path']))
+            seen = [column.model.look_at(photograph) for column in columns]
         except UserError as error:
-            return updates | {status: f'<p class="problem">{escape(str(error))}</p>'}
-        start = time.perf_counter()
-        seen = [column.model.look_at(photograph) for column in columns]
+            return updates | {status: _problem(str(error))}
+        except Exception:
+            traceback.print_exc()  # for who runs the server
+            return updates | {status: _problem('The model failed on this photograph.')}
         seconds = time.perf_counter() - start
         for column, view in zip(columns, seen):
             updates |= column.show(view, score_thr)
@@ -112,7 +116,7 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
 
     def attend(seen: list[View], across: float, down: float) -> dict:
         if not seen:
-            return {status: '<p class="problem">Choose a photograph first.</p>'}
+            return {status: _problem('Choose a photograph first.')}
         updates = {figures: gr.Column(visible=True)}
         for column, view in zip(columns, seen):
             updates |= column.attend(view, across / 100, down / 100)
@@ -163,6 +167,10 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
                 show_progress_on=[across, down], **common).then(None, js=_SCROLL)
         page.load(None, js=_ANNOUNCE)
     return page
+
+
+def _problem(sentence: str) -> str:
+    return f'<p class="problem">{escape(sentence)}</p>'
 
 
 def _heading(model: ShownModel) -> str:
