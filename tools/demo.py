@@ -1,5 +1,6 @@
 """Opens a page in the browser that shows what trained models make of a photograph."""
 import argparse
+import signal
 import warnings
 from contextlib import suppress
 from threading import Event
@@ -48,6 +49,7 @@ def main() -> None:
               for config, checkpoint in zip(args.models[::2], args.models[1::2])]
     with serve(models, args.score_thr, args.host, args.port) as address:
         print(f'page: {address}  (Ctrl+C ends it)', flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             Event().wait()
 

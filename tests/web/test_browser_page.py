@@ -1,7 +1,10 @@
 """The page in a real browser, without a network. `make test-web` installs what this needs."""
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -251,3 +254,23 @@ def test_events_name_no_path_or_url(path, address):
         urllib.request.urlopen(urllib.request.Request(
             address + 'gradio_api/queue/join', json.dumps(event).encode(),
             {'Content-Type': 'application/json'}))
+
+
+def test_tool_leaves_no_photographs(make_tiny_config, save_model, tmp_path):
+    config, name = make_tiny_config('semantic_fpn_twins_svt_s_80k', tmp_path / 'tiny.py'), 'm.pth'
+    save_model(config, tmp_path / name)
+    (tmp_path / 'temporary').mkdir()
+    tool = Path(__file__).parents[2] / 'tools/demo.py'
+    process = subprocess.Popen(
+        [sys.executable, str(tool), str(config), name], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, env={**os.environ, 'TMPDIR': str(tmp_path / 'temporary')})
+    address = next(re.findall('page: (http://127.0.0.1:[0-9]+/)', line)[0]
+                   for line in process.stdout if line.startswith('page: '))
+    body = (b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+            b'X\r\n--x--')
+    urllib.request.urlopen(urllib.request.Request(
+        address + 'gradio_api/upload', body, {'Content-Type': 'multipart/form-data; boundary=x'}))
+    assert list((tmp_path / 'temporary').rglob('a.png'))
+    process.terminate()
+    assert process.wait(30) == 0
+    assert not [path for path in (tmp_path / 'temporary').rglob('*') if path.is_file()]

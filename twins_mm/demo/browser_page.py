@@ -41,6 +41,7 @@ h2 { font-size: 1rem; }
 .found i { display: inline-block; width: .8em; height: .8em; margin-right: .5em; }
 .attention .image-container { overflow-x: auto; }
 .attention .image-container > button { min-width: 56rem; }
+.attention .image-frame { padding-top: 1.5rem; background: #fff; }  /* under the buttons */
 """
 # A screen reader says what changes in an element of this role.
 _ANNOUNCE = "() => document.getElementById('status').setAttribute('role', 'status')"
@@ -54,13 +55,13 @@ class _Column:
         self.model = model
         with gr.Column(min_width=300):
             gr.HTML(_heading(model) + f'<p class="quiet">{escape(model.checkpoint)}</p>')
-            self.picture = _make_picture(f'Prediction of {model.name}')
+            self.picture = _make_picture()
             self.findings = gr.HTML(elem_classes='found')
             self.file = gr.DownloadButton('Download prediction', interactive=False)
 
     def add_attention(self) -> None:
         gr.HTML(_heading(self.model))
-        self.attention = _make_picture(f'Attention of {self.model.name}', elem_classes='attention')
+        self.attention = _make_picture(elem_classes='attention')
 
     def draw(self, view: View, score_thr: float) -> dict:
         """Updates for a slider's position."""
@@ -123,6 +124,8 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
         return updates
 
     def click(seen: list[View], event: gr.SelectData) -> dict:
+        if not seen:
+            return attend(seen, 0, 0)
         (x, y), view = event.index, seen[0]
         x, y = round(100 * x / view.width, 1), round(100 * y / view.height, 1)
         return attend(seen, x, y) | {across: x, down: y}
@@ -133,7 +136,7 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
         with gr.Row():
             with gr.Column(min_width=300):
                 gr.HTML(_PHOTOGRAPH)
-                photograph = gr.Image(label='Photograph', show_label=False, buttons=[],
+                photograph = gr.Image(show_label=False, buttons=[],
                                       sources=['upload', 'webcam', 'clipboard'])
                 status = gr.HTML('', elem_id='status')
                 score = gr.Slider(
@@ -177,8 +180,8 @@ def _heading(model: ShownModel) -> str:
     return f'<h2>{escape(model.name).replace("_", "_<wbr>")}</h2>'
 
 
-def _make_picture(label: str, **kwargs) -> gr.Image:
-    return gr.Image(label=label, show_label=False, format='png', interactive=False,
+def _make_picture(**kwargs) -> gr.Image:
+    return gr.Image(show_label=False, format='png', interactive=False,
                     buttons=['download', 'fullscreen'], **kwargs)
 
 

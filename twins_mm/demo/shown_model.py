@@ -104,7 +104,7 @@ class View:
 
     def attend(self, x: float, y: float) -> np.ndarray:
         """Draws the pyramid and where a point attends, RGB; `x` and `y` go from 0 to 1."""
-        point = min(x, 1 - 1 / self.width), min(y, 1 - 1 / self.height)
+        point = np.clip(x, 0, 1 - 1 / self.width), np.clip(y, 0, 1 - 1 / self.height)
         image, stages = self._stages
         canvas = FigureCanvasAgg(attention_figure.draw(image, stages, [point]))
         canvas.draw()
