@@ -34,11 +34,11 @@ endif
 # setuptools 81 lacks pkg_resources, which mmengine needs for `mmdet::` and mmcv's setup.py to run;
 # torch 2.1 and 2.2 also need the `packaging` inside it, gone in 70, and were built for numpy 1.
 LIMITS := $(if $(filter torch==2.1.% torch==2.2.%,$(TORCH)),setuptools<70 numpy<2,setuptools<81)
-$(READY): export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
+$(READY) test-web: export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
 # mmcv 2.1.0 doesn't compile on Python 3.13, which would only show after everything else.
 BEFORE := $(if $(filter onedl,$(STACK)),99,13)
 
-.PHONY: install peers train test test-all lint clean
+.PHONY: install peers train test test-all test-web lint clean
 
 install: $(READY)
 
@@ -123,13 +123,14 @@ train: $(READY)
 	$(BIN)/python tools/train.py $(CONFIG) --toy
 
 # Small models in many processes: more threads per process would only slow each other down.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+SUITE := $(PYTEST) --numprocesses auto --dist loadfile --ignore tests/web
 
 # Two sessions: all other tests are of an environment without the peers.
 PEER_PATH := $(CURDIR)/tests/overlay$(addprefix :,$(abspath $(PEERS)))
 define pytest
-$(PYTEST) --ignore tests/peers $(1)
-PYTHONPATH=$(PEER_PATH) $(PYTEST) -rs tests/peers $(1)
+$(SUITE) --ignore tests/peers $(1)
+PYTHONPATH=$(PEER_PATH) $(SUITE) -rs tests/peers $(1)
 endef
 
 test: $(READY) $(PEERS_READY)
@@ -137,6 +138,11 @@ test: $(READY) $(PEERS_READY)
 
 test-all: $(READY) $(PEERS_READY)
 	$(call pytest)
+
+# The page of tools/demo.py in the Chromium of this machine.
+test-web: $(READY)
+	$(BIN)/pip install --quiet "gradio>=6.31,<7" playwright
+	$(PYTEST) tests/web
 
 lint: $(READY)
 	$(BIN)/ruff check

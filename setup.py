@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         'benchmark': ['timm'],
+        'demo': ['gradio>=6.31,<7', 'pillow', 'starlette'],
         'deploy': DEPLOY,
         # mmpretrain also imports torchvision; only the user knows which fits their torch.
         'imagenet': ['mmpretrain>=1.2.0,<2', 'importlib-metadata<8'],

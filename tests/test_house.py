@@ -88,6 +88,12 @@ print(len(TwinsSVT('small')(torch.rand(1, 3, 64, 64))))
     assert (done.stdout, done.returncode) == ('4\n', 0), done.stderr
 
 
+def test_only_the_page_imports_gradio():
+    importing = {path.stem for path in [*FILES, *(REPOSITORY / 'tools').glob('*.py')]
+                 if re.search(r'^ *(import|from) (gradio|starlette)', path.read_text(), re.M)}
+    assert importing == {'browser_page'}
+
+
 def test_names_in_the_tables_exist():
     """Those that need an extra are resolved where it is installed, in tests/peers."""
     for task in TASKS.values():

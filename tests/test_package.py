@@ -139,7 +139,7 @@ def requirements(wheel):
 
 
 # The packages whose names differ from the modules that they are imported as.
-PACKAGES = dict(cv2='opencv-python', mmseg='mmsegmentation')
+PACKAGES = dict(PIL='pillow', cv2='opencv-python', mmseg='mmsegmentation')
 
 
 def list_imports(path):
@@ -170,6 +170,11 @@ def test_linters_have_the_same_versions_everywhere(requirements):
     assert set(pinned) <= set(requirements['test'])
     assert set(pinned) <= set((REPOSITORY / 'Makefile').read_text().split())
     assert [name.partition('==')[0] for name in pinned] == re.findall('id: (.*)', hooks)
+
+
+def test_page_is_tested_with_the_gradio_that_its_extra_installs():
+    gradio = re.search("'demo': .'(gradio[^']+)'", (REPOSITORY / 'setup.py').read_text())[1]
+    assert f'"{gradio}"' in (REPOSITORY / 'Makefile').read_text()
 
 
 @pytest.mark.parametrize(('stack', 'version', 'accepted'), [

@@ -36,6 +36,7 @@ class Task(NamedTuple):
         output: The file or folder of predictions, written by `write`, an `outputs.Output`.
         truth: The fields of a data sample with its ground truth and its prediction.
         regions: Splits either of them into the regions to draw.
+        has_scores: Whether predicted regions have scores, so that some can be left out.
         score: Rates a predicted sample from 0 to 1, as `how_scored` explains.
         deployables: What can be exported, in the order in which it is tried.
         toy_side: The longer side of toy images, in pixels.
@@ -67,6 +68,7 @@ class Task(NamedTuple):
     write: str
     truth: tuple[str, str]
     regions: str
+    has_scores: bool
     score: str
     how_scored: str
     deployables: tuple[str, ...]
@@ -92,7 +94,8 @@ _DETECTION = Task(
     inferencer='mmdet.apis:DetInferencer', output='predictions.json',
     write='twins_mm.inference.outputs:CocoFile',
     truth=('gt_instances', 'pred_instances'),
-    regions='twins_mm.runs.drawing:list_objects', score='twins_mm.runs.scores:score_boxes',
+    regions='twins_mm.runs.drawing:list_objects', has_scores=True,
+    score='twins_mm.runs.scores:score_boxes',
     how_scored='Boxes with a score of 0.3 or more count. The score of an image is F1: twice the '
                'correct boxes (right class, IoU of at least 0.5) over the sum of predicted and '
                'ground-truth boxes. Images without objects are left out.',
@@ -126,7 +129,8 @@ TASKS = dict(
         inferencer='twins_mm.inference.segmentor_inferencer:SegmentorInferencer', output='labels',
         write='twins_mm.inference.outputs:LabelFolder',
         truth=('gt_sem_seg', 'pred_sem_seg'),
-        regions='twins_mm.runs.drawing:list_classes', score='twins_mm.runs.scores:score_labels',
+        regions='twins_mm.runs.drawing:list_classes', has_scores=False,
+        score='twins_mm.runs.scores:score_labels',
         how_scored="An image's score is its own mIoU, over the classes in its ground truth. Images "
                    'of one class are left out: any model gets those right.',
         deployables=('twins_mm.export.deployable:DeployableSegmentor',)),
@@ -147,7 +151,8 @@ TASKS = dict(
         inferencer='twins_mm.inference.classifying:ClassifierInferencer',
         output='predictions.json', write='twins_mm.inference.classifying:ClassFile',
         truth=('gt_label', 'pred_label'),
-        regions='twins_mm.runs.drawing:list_labels', score='twins_mm.runs.scores:score_class',
+        regions='twins_mm.runs.drawing:list_labels', has_scores=False,
+        score='twins_mm.runs.scores:score_class',
         how_scored='The score of an image is the probability that the model gives its class.',
         deployables=('twins_mm.export.deployable:DeployableClassifier',),
         install='pip install -e .[imagenet]'),

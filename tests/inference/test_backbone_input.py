@@ -5,7 +5,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from twins_mm.errors import UserError
-from twins_mm.inference.backbone_input import load_backbone, prepare_image
+from twins_mm.inference.backbone_input import (
+    load_backbone,
+    prepare_image,
+    show_all_stages,
+)
 
 
 @pytest.mark.parametrize('content', ['model', 'backbone'])
@@ -20,7 +24,9 @@ def test_weights_of_a_model_or_of_its_backbone(content, tiny_config, tmp_path):
     x = torch.rand(1, 3, 64, 96)
     pyramid = backbone(x)
     assert len(pyramid) == 4  # RetinaNet's config has three
-    for ours, models in zip(pyramid[1:], model.eval().backbone(x)):
+    for ours, shared in zip(pyramid, show_all_stages(model.eval())(x), strict=True):
+        assert torch.equal(ours, shared)
+    for ours, models in zip(pyramid[1:], model.backbone(x), strict=True):
         assert torch.equal(ours, models)
 
 
@@ -39,6 +45,8 @@ def test_stages_are_those_of_the_architecture(out_indices, stages, tmp_path):
 def test_other_backbones_are_refused():
     with pytest.raises(UserError, match='This config has no TwinsPCPVT or TwinsSVT backbone'):
         load_backbone(Config(dict(model=dict(backbone=dict(type='ResNet')))), 'none.pth')
+    with pytest.raises(UserError, match='This config has no TwinsPCPVT or TwinsSVT backbone'):
+        show_all_stages(torch.nn.Sequential(torch.nn.Linear(2, 2)))
 
 
 @pytest.mark.parametrize(('name', 'size', 'padded'), [

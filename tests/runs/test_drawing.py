@@ -8,7 +8,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from twins_mm.runs.drawing import draw_pair
+from twins_mm.runs.drawing import draw_pair, draw_regions, list_objects
 from twins_mm.tasks import TASKS
 
 HEIGHT, WIDTH = 60, 90
@@ -73,3 +73,20 @@ def test_label_maps(path):
     assert drawn[0][40, 10].tolist() == [*PALETTE[0], 140]
     assert drawn[0][55, 10, 3] == 0
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ['owl', 'cat']
+
+
+@pytest.mark.parametrize('size', [(60, 90), (97, 131), (767, 1023), (33, 1000)])
+def test_picture_alone_has_the_images_pixels(size):
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    assert np.array_equal(draw_regions(image, [], CLASSES, PALETTE), image)
+
+
+def test_lines_and_letters_grow_with_the_image():
+    """A box and its name are as bright, on the whole, in a small as in a large picture."""
+    shares = []
+    for scale in (10, 20):
+        image = np.zeros((HEIGHT * scale, WIDTH * scale, 3), np.uint8)
+        regions = list_objects(InstanceData(
+            bboxes=scale * torch.tensor([BOX]), labels=torch.tensor([0])))
+        shares.append(draw_regions(image, list(regions), CLASSES, PALETTE).mean())
+    assert shares[0] == pytest.approx(shares[1], rel=0.1)

@@ -1,12 +1,14 @@
-"""The backbone of a config and a checkpoint, and its input."""
+"""The backbone of a config and a checkpoint, or of a model; and its input."""
+from copy import copy
+
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..checkpoints.trained import load_model
+from ..checkpoints.trained import is_backbone, load_model
 from ..config import walk
 from ..errors import UserError
 from ..families import FAMILIES
@@ -25,11 +27,25 @@ def load_backbone(cfg: Config, checkpoint: str, device: str | torch.device = 'cp
     """
     found = next((node for node in walk(cfg.model) if node.get('type') in FAMILIES), None)
     if found is None:
-        raise UserError(f'This config has no {" or ".join(FAMILIES)} backbone')
+        raise _none_of_ours()
     stages = found.get('out_indices')
     stages = stages and tuple(range(max(stages) + 1))
     alone = dict(model=dict(found, out_indices=stages), default_scope=cfg.default_scope)
     return load_model(Config(alone), checkpoint, device)
+
+
+def show_all_stages(model: nn.Module) -> nn.Module:
+    """A model's backbone, with the same weights, that returns all its stages.
+
+    Raises:
+        UserError: The model has none of our backbones.
+    """
+    found = next(filter(is_backbone, model.modules()), None)
+    if found is None:
+        raise _none_of_ours()
+    backbone = copy(found)
+    backbone.out_indices = tuple(range(len(backbone.blocks)))
+    return backbone
 
 
 def prepare_image(cfg: Config, image: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
@@ -43,10 +59,14 @@ def prepare_image(cfg: Config, image: np.ndarray) -> tuple[torch.Tensor, np.ndar
         The backbone's input, `(1, 3, H', W')`; and the resized image, BGR, uint8, without any
         padding on the right and at the bottom.
     """
-    init_default_scope(cfg.default_scope)
     steps = [step for step in cfg.test_dataloader.dataset.pipeline
              if not step['type'].startswith(('Load', 'Pack'))]
-    resized = Compose(steps)(dict(img=image))['img']
-    preprocess = MODELS.build(cfg.model.data_preprocessor)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        resized = Compose(steps)(dict(img=image))['img']
+        preprocess = MODELS.build(cfg.model.data_preprocessor)
     pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
     return preprocess(dict(inputs=[pixels]))['inputs'], resized
+
+
+def _none_of_ours() -> UserError:
+    return UserError(f'This config has no {" or ".join(FAMILIES)} backbone')

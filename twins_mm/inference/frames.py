@@ -44,6 +44,13 @@ class Frame(NamedTuple):
         return (self.name.with_name(self.name.name + suffix) if self.keeps_suffix
                 else self.name.with_suffix(suffix))
 
+    @property
+    def entry(self) -> dict:
+        """What COCO's list of images says of it, without an id."""
+        assert self.image is not None
+        height, width = self.image.shape[:2]
+        return dict(file_name=self.name.as_posix(), height=height, width=width)
+
 
 class Images:
     """Image files, named by their paths relative to their common folder.

@@ -79,9 +79,7 @@ def _end_with_parent() -> None:
 
 def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]:
     job, (frame, packed) = _jobs[0], pair
-    assert frame.image is not None
-    height, width = frame.image.shape[:2]
-    sample = _unpack(packed, width)
+    sample = _unpack(packed, frame.entry['width'])
     picture = None
     if job.visualizer is not None:
         picture = draw_with(job.visualizer, frame, sample, job.score_thr)
@@ -89,8 +87,7 @@ def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]
             write_image(job.pictures / frame.named('.jpg'), picture)
             picture = None
     annotations = job.output.add(frame, sample)
-    image = dict(file_name=frame.name.as_posix(), height=height, width=width)
-    return to_line(image, annotations), picture
+    return to_line(frame.entry, annotations), picture
 
 
 def _pack(sample: BaseDataElement) -> BaseDataElement:

@@ -1,4 +1,4 @@
-"""Draws an image with its ground truth, and with its prediction next to it."""
+"""Draws what is in an image: a prediction alone, or next to its ground truth."""
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
@@ -9,6 +9,7 @@ import mmcv
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
@@ -17,6 +18,7 @@ from ..tasks import Task
 
 # Inches: a picture's width; the heights of its title and of a legend line; the gaps between them.
 _WIDTH, _TITLE, _LINE, _GAP = 2.4, 0.2, 0.17, 0.08
+_ALONE = 3.2  # inches: the width of a picture of its own
 _LARGE, _SMALL = 8, 6.5  # points
 _COLUMNS, _MOST_CLASSES = 4, 12  # of the legend
 _OPACITY = 140  # of 255
@@ -82,6 +84,24 @@ def _draw_panels(path: str, panels: Mapping[str, list[_Region]], classes: Sequen
     return figure
 
 
+def draw_regions(image: np.ndarray, regions: Sequence[_Region], classes: Sequence[str],
+                 palette: Sequence) -> np.ndarray:
+    """Draws regions over an image `(H, W, 3)`, RGB; returns the same size and type.
+
+    Lines and letters grow with the image, so they can be read at any size of the screen.
+    """
+    height, width = image.shape[:2]
+    dpi = width / _ALONE
+    figure = Figure(((width + 1e-3) / dpi, (height + 1e-3) / dpi), dpi=dpi)  # it rounds down
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(image, aspect='auto')
+    _draw(axes, regions, classes, np.array(palette, np.uint8))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
 def list_classes(labels: PixelData) -> Iterator[_Region]:
     """Yields a region for each class of a label map."""
     labels = labels.data.squeeze(0).cpu().numpy()
@@ -114,7 +134,7 @@ def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
     for region in regions:
         if region.mask is not None:
             overlay[region.mask] = *palette[region.label], _OPACITY
-    axes.imshow(overlay)
+    axes.imshow(overlay, aspect=axes.get_aspect())
     for label, mask, box, score in regions:
         if box is None and mask is None:
             axes.set_title(f'{axes.get_title()}: {classes[label].partition(",")[0]}',

@@ -1,0 +1,135 @@
+"""A trained model, and what it makes of a photograph: all that the page shows."""
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import mmcv
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from mmengine.config import Config
+from mmengine.structures import BaseDataElement
+
+from ..config import task_of
+from ..inference import attention_figure
+from ..inference.attention_maps import Stage, see
+from ..inference.backbone_input import prepare_image, show_all_stages
+from ..inference.frames import Frame
+from ..inference.predictor import build_inferencer, predict
+from ..runs.drawing import draw_regions
+
+
+class ListedRegion(NamedTuple):
+    """An object, or a class of a label map.
+
+    Attributes:
+        name: Its class.
+        color: Its class's colour: red, green, blue, 0 to 255.
+        score: From 0 to 1, if predicted.
+        box: Left, top, right, bottom in pixels, if predicted.
+        share: Share of the image's pixels, if predicted.
+    """
+
+    name: str
+    color: tuple[int, int, int]
+    score: float | None
+    box: tuple[float, ...] | None
+    share: float | None
+
+
+class ShownModel:
+    """A model of a config and a checkpoint, on a GPU if there is one.
+
+    Args:
+        cfg: The config.
+        checkpoint: A file, a URL, or hf://ORG/NAME.
+
+    Raises:
+        UserError: The checkpoint doesn't match the config, or the config has no Twins backbone.
+    """
+
+    def __init__(self, cfg: Config, checkpoint: str):
+        self.cfg = cfg
+        self.task = task_of(cfg)
+        self.name = Path(cfg.filename).stem
+        self.checkpoint = Path(checkpoint).name  # the folder is nobody's business
+        self.inferencer = build_inferencer(cfg, checkpoint)
+        self.backbone = show_all_stages(self.inferencer.model)
+
+    def look_at(self, photograph: Frame) -> 'View':
+        """Runs the network."""
+        (_, sample), = predict(self.inferencer, [photograph])
+        assert sample is not None
+        return View(self, photograph, sample.cpu())
+
+
+class View:
+    """What a model makes of a photograph; a score leaves out objects that don't exceed it."""
+
+    def __init__(self, model: ShownModel, photograph: Frame, sample: BaseDataElement):
+        assert photograph.image is not None
+        self.model, self.photograph, self.sample = model, photograph, sample
+        self.height, self.width = photograph.image.shape[:2]
+
+    def draw(self, score_thr: float) -> np.ndarray:
+        """The photograph with what was found, RGB."""
+        return draw_regions(mmcv.bgr2rgb(self.photograph.image), self._choose(score_thr)[::-1],
+                            self._meta['classes'], self._meta['palette'])
+
+    def find(self, score_thr: float) -> list[ListedRegion]:
+        """What `draw` shows, the highest scores or the largest shares first."""
+        return [ListedRegion(
+            self._meta['classes'][one.label], tuple(self._meta['palette'][one.label]), one.score,
+            None if one.box is None else tuple(one.box.tolist()),
+            None if one.mask is None else float(one.mask.mean()))
+            for one in self._choose(score_thr)]
+
+    def describe(self, score_thr: float) -> str:
+        """The same in words: '2 person, 1 car'."""
+        counts = Counter(one.name for one in self.find(score_thr))
+        return ', '.join(f'{count} {name}' if self.model.task.has_scores else name
+                         for name, count in counts.items()) or 'nothing found'
+
+    @cached_property
+    def file(self) -> Path:
+        """The prediction as `tools/predict.py` writes it, whatever the scores."""
+        self._folder = TemporaryDirectory()  # lives as long as the view
+        task = self.model.task
+        path = Path(self._folder.name, task.output)
+        output = resolve_name(task.write)(path, self._meta)
+        output.finish([(self.photograph.entry, output.add(self.photograph, self.sample))])
+        return path if path.is_file() else next(path.iterdir())
+
+    def attend(self, x: float, y: float) -> np.ndarray:
+        """Draws the pyramid and where a point attends, RGB; `x` and `y` go from 0 to 1."""
+        point = np.clip(x, 0, 1 - 1 / self.width), np.clip(y, 0, 1 - 1 / self.height)
+        image, stages = self._stages
+        canvas = FigureCanvasAgg(attention_figure.draw(image, stages, [point]))
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3]
+
+    @cached_property
+    def _stages(self) -> tuple[np.ndarray, list[Stage]]:
+        """The backbone's input and stages, without the attentions that aren't drawn."""
+        backbone = self.model.backbone
+        inputs, resized = prepare_image(self.model.cfg, self.photograph.image)
+        stages = [
+            stage._replace(attentions=list(filter(None, map(stage.last, (True, False)))))
+            for stage in see(backbone, inputs.to(next(backbone.parameters()).device))]
+        return mmcv.bgr2rgb(resized), stages
+
+    @property
+    def _meta(self) -> dict:
+        return self.model.inferencer.model.dataset_meta
+
+    def _choose(self, score_thr: float) -> list:
+        return [one for one in self._regions if one.score is None or one.score > score_thr]
+
+    @cached_property
+    def _regions(self) -> list:
+        task = self.model.task
+        regions = resolve_name(task.regions)(self.sample.get(task.truth[1]))
+        return sorted(regions, reverse=True,
+                      key=lambda one: one.mask.sum() if one.score is None else one.score)
