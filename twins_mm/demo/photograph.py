@@ -34,9 +34,10 @@ def read_photograph(path: Path) -> tuple[Frame, str]:
     if pixels > MAX_PIXELS:
         raise UserError(f'This image has more than {MAX_PIXELS // 10 ** 6} million pixels. '
                         'Reduce it first.')
-    image = read_image(path)
-    if image is None:
-        raise UserError(_UNREADABLE)
+    try:
+        image = read_image(path, MAX_PIXELS / 1e6)
+    except UserError:  # it names a flag of tools/predict.py
+        raise UserError(_UNREADABLE) from None
     size = _size_of(image)
     if pixels > SHOWN_PIXELS:
         image = mmcv.imrescale(image, (SHOWN_PIXELS / pixels) ** 0.5, interpolation='area')
