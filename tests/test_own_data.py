@@ -43,7 +43,7 @@ def test_classes_and_data_are_set_everywhere(name, heads, type_):
         data_set, = data_sets(cfg[f'{split}_dataloader'])
         assert (data_set.type, data_set.data_root) == (type_, 'data/fruit')
         assert data_set.metainfo.classes == classes
-        assert len({tuple(colour) for colour in data_set.metainfo.palette}) == len(classes)
+        assert len(set(data_set.metainfo.palette)) == len(classes)
     assert not [node for node in walk(cfg) if node.get('type') == 'LoadAnnotations'
                 and 'reduce_zero_label' in node]
     if type_ == 'CocoDataset':

@@ -67,9 +67,9 @@ def use_own_data(cfg: Config | ConfigDict, classes: Sequence[str], data_root: st
     _set_length(cfg, length)
 
 
-def _make_palette(count: int) -> list[list[int]]:
-    """RGB colours, 0 to 255, whose neighbours differ."""
-    return [[round(255 * part) for part in hsv_to_rgb(number * _GOLDEN_RATIO % 1, 0.75, 0.95)]
+def _make_palette(count: int) -> list[tuple[int, ...]]:
+    """RGB colours, 0 to 255, whose neighbours differ; tuples, because mmdet draws no lists."""
+    return [tuple(round(255 * part) for part in hsv_to_rgb(number * _GOLDEN_RATIO % 1, 0.75, 0.95))
             for number in range(count)]
 
 
