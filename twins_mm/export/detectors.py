@@ -110,6 +110,7 @@ class DeployableTwoStage(DeployableDetector):
     @staticmethod
     def takes(model: nn.Module) -> bool:
         from mmcv.ops import RoIAlign
+        from mmdet.models import TwoStageDetector
         from mmdet.models.dense_heads import RPNHead
         from mmdet.models.roi_heads import (
             ConvFCBBoxHead,
@@ -117,10 +118,12 @@ class DeployableTwoStage(DeployableDetector):
             SingleRoIExtractor,
             StandardRoIHead,
         )
+        if not isinstance(model, TwoStageDetector):
+            return False
+        head = model.roi_head
         # Classes derived from these predict in ways of their own.
-        head = getattr(model, 'roi_head', None)
-        if (type(head) is not StandardRoIHead or type(model.rpn_head) is not RPNHead
-                or head.with_shared_head):
+        if (type(head) is not StandardRoIHead or head.with_shared_head
+                or type(getattr(model, 'rpn_head', None)) is not RPNHead):
             return False
         extractors = [head.bbox_roi_extractor]
         if head.with_mask:
@@ -236,13 +239,13 @@ def _align(extractor: nn.Module, features: Sequence[torch.Tensor], boxes: torch.
     side = (boxes[..., 2:] - boxes[..., :2]).prod(-1).sqrt().flatten()
     bounds = 2. ** torch.arange(1, extractor.num_inputs)
     levels = (side[:, None] / extractor.finest_scale + 1e-6 >= bounds).sum(1)
-    result = None
+    result = torch.tensor(0.)
     for level, (layer, feature) in enumerate(zip(extractor.roi_layers, features)):
         is_here = levels == level
         # Boxes of other levels lose their area, so they cost nothing.
         part = align(feature.float(), rois.where(is_here[:, None], 0.), layer.output_size[0],
                      layer.spatial_scale, layer.sampling_ratio)
-        result = part if result is None else part.where(is_here[:, None, None, None], result)
+        result = part.where(is_here[:, None, None, None], result)
     return result.to(features[0])
 
 
