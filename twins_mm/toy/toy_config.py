@@ -18,7 +18,7 @@ _FLIP = dict(type='RandomFlip', prob=0.5)
 def use_toy_data(cfg: Config) -> None:
     """Replaces a config's data sets, image scale, batch, schedule and evaluators, in place.
 
-    The model stays unchanged, but starts from random weights. AMP, parameter-wise settings and
+    The model stays unchanged, but starts from random weights and mixes no images. AMP, parameter-wise settings and
     hooks stay too.
 
     Raises:
@@ -33,6 +33,7 @@ def use_toy_data(cfg: Config) -> None:
         [dict(_FLIP, prob=0.), dict(_FLIP, prob=1.)], _present(task.load),
         [dict(type=task.pack)]])]
     for node in walk(cfg.model):
+        node.pop('augments', None)  # Mixup and CutMix: toy data is not augmented
         if node.get('type') == 'SegDataPreProcessor':
             node.update(size=(task.toy_side, task.toy_side), size_divisor=None)
     drop_pretrained(cfg)

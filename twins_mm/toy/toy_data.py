@@ -14,8 +14,8 @@ from .scenes import Instance, cover, draw_scene
 _IMAGES = dict(train=200, val=50)
 # A label says less than boxes or pixels do, so there are more images of it.
 _CLASSIFIED = 3
-# Around what is to be classified, in pixels.
-_WIDEST_MARGIN = 32
+# How much wider an image is than what is to be classified, in pixels.
+_ROOM = 8, 64
 # Increase this with every change to images or files, so that old data is replaced.
 _VERSION = 2
 _STAMP = json.dumps(dict(version=_VERSION, images=_IMAGES, data_sets=list(DATA_SETS)))
@@ -126,12 +126,12 @@ def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, lis
 
 
 def _cut_out(image: np.ndarray, instance: Instance, rng: np.random.Generator) -> np.ndarray:
-    """An instance and some of the image around it."""
+    """A square with an instance anywhere in it."""
     left, top, right, bottom = _bounds(instance)
-    margins = rng.uniform(4, _WIDEST_MARGIN, 4)
-    left, top = np.maximum((left, top) - margins[:2], 0).astype(int)
-    right, bottom = ((right, bottom) + margins[2:]).astype(int)
-    return image[top:bottom, left:right]
+    side = int(max(right - left, bottom - top) + rng.uniform(*_ROOM))
+    x, y = (int(np.clip(rng.uniform(high - side, low), 0, length - side)) for low, high, length in (
+        (left, right, image.shape[1]), (top, bottom, image.shape[0])))
+    return image[y:y + side, x:x + side]
 
 
 def _bounds(instance: Instance) -> tuple[float, float, float, float]:
