@@ -18,8 +18,8 @@ _FLIP = dict(type='RandomFlip', prob=0.5)
 def use_toy_data(cfg: Config) -> None:
     """Replaces a config's data sets, image scale, batch, schedule and evaluators, in place.
 
-    The model stays unchanged, but starts from random weights and mixes no images. AMP, parameter-wise settings and
-    hooks stay too.
+    The model stays unchanged, but starts from random weights and mixes no images. AMP,
+    parameter-wise settings and hooks stay too.
 
     Raises:
         UserError: The config belongs to no known task.
