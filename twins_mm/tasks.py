@@ -113,7 +113,7 @@ TASKS = dict(
     classification=Task(
         scope='mmpretrain', models='classifiers', data_set='imagenet',
         load={}, pack='PackInputs',
-        toy=(16, 300), toy_side=64, tta_ratios=(1.,),
+        toy=(16, 600), toy_side=64, tta_ratios=(1.,),
         evaluator=dict(type='Accuracy', topk=(1, 5)),
         metrics={'accuracy/top1': ('top-1', 'Image Classification')},
         # More in 1 of 20 cases, by the standard deviation of 0.1 over 100 seeds in ResNet strikes
