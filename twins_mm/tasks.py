@@ -140,7 +140,7 @@ TASKS = dict(
         watch='contextlib:nullcontext', check='twins_mm.data.class_labels:check_class',
         judge='twins_mm.data.class_labels:judge_classes', counted='labels',
         load={}, pack='PackInputs',
-        toy=(16, 300), toy_side=64, tta_ratios=(1.,),
+        toy=(16, 600), toy_side=64, tta_ratios=(1.,),
         evaluator=dict(type='Accuracy', topk=(1, 5)),
         metrics={'accuracy/top1': ('top-1', 'Image Classification')},
         # More in 1 of 20 cases, by the standard deviation of 0.1 over 100 seeds in ResNet strikes
