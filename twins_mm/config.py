@@ -135,7 +135,10 @@ def describe_batch(cfg: Config, processes: int) -> str:
 
 
 def heads_with_classes(cfg: Config) -> Iterator[dict]:
-    """Yields the parts of the model that have a number of classes."""
+    """Yields the parts of the model that have a number of classes.
+
+    A classifier's data preprocessor, which mixes labels, is among them.
+    """
     for key, part in cfg.model.items():
         if key != 'backbone':
             yield from (node for node in walk(part) if 'num_classes' in node)
@@ -143,7 +146,8 @@ def heads_with_classes(cfg: Config) -> Iterator[dict]:
 
 def count_classes(cfg: Config) -> int | None:
     """How many classes the model's heads predict; None if the config doesn't say."""
-    return max((head['num_classes'] for head in heads_with_classes(cfg)), default=None)
+    return max((head['num_classes'] for head in heads_with_classes(cfg)
+                if head is not cfg.model.get('data_preprocessor')), default=None)
 
 
 def drop_pretrained(cfg: Config) -> None:
