@@ -51,8 +51,11 @@ def write_beside(job: Job, pairs: Iterable[tuple[Frame, BaseDataElement]], worke
     Yields, in order, when all files of a frame are written, the line of `progress.to_line` and
     the picture, if it is returned.
     """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a forked process would wait for threads of OpenCV that it hasn't
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(job,)) as executor:
         executor.submit(os.getpid).result()  # start them before the threads that read images
+        cv2.setNumThreads(threads)
         packed = ((frame, _pack(sample)) for frame, sample in pairs)
         yield from map_ahead(executor, _write, packed, ahead=workers)
 
@@ -62,7 +65,6 @@ def _start(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # in a forked process, more would wait for threads that it hasn't
-    cv2.setNumThreads(1)
     # mmengine's visualizers draw in a run's first process alone.
     mmengine.dist.utils.is_main_process = lambda group=None: True
     if job.visualizer is not None:
