@@ -33,10 +33,10 @@ Normalisation and padding are part of the file.
 # What to do where rounding to a precision changes too much.
 ADVICE = dict(
     float32='Please report it, with the config',
-    float16='Values beyond 65504 overflow in float16: export without --half, or see what it costs '
-            'in accuracy: --evaluate',
-    int8='Export with --half or in float32, or see what it costs in accuracy: --evaluate; or, if '
-         'the images were unlike those that the model is trained for, check with one that is like '
+    float16='Values beyond 65504 overflow in float16: export without --half; --evaluate says '
+            'what it costs in accuracy',
+    int8='Export with --half or in float32; --evaluate says what int8 costs in accuracy; if the '
+         'images were unlike those that the model is trained for, check with one that is like '
          'them: --image FILE')
 
 
