@@ -53,6 +53,7 @@ setup(
         'deploy': DEPLOY,
         # mmpretrain also imports torchvision; only the user knows which fits their torch.
         'imagenet': ['mmpretrain>=1.2.0,<2', 'importlib-metadata<8'],
+        'video': ['av'],
         'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
 )

@@ -12,6 +12,7 @@ from ..tasks import TASKS
 from .fixes import find_fix
 from .installation import (
     check_cuda,
+    check_extra,
     check_module,
     check_operators,
     check_pkg_resources,
@@ -43,8 +44,9 @@ CHECKS = {
     'pkg_resources': check_pkg_resources,
     'mmengine': partial(check_module, 'mmengine', 'import mmengine.runner'),
     'mmcv, its _ext': check_operators,
-    **{library: partial(check_module, library, _USE_LIBRARY.format(library))
-       for library in dict.fromkeys(task.scope for task in TASKS.values())},
+    **{task.scope: partial(check_extra, task.scope, _USE_LIBRARY.format(task.scope), task.models)
+       if task.install else partial(check_module, task.scope, _USE_LIBRARY.format(task.scope))
+       for task in TASKS.values()},
     'ftfy, regex': check_undeclared,
     'twins_mm': partial(check_module, 'twins_mm', _USE_TWINS),
     **{data.title.split()[0]: partial(check_data_set, name) for name, data in DATA_SETS.items()},

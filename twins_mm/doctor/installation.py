@@ -110,6 +110,13 @@ def check_pkg_resources() -> Finding:
                    install('pkg_resources'))
 
 
+def check_extra(module: str, code: str, users: str) -> Finding:
+    """Like `check_module`, of a library that only `users` need."""
+    if not find_spec(module):
+        return Finding('ok', f'not installed; only {users} need it')
+    return check_module(module, code)
+
+
 def check_torchvision() -> Finding:
     """mmengine imports torchvision if it is installed, and fails if that doesn't load."""
     if not find_spec('torchvision'):
