@@ -128,6 +128,7 @@ def main() -> None:
         answer,
         check,
         find_test_size,
+        is_within,
         read_images,
         stack,
         time_side_by_side,
@@ -173,10 +174,11 @@ def main() -> None:
                      evaluate(cfg, predict_with(exported, deployable), str(args.out)))
         if args.precision != 'float32':
             return
-    if (worst := max(row['differing'] for row in rows)) > limit:
-        raise UserError(f'{args.out} is not the model: up to {worst:.2%} {deployable.differing} '
-                        f'differ, more than the {limit:.0%} that rounding to {args.precision} may '
-                        f'change. {ADVICE[args.precision]}. The file was kept')
+    if beyond := [row['differing'] for row in rows if not is_within(row, limit)]:
+        raise UserError(f'{args.out} is not the model: up to {max(beyond):.2%} '
+                        f'{deployable.differing} differ, more than the {limit:.0%} that rounding '
+                        f'to {args.precision} may change. {ADVICE[args.precision]}. The file was '
+                        'kept')
 
 
 if __name__ == '__main__':

@@ -7,7 +7,14 @@ from mmengine.config import Config
 pytest.importorskip('twins_mm.export', exc_type=ImportError)
 
 from twins_mm.errors import UserError
-from twins_mm.export.comparison import answer, compare, find_test_size, read_images, stack
+from twins_mm.export.comparison import (
+    answer,
+    compare,
+    find_test_size,
+    is_within,
+    read_images,
+    stack,
+)
 from twins_mm.export.deployable import make_deployable
 
 DETECTIONS = ['boxes', 'scores', 'labels']
@@ -49,6 +56,14 @@ def test_masks_that_differ_are_counted(rows, differing, found):
     masks[0, 1, rows:] = 0
     figures = compare([*DETECTIONS, 'masks'], (*found, pasted), (*found, masks))
     assert figures['differing'] == pytest.approx(differing)
+
+
+@pytest.mark.parametrize(('differing', 'counts', 'within'), [
+    (0.01, {}, True), (0.011, {}, False), (torch.inf, {}, False),
+    (2 / 86, dict(detections=86), True), (4 / 86, dict(detections=86), False),
+    (4 / 400, dict(detections=400), True), (0, dict(detections=0), True)])
+def test_one_detection_in_place_of_another_is_rounding(differing, counts, within):
+    assert is_within(dict(differing=differing, **counts), 0.01) == within
 
 
 def test_share_of_pixels_and_greatest_relative_difference():

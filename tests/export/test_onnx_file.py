@@ -23,10 +23,11 @@ from twins_mm.export.comparison import (
     check,
     compare_detections,
     read_images,
+    stack,
 )
 from twins_mm.export.deployable import _PoolByProducts, make_deployable
 from twins_mm.export.metadata import describe_export
-from twins_mm.export.onnx_file import export
+from twins_mm.export.onnx_file import export, quantize
 
 DOCS = (REPOSITORY / 'docs/deploy.md').read_text()
 
@@ -70,6 +71,12 @@ def test_detector_of_any_size(name, options, operators, tiny_model, tmp_path, mo
     check_metadata(written)
     monkeypatch.chdir(tmp_path)
     check_documented_example(model, name)
+
+    quantize(path)
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    assert 'MatMulInteger' in kinds and 'Gemm' not in kinds
+    assert [len(output) for output in OnnxModel(path)(stack(read_images(), SIZES[0]))] == [
+        2 for _ in outputs]
 
 
 def check_metadata(written):

@@ -116,6 +116,15 @@ def check(answers: Sequence[Answer], names: Sequence[str], exported: OnnxModel
              **compare(names, outputs, exported(images))} for images, outputs in answers]
 
 
+def is_within(row: dict[str, Any], limit: float) -> bool:
+    """Whether no more differs in a row of `check` than rounding explains.
+
+    One detection in place of another is always explained: where two boxes overlap by almost exactly
+    the threshold of their suppression, the last bit decides, and a proposal has other detections.
+    """
+    return row['differing'] <= max(limit, 2 / max(row.get('detections', torch.inf), 1))
+
+
 def compare(names: Sequence[str], expected: Sequence[torch.Tensor],
             actual: Sequence[torch.Tensor]) -> dict[str, Any]:
     """How outputs of these names differ; `LIMITS` are for 'differing'.
