@@ -1,6 +1,10 @@
 import os
 import select
 import signal
+from unittest.mock import MagicMock
+
+import pytest
+from mmengine.registry import HOOKS
 
 from twins_mm.training.resuming import list_checkpoints
 
@@ -30,3 +34,15 @@ def test_full_disk_is_reported_and_leaves_the_old_checkpoint(train, tmp_path):
     assert 'iter_12.pth could not be written: No space left on device.' in output
     assert 'Traceback' not in output
     assert [path.name for path in list_checkpoints(tmp_path / 'run')] == ['iter_8.pth']
+
+
+@pytest.mark.parametrize('first', [True, False])
+def test_only_the_first_process_writes_scores(first, monkeypatch, tmp_path):
+    """All write the same file, and in mmengine at the same time."""
+    monkeypatch.setattr('mmengine.dist.utils.is_main_process', lambda group=None: first)
+    runner = MagicMock(log_dir=str(tmp_path), timestamp='now', _log_dir=str(tmp_path))
+    runner.log_processor.get_log_after_epoch.return_value = dict(mIoU=50.0), 'mIoU: 50'
+    hook = HOOKS.build(dict(type='LoggerHook'))
+    hook.before_run(runner)
+    hook.after_test_epoch(runner)
+    assert [path.name for path in tmp_path.iterdir()] == ['now.json'] * first

@@ -1,8 +1,11 @@
-"""Checkpoints that are whole or absent, whatever happens while one is written."""
+"""Files that are whole or absent, whatever happens while one is written."""
 from pathlib import Path
 from typing import ClassVar
 
+import mmengine.hooks
+from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.registry import HOOKS
 
 from ..errors import UserError
 from ..writing import replacing
@@ -34,3 +37,12 @@ class WholeFilesBackend(LocalBackend):
             self._outdated.add(Path(filepath))
         else:
             super().remove(filepath)
+
+
+@HOOKS.register_module(force=True)
+class LoggerHook(mmengine.hooks.LoggerHook):
+    """Writes a test's scores in the first process alone.
+
+    In mmengine's, all processes write them, to the same file and at the same time.
+    """
+    after_test_epoch = master_only(mmengine.hooks.LoggerHook.after_test_epoch)
