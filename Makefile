@@ -101,7 +101,7 @@ openmmlab:
 onedl:
 	$(call mmcv,onedl-mmcv==2.3.6)
 	$(BIN)/pip install --no-build-isolation onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2
-	$(BIN)/pip install huggingface_hub safetensors onnx onnx_ir onnxscript onnxruntime \
+	$(BIN)/pip install huggingface_hub safetensors onnx onnx_ir onnxscript onnxruntime av \
 		pytest pytest-xdist codespell==2.4.3 mypy==2.4.1 ruff==0.17.6
 	$(BIN)/pip install --no-deps -e .
 

@@ -8,6 +8,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 DEPLOY = ['onnx', 'onnx_ir', 'onnxscript', 'onnxruntime']
+VIDEO = ['av']
 LINT = ['codespell==2.4.3', 'mypy==2.4.1', 'ruff==0.17.6']  # as in .pre-commit-config.yaml
 
 
@@ -45,15 +46,16 @@ setup(
         # Imported but not declared: by mmsegmentation; by mmengine, pkg_resources for `mmdet::`.
         'ftfy', 'regex', 'setuptools<81',
         'huggingface_hub>=0.24', 'safetensors',
-        'matplotlib', 'numpy', 'opencv-python', 'prettytable>=3.12', 'pycocotools', 'rich',
+        'matplotlib', 'numpy', 'opencv-python', 'pillow', 'prettytable>=3.12', 'pycocotools',
+        'rich',
     ],
     extras_require={
         'benchmark': ['timm'],
-        'demo': ['gradio>=6.31,<7', 'pillow', 'starlette'],
+        'demo': ['gradio>=6.31,<7', 'starlette'],
         'deploy': DEPLOY,
         # mmpretrain also imports torchvision; only the user knows which fits their torch.
         'imagenet': ['mmpretrain>=1.2.0,<2', 'importlib-metadata<8'],
-        'video': ['av'],
-        'test': [*DEPLOY, *LINT, 'pytest', 'pytest-xdist', 'pre-commit'],
+        'video': VIDEO,
+        'test': [*DEPLOY, *LINT, *VIDEO, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
 )

@@ -150,7 +150,7 @@ TASKS = dict(
         show_dir='default_hooks.visualization.out_dir', dump='mmengine.evaluator:DumpResults',
         inferencer='twins_mm.inference.classifying:ClassifierInferencer',
         output='predictions.json', write='twins_mm.inference.classifying:ClassFile',
-        truth=('gt_label', 'pred_label'),
+        truth=('gt_label', 'pred_score'),
         regions='twins_mm.runs.drawing:list_labels', has_scores=False,
         score='twins_mm.runs.scores:score_class',
         how_scored='The score of an image is the probability that the model gives its class.',

@@ -122,6 +122,7 @@ def test_an_image_of_ones_own(tmp_path):
     (dict(type='Resize', scale=(1333, 800), keep_ratio=True), (800, 1067)),
     (dict(type='Resize', scale=(512, 256), keep_ratio=False), (256, 512)),
     (dict(type='Resize', scale_factor=0.5), (240, 320)),
+    (dict(type='CenterCrop', crop_size=224), (224, 224)),
     (dict(type='LoadImageFromFile'), (480, 640))])
 def test_size_of_an_image_in_testing(step, size):
     cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=[step]))))

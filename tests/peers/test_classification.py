@@ -2,6 +2,7 @@
 import json
 import pickle
 import re
+from pathlib import PurePath
 from pkgutil import resolve_name
 
 import cv2
@@ -11,8 +12,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
+from twins_mm.cli import load_config
 from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.families import ABLATIONS
+from twins_mm.inference.frames import Frame
 from twins_mm.paper.figures import TABLES
 from twins_mm.shipped import CONFIGS
 from twins_mm.tasks import TASKS
@@ -123,17 +126,40 @@ def test_training_pipeline_makes_images_of_the_models_size(tmp_path):
     assert len(dataset) == 600
 
 
-def test_deployed_classifier_answers_as_the_model_does(tiny_config):
+def test_deployed_classifier_answers_as_the_model_does(tiny_config, save_model, tmp_path):
     from twins_mm.checkpoints.trained import load_model
+    from twins_mm.export.comparison import find_test_size
     from twins_mm.export.deployable import make_deployable
-    model = load_model(Config.fromfile(tiny_config(NAME)), None)
+    from twins_mm.export.metadata import describe_export
+    cfg = Config.fromfile(tiny_config(NAME))
+    save_model(cfg.filename, tmp_path / 'model.pth')
+    model = load_model(cfg, str(tmp_path / 'model.pth'))
     deployable = make_deployable(model)
+    about = describe_export(deployable)
+    assert (about['resize'], about['crop']) == ('{"scale": 256}', '224')
+    assert find_test_size(cfg, np.zeros((480, 640, 3), np.uint8)) == (224, 224)
     images = torch.randint(0, 256, (2, 3, 96, 64), dtype=torch.uint8)
     with torch.no_grad():
         expected, = deployable.expected(model, images)
         found = deployable(images)
     assert expected.shape == (2, 1000) and expected.std() > 0
     torch.testing.assert_close(found, expected)
+
+
+def test_page_lists_the_most_likely_classes(tiny_config, save_model, tmp_path):
+    from twins_mm.demo.shown_model import ShownModel
+    config = tiny_config(NAME)
+    save_model(config, tmp_path / 'model.pth')
+    image = np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)
+    view = ShownModel(load_config(str(config)), str(tmp_path / 'model.pth')).look_at(
+        Frame(PurePath('x.jpg'), image))
+    found = view.find(1)
+    likely = json.loads(view.file.read_text())['images'][0]['classes']
+    assert [(one.name, one.score) for one in found] == [
+        (one['name'], pytest.approx(one['score'])) for one in likely]
+    assert len(found) == 5
+    assert view.describe(1).startswith(found[0].name)
+    assert np.array_equal(view.draw(1), image[..., ::-1])
 
 
 def test_timms_own_scheduler_has_the_same_learning_rates():

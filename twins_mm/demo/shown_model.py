@@ -125,7 +125,8 @@ class View:
         return self.model.inferencer.model.dataset_meta
 
     def _choose(self, score_thr: float) -> list:
-        return [one for one in self._regions if one.score is None or one.score > score_thr]
+        return [one for one in self._regions
+                if not self.model.task.has_scores or one.score > score_thr]
 
     @cached_property
     def _regions(self) -> list:

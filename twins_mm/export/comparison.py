@@ -173,15 +173,15 @@ def compare_detections(expected: Sequence[dict], actual: Sequence[dict]
             'farthest box, px': farthest}
 
 
-def find_resize(cfg: Config) -> dict | None:
-    """The step of the config's test pipeline that resizes images."""
+def find_step(cfg: Config, kind: str) -> dict | None:
+    """The step of the config's test pipeline with this in its type: 'Resize' or 'Crop'."""
     return next((step for step in walk(cfg.get('test_dataloader'))
-                 if 'Resize' in str(step.get('type'))), None)
+                 if kind in str(step.get('type'))), None)
 
 
 def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:
-    """Height and width of an image after the config's test pipeline resized it."""
-    if step := find_resize(cfg):
+    """Height and width of an image after the config's test pipeline resized and cropped it."""
+    for step in filter(None, (find_step(cfg, kind) for kind in ('Resize', 'Crop'))):
         image = TRANSFORMS.build(step)(dict(img=image))['img']
     return image.shape[:2]
 

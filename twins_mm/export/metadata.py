@@ -2,7 +2,7 @@
 import json
 from pathlib import Path
 
-from .comparison import find_resize
+from .comparison import find_step
 from .deployable import Deployable
 
 
@@ -12,14 +12,17 @@ def describe_export(deployable: Deployable) -> dict[str, str]:
     Returns:
         'config', its name; 'input', what goes in; 'classes', the JSON of their names in the order
         of labels; 'resize', if the config has it, the JSON of the test pipeline's `scale` and
-        `keep_ratio`; and of detectors 'score_threshold', below which detections are left out.
+        `keep_ratio`; of classifiers 'crop', the side of the square in the middle that they see; and
+        of detectors 'score_threshold', below which detections are left out.
     """
     model = deployable.model
     cfg = model.cfg
     entries = dict(config=Path(cfg.filename).stem,
                    input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
                    classes=json.dumps(model.dataset_meta['classes']))
-    if step := find_resize(cfg):
+    if step := find_step(cfg, 'Crop'):
+        entries['crop'] = str(step['crop_size'])
+    if step := find_step(cfg, 'Resize'):
         entries['resize'] = json.dumps(
             {key: step[key] for key in ('scale', 'keep_ratio') if key in step})
     if 'scores' in deployable.outputs:

@@ -22,6 +22,7 @@ _ALONE = 3.2  # inches: the width of a picture of its own
 _LARGE, _SMALL = 8, 6.5  # points
 _COLUMNS, _MOST_CLASSES = 4, 12  # of the legend
 _OPACITY = 140  # of 255
+_MOST_LIKELY = 5  # classes of an image
 
 
 class _Region(NamedTuple):
@@ -109,10 +110,14 @@ def list_classes(labels: PixelData) -> Iterator[_Region]:
         yield _Region(label, labels == label)
 
 
-def list_labels(labels: torch.Tensor) -> Iterator[_Region]:
-    """Yields a region for each class of the whole image."""
-    for label in labels.tolist():
-        yield _Region(label, None)
+def list_labels(values: torch.Tensor) -> Iterator[_Region]:
+    """Yields a region for each true class of an image, or for the most likely of all scores."""
+    if not values.is_floating_point():
+        for label in values.tolist():
+            yield _Region(label, None)
+        return
+    for score, label in zip(*map(torch.Tensor.tolist, values.topk(min(_MOST_LIKELY, len(values))))):
+        yield _Region(label, None, score=score)
 
 
 def list_objects(instances: InstanceData) -> Iterator[_Region]:
@@ -135,10 +140,10 @@ def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
         if region.mask is not None:
             overlay[region.mask] = *palette[region.label], _OPACITY
     axes.imshow(overlay, aspect=axes.get_aspect())
-    for label, mask, box, score in regions:
-        if box is None and mask is None:
-            axes.set_title(f'{axes.get_title()}: {classes[label].partition(",")[0]}',
-                           fontsize=_LARGE, pad=3)
+    if whole := [one for one in regions if one.box is None and one.mask is None]:
+        name = classes[whole[0].label].partition(',')[0]
+        axes.set_title(f'{axes.get_title()}: {name}', fontsize=_LARGE, pad=3)
+    for label, _, box, score in regions:
         if box is None:
             continue
         (left, top, right, bottom), color = box, palette[label] / 255
