@@ -1,11 +1,11 @@
 import os
 import runpy
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
+import tool_process
 
 REPOSITORY = Path(__file__).parent.parent
 # Two processes share the machine's cores; small models gain nothing from more threads.
@@ -72,12 +72,10 @@ def run_tool(tmp_path):
     """Runs a tool as a user does, from a folder that shares the toy data of all tests."""
     def run(tool, *args, status=0):
         path = tool if isinstance(tool, Path) else REPOSITORY / 'tools' / f'{tool}.py'
-        done = subprocess.run(
-            [sys.executable, str(path), *map(str, args)], cwd=tmp_path, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={**os.environ, **THREADS, 'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')})
-        assert done.returncode == status, done.stdout[-4000:]
-        return done.stdout
+        code, output = tool_process.run(path, list(map(str, args)), tmp_path, {
+            **os.environ, **THREADS, 'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')})
+        assert code == status, output[-4000:]
+        return output
     return run
 
 
