@@ -132,7 +132,8 @@ COMMANDS = [line for block in re.findall(r'```shell\n(.*?)```', PAGE, re.DOTALL)
 FAST = """
 model = dict(backbone=dict(init_cfg=None, arch=dict(
     _delete_=True, embed_dims=(64, 128, 256, 512), depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1),
-    mlp_ratios=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))))
+    mlp_ratios=(1, 1, 1, 1), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))),
+    train_cfg=dict(rcnn=dict(sampler=dict(num=32))), test_cfg=dict(rpn=dict(max_per_img=50)))
 train_dataloader = val_dataloader = test_dataloader = dict(num_workers=1)
 """
 

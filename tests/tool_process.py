@@ -6,7 +6,7 @@ user starts: the tool itself imports twins_mm.
 import os
 import runpy
 import sys
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 
 _SERVER = get_context('forkserver')
@@ -29,6 +29,7 @@ def _run(tool: Path, args: list[str], folder: Path, environment: dict[str, str],
     with output.open('w') as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    set_start_method('fork', force=True)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -53,7 +53,8 @@ def write_beside(job: Job, pairs: Iterable[tuple[Frame, BaseDataElement]], worke
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process would wait for threads of OpenCV that it hasn't
-    with ProcessPoolExecutor(workers, initializer=_start, initargs=(job,)) as executor:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context('fork'), _start, (job,)
+                             ) as executor:
         executor.submit(os.getpid).result()  # start them before the threads that read images
         cv2.setNumThreads(threads)
         packed = ((frame, _pack(sample)) for frame, sample in pairs)
