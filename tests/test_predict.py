@@ -137,7 +137,9 @@ if 'KILL_AT' in os.environ:
 """
 
 
-@pytest.mark.parametrize('name', ['mask_rcnn_twins_pcpvt_s_1x', 'semantic_fpn_twins_svt_s_80k'])
+@pytest.mark.parametrize('name', [
+    'mask_rcnn_twins_pcpvt_s_1x',
+    pytest.param('semantic_fpn_twins_svt_s_80k', marks=pytest.mark.large)])
 def test_run_goes_on_after_a_kill(
         name, tiny_config, save_model, run_tool, call_tool, toy_folder, monkeypatch):
     config = tiny_config(name)

@@ -14,8 +14,6 @@ from twins_mm.checkpoints.pickles import WEIGHTS_ONLY
 from twins_mm.errors import UserError
 
 TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
-NAMES = ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x',
-         'semantic_fpn_twins_svt_s_80k', 'upernet_twins_svt_s_160k']
 FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=5',
        'test_dataloader.dataset.indices=5', 'default_hooks.logger.interval=1']
 
@@ -37,7 +35,10 @@ def test_help(tool, call_tool):
     assert 'usage:' in call_tool(tool, '--help')
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', [  # tests of the report train the other two
+    'mask_rcnn_twins_pcpvt_s_3x', 'upernet_twins_svt_s_160k',
+    *(pytest.param(name, marks=pytest.mark.large)
+      for name in ('retinanet_twins_svt_s_1x', 'semantic_fpn_twins_svt_s_80k'))])
 def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     config = tiny_config(name)
     output = run_tool('train', config, '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=2')
@@ -137,9 +138,10 @@ test_evaluator = [_base_.test_evaluator]
 
 
 @pytest.mark.parametrize(('name', 'data', 'lengths', 'options', 'best', 'flags'), [
-    ('retinanet_twins_svt_s_1x', 'coco', [4],
-     ['train_cfg.max_epochs={}', 'model.test_cfg.score_thr=0', 'model.test_cfg.nms_pre=10'],
-     'best_coco_bbox_mAP_epoch_?.pth', ['--tta', '--out', 'out.pkl']),
+    pytest.param(
+        'retinanet_twins_svt_s_1x', 'coco', [4],
+        ['train_cfg.max_epochs={}', 'model.test_cfg.score_thr=0', 'model.test_cfg.nms_pre=10'],
+        'best_coco_bbox_mAP_epoch_?.pth', ['--tta', '--out', 'out.pkl'], marks=pytest.mark.large),
     ('semantic_fpn_twins_svt_s_80k', 'ADEChallengeData2016', [2, 4],
      ['train_cfg.max_iters={}', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1'],
      'best_mIoU_iter_?.pth', ['--out', 'labels'])])

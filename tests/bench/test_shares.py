@@ -6,7 +6,8 @@ from twins_mm.bench.shares import measure_shares
 
 
 @pytest.mark.parametrize(('name', 'neck'), [
-    ('retinanet_twins_svt_s_1x', True), ('upernet_twins_pcpvt_s_160k', False)])
+    ('retinanet_twins_svt_s_1x', True),
+    pytest.param('upernet_twins_pcpvt_s_160k', False, marks=pytest.mark.large)])
 def test_parts_of_a_step(name, neck, tiny_config, toy_folder, monkeypatch):
     monkeypatch.chdir(toy_folder)
     shares = measure_shares(Config.fromfile(tiny_config(name)), rounds=1)

@@ -6,8 +6,9 @@ from twins_mm.bench.peers import PEERS
 from twins_mm.timing import seconds_of, take_turns
 
 
-@pytest.mark.parametrize(('training', 'limit'), [(False, 1.), (True, 1.15)])
-@pytest.mark.parametrize('variant', ['svt_s', 'pcpvt_s'])
+@pytest.mark.parametrize(('variant', 'training', 'limit'), [
+    ('svt_s', False, 1.), ('svt_s', True, 1.15), ('pcpvt_s', False, 1.),
+    pytest.param('pcpvt_s', True, 1.15, marks=pytest.mark.large)])
 def test_ours_is_not_slower_than_the_plain_reference(variant, training, limit):
     images = torch.randn(1, 3, 512, 512)
 

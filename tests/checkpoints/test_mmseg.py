@@ -43,7 +43,8 @@ def difference(ours, theirs, size):
     return torch.stack([(our - their).norm() / their.norm() for our, their in pairs]).max().item()
 
 
-@pytest.mark.parametrize('arch', ['small', 'base', 'large'])
+@pytest.mark.parametrize('arch', [
+    'small', *(pytest.param(arch, marks=pytest.mark.large) for arch in ('base', 'large'))])
 @both_families
 def test_features_are_the_same(family, arch):
     theirs = build_theirs(family, arch).backbone

@@ -33,7 +33,8 @@ DOCS = (REPOSITORY / 'docs/deploy.md').read_text()
 
 
 @pytest.mark.parametrize(('name', 'options', 'operators'), [
-    ('retinanet', {'model.bbox_head.stacked_convs': 1}, {'NonMaxSuppression'}),
+    pytest.param('retinanet', {'model.bbox_head.stacked_convs': 1}, {'NonMaxSuppression'},
+                 marks=pytest.mark.large),
     ('mask_rcnn', {'model.test_cfg.rpn.nms_pre': 300, 'model.test_cfg.rpn.max_per_img': 400},
      {'NonMaxSuppression', 'RoiAlign'})])
 def test_detector_of_any_size(name, options, operators, tiny_model, tmp_path, monkeypatch):
@@ -134,7 +135,8 @@ def test_pooling_of_any_size(tmp_path):
                 pooled, torch.nn.functional.adaptive_avg_pool2d(x, bins))
 
 
-@pytest.mark.parametrize('sub_sampling', ['separable_convolution', 'average_pooling'])
+@pytest.mark.parametrize('sub_sampling', [
+    'separable_convolution', pytest.param('average_pooling', marks=pytest.mark.large)])
 def test_other_patterns_and_sub_samplings_of_any_size(sub_sampling, tmp_path):
     torch.manual_seed(0)
     backbone = TwinsSVT(dict(tiny_arch('GLG'), depths=(1, 1, 1)), sub_sampling=sub_sampling).eval()
