@@ -22,7 +22,7 @@ if CHROMIUM is None:
 
 from twins_mm.cli import load_config  # noqa: E402
 from twins_mm.demo import browser_page  # noqa: E402
-from twins_mm.demo.shown_model import ShownModel  # noqa: E402
+from twins_mm.demo.shown_model import ShownModel, View  # noqa: E402
 
 FLAGS = ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
          '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']
@@ -191,12 +191,20 @@ def test_bad_file_is_a_sentence_on_the_page(content, message, open_page, photogr
 
 def test_unexpected_error_tells_nothing_about_the_server(
         open_page, photograph, models, monkeypatch):
-    def fail(_):
+    def fail(*_):
         raise RuntimeError('/home/someone/model.pth')
-    monkeypatch.setattr(models[0], 'look_at', fail)
     page = open_page()
-    choose(page, photograph)
-    api.expect(page.locator('#status')).to_have_text('The model failed on this photograph.')
+    with monkeypatch.context() as broken:
+        broken.setattr(models[0], 'look_at', fail)
+        choose(page, photograph)
+        api.expect(page.locator('#status')).to_have_text('The model failed on this photograph.')
+        assert 'someone' not in page.content()
+    page = open_page()
+    show(page, photograph)
+    monkeypatch.setattr(View, 'attend', fail)
+    picture(page).click()
+    api.expect(page.locator('#status')).to_have_text(
+        'Attention in this photograph could not be drawn.')
     assert 'someone' not in page.content()
 
 

@@ -119,8 +119,12 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
         if not seen:
             return {status: _problem('Choose a photograph first.')}
         updates = {figures: gr.Column(visible=True)}
-        for column, view in zip(columns, seen):
-            updates |= column.attend(view, across / 100, down / 100)
+        try:
+            for column, view in zip(columns, seen):
+                updates |= column.attend(view, across / 100, down / 100)
+        except Exception:
+            traceback.print_exc()
+            return {status: _problem('Attention in this photograph could not be drawn.')}
         return updates
 
     def click(seen: list[View], event: gr.SelectData) -> dict:
