@@ -68,7 +68,9 @@ def _iterations(cfg: Config) -> int:
     if 'max_iters' in cfg.train_cfg:
         return cfg.train_cfg.max_iters
     data_set, = (row for row in DATA_SETS.values() if row.type == cfg.train_dataloader.dataset.type)
-    return cfg.train_cfg.max_epochs * -(-data_set.epoch // cfg.auto_scale_lr.base_batch_size)
+    whole, rest = divmod(data_set.epoch, cfg.auto_scale_lr.base_batch_size)
+    is_rest_used = rest > 0 and not cfg.train_dataloader.get('drop_last', False)
+    return cfg.train_cfg.max_epochs * (whole + is_rest_used)
 
 
 def _work_dir(results: Results, runs_dir: Path, name: str) -> tuple[Path, str]:
