@@ -32,7 +32,7 @@ def count_macs(forward: Callable, *inputs: torch.Tensor) -> Macs:
     """Calls `forward(*inputs)` and counts its convolutions and matrix products.
 
     The count is the same on every device; on `meta`, it takes no memory and no arithmetic. Padded
-    window tokens count, because they are computed.
+    window tokens count, because they are computed. Batched products are attention's.
 
     >>> count_macs(torch.nn.Linear(3, 5), torch.rand(2, 3))
     Macs(layers=30, attention=0)
@@ -41,4 +41,6 @@ def count_macs(forward: Callable, *inputs: torch.Tensor) -> Macs:
     with (torch.no_grad(), FlopCounterMode(display=False) as layers,
           _AttentionCounter() as attention):
         forward(*inputs)
-    return Macs(layers.get_total_flops() // 2, attention.flops // 2)
+    products = sum(count for operator, count in layers.get_flop_counts().get('Global', {}).items()
+                   if operator in (torch.ops.aten.bmm, torch.ops.aten.baddbmm))
+    return Macs((layers.get_total_flops() - products) // 2, (attention.flops + products) // 2)

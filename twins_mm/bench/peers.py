@@ -4,11 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
 from ..checkpoints import convert
 from ..families import BACKBONES, FAMILIES, VARIANTS
+from ..shipped import CONFIGS
 
 
 class Peer(NamedTuple):
@@ -76,7 +78,8 @@ def _build_timm(variant: str) -> nn.Module:
 
 def _build_rival(rival: str, variant: str) -> nn.Module:
     family, size, _ = VARIANTS[variant]
-    return MODELS.build(family.rivals[rival][size])
+    config = CONFIGS / f'_base_/backbones/{family.rivals[rival][size]}.py'
+    return MODELS.build(dict(Config.fromfile(config).backbone, drop_path_rate=0.2))
 
 
 def _build_ablation(name: str, variant: str) -> nn.Module:
