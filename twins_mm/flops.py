@@ -25,6 +25,10 @@ class _AttentionCounter(TorchFunctionMode):
             query, key, value = args[:3]
             self.flops += sdpa_flop_count(query.shape, key.shape, value.shape)
             return query.new_zeros(*query.shape[:-1], value.shape[-1])
+        if func is F.linear and args[0].ndim > 2:
+            # Else torch makes a batched product of some, as if they were attention.
+            x, *weights = args
+            return func(x.flatten(0, -2), *weights).unflatten(0, x.shape[:-1])
         return func(*args, **(kwargs or {}))
 
 
