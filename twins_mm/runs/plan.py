@@ -68,7 +68,7 @@ def list_tests(results: Results, configs: Path, runs_dir: Path,
 
 
 def _missing(results: Results, baselines: bool) -> Iterator[Key]:
-    for table in map(TABLES.get, FILLED):
+    for table in [TABLES[number] for number in FILLED]:
         others = table.list_rivals() if baselines else ()
         for backbone, column, _ in chain(table.list_ours(), others):
             key = key_of(column, backbone)
