@@ -32,7 +32,8 @@ which the paper calls FLOPs.
   Both include the padding of windows.
 - counted: what the paper counts. Parameters: with ImageNet's final norm and 1000-class head, which
   the paper's detectors and segmentors carry but never use, and ours do without; of other backbones,
-  what is trained, without those in detectors and segmentors. FLOPs: as said above each table, with auxiliary heads, and with 1000 boxes and 100 masks in second stages.
+  what is trained, in detectors and segmentors without that head. FLOPs: as said above each table,
+  with auxiliary heads, and with 1000 boxes and 100 masks in second stages.
 - paper: the figure that the paper prints. off: what is counted, relative to it.
 """
 COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G attention',
@@ -42,9 +43,10 @@ COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('--markdown', action='store_true', help='print the tables as Markdown')
-    parser.add_argument('--baselines', action='store_true',
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument('--baselines', action='store_true',
                         help='count ResNet, ResNeXt, PVT and Swin instead')
-    parser.add_argument('--metafiles', action='store_true',
+    either.add_argument('--metafiles', action='store_true',
                         help='write configs/metafiles/ and model-index.yml, for `mim` and the '
                              'inferencers')
     return parser.parse_args()
