@@ -14,7 +14,7 @@ from mmengine.config import Config
 from twins_mm.config import walk
 from twins_mm.families import RIVALS
 from twins_mm.paper.costs import build_on_meta
-from twins_mm.paper.figures import TABLES
+from twins_mm.paper.figures import TABLES, figures_of
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 # Accuracies that the paper prints, but for the classifiers of Table 1.
@@ -111,3 +111,23 @@ def test_weights_without_decay_exist(name):
         keys.remove('pos_block')  # Twins'
     for key in keys:
         assert any(key in parameter for parameter, _ in backbone.named_parameters()), key
+
+
+@pytest.mark.parametrize(('name', 'theirs'), [
+    ('retinanet_resnet_50_1x', 'r50-caffe'), ('retinanet_resnet_101_1x', 'r101'),
+    ('retinanet_resnext_101_32x4d_1x', 'x101-32x4d'),
+    ('retinanet_resnext_101_64x4d_1x', 'x101-64x4d'),
+    ('mask_rcnn_resnet_50_1x', 'r50-caffe'), ('mask_rcnn_resnet_101_1x', 'r101-caffe'),
+    ('mask_rcnn_resnext_101_32x4d_1x', 'x101-32x4d'),
+    ('mask_rcnn_resnext_101_64x4d_1x', 'x101-64x4d')])
+def test_figures_of_convolutional_detectors_are_mmdets(name, theirs):
+    """As docs/reproduce.md says: so they come from other recipes than these configs."""
+    method = 'mask_rcnn' if name.startswith('mask') else 'retinanet'
+    models = mmengine.load(
+        Path(mmdet.__file__).parent / f'.mim/configs/{method}/metafile.yml')['Models']
+    model, = (model for model in models
+              if model['Name'] == f'{method.replace("_", "-")}_{theirs}_fpn_1x_coco')
+    for result in model['Results']:
+        (kind, value), = result['Metrics'].items()
+        objects = {'box AP': 'bbox', 'mask AP': 'segm'}[kind]
+        assert figures_of(name)[f'coco/{objects}_mAP', False] == value

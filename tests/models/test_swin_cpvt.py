@@ -164,6 +164,19 @@ def test_swins_weights_load_except_their_bias_tables(swin_file, monkeypatch):
                      'encodings newly initialised']
 
 
+def test_own_weights_load_whole(model, tmp_path, monkeypatch):
+    """Of a classifier, say, which has no norms after the other stages."""
+    monkeypatch.setattr('twins_mm.models.swin_cpvt.print_log', pytest.fail)
+    weights = {f'backbone.{name}': value for name, value in model.state_dict().items()
+               if not name.startswith('norm0')}
+    torch.save(dict(state_dict=weights), tmp_path / 'own.pth')
+    detectors = SwinCPVT(**TINY, init_cfg=dict(type='Pretrained',
+                                               checkpoint=str(tmp_path / 'own.pth')))
+    detectors.init_weights()
+    for name, value in detectors.state_dict().items():
+        assert name.startswith('norm0') or torch.equal(value, model.state_dict()[name]), name
+
+
 def test_weights_of_another_size_are_refused_whole(swin_file):
     path, _ = swin_file
     model = SwinCPVT(**{**TINY, 'depths': (2, 4)}, convert_weights=True,

@@ -74,8 +74,9 @@ class SwinCPVT(SwinTransformer):
                             + '; '.join(differences))
         self.load_state_dict(given, strict=False)
         tables = sum(name.endswith('relative_position_bias_table') for name in weights)
-        print_log(f'Swin weights: {tables} tables of relative position bias left out, position '
-                  'encodings newly initialised', logger='current')
+        if tables:
+            print_log(f'Swin weights: {tables} tables of relative position bias left out, position '
+                      'encodings newly initialised', logger='current')
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(super().forward(images))
