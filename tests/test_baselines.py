@@ -21,8 +21,18 @@ CONFIGS = Path(__file__).parent.parent / 'configs'
 CELLS = sorted({column.config_of(rival) for number, table in TABLES.items() if number > 1
                 for rival, column, _ in table.list_rivals() if column.config_of(rival)})
 WHOLE = ['retinanet_swin_t_cpvt_1x', 'mask_rcnn_swin_s_3x', 'semantic_fpn_pvt_l_80k',
-         'semantic_fpn_resnext_101_64x4d_80k', 'upernet_resnet_101_160k', 'retinanet_pvt_m_3x',
-         'mask_rcnn_resnet_50_1x']
+         'semantic_fpn_resnext_101_64x4d_80k', 'upernet_resnet_101_160k', 'mask_rcnn_resnet_50_1x']
+# Of backbones that differ in depth, one is tested.
+ALIKE = {'resnet_101', 'resnext_101_32x4d', 'pvt_m', 'pvt_l', 'swin_s', 'swin_b'}
+
+
+def rival_in(name):
+    return max((rival for rival in RIVALS if rival in name), key=len)
+
+
+def one_of_each(names):
+    return [pytest.param(name, marks=pytest.mark.large) if rival_in(name) in ALIKE else name
+            for name in names]
 
 
 def read(name):
@@ -34,17 +44,13 @@ def read_twins(name):
     return Config.fromfile(CONFIGS / f'{name}.py')
 
 
-def rival_in(name):
-    return max((rival for rival in RIVALS if rival in name), key=len)
-
-
 def test_files_are_the_cells_of_the_tables():
     assert len(CELLS) == 49
     assert sorted(path.stem for path in CONFIGS.glob('baselines/*.py')) == sorted(
         [*CELLS, 'swin_t_cpvt'])
 
 
-@pytest.mark.parametrize('name', CELLS)
+@pytest.mark.parametrize('name', one_of_each(CELLS))
 def test_all_but_the_backbone_is_the_recipe_of_twins(name):
     rival = rival_in(name)
     cfg, twins = read(name), deepcopy(read_twins(name.replace(rival, 'twins_svt_s')))
@@ -84,7 +90,7 @@ def shipped():
     return re.sub(r"'\s+'", '', text)  # some addresses are written as two strings
 
 
-@pytest.mark.parametrize('rival', RIVALS)
+@pytest.mark.parametrize('rival', one_of_each(RIVALS))
 def test_backbones_are_the_libraries_own(rival, shipped):
     """Their channels, and the weights that the libraries' own configs start from."""
     cfg = Config.fromfile(CONFIGS / f'_base_/backbones/{rival}.py')
