@@ -223,6 +223,11 @@ def variant_of(name: str) -> Variant | None:
                  if re.search(rf'(^|_){variant.in_configs}(_|$)', name)), None)
 
 
+def backbone_of(row: str) -> Variant | Rival | None:
+    """The variant or rival that a row of the paper's tables is of; None without one."""
+    return variant_of(row) or rival_of(row)
+
+
 def rival_of(row: str) -> Rival | None:
     """The rival that a row of the paper's tables is of; None without one."""
     return next((rival for rival in RIVALS.values() if rival.title == row), None)

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..checkpoints import convert
-from ..families import BACKBONES, FAMILIES, VARIANTS, rival_of, variant_of
+from ..families import BACKBONES, FAMILIES, VARIANTS, Rival, Variant, backbone_of
 from ..paper.figures import TABLES
 from ..shipped import CONFIGS
 
@@ -97,25 +97,27 @@ _TIMM_ROWS = {
 
 def size_of(row: str) -> str:
     """The size of the variants that a row of Table 1 is compared with."""
-    backbone = variant_of(row) or rival_of(row)
+    backbone = backbone_of(row)
     return backbone.size if backbone else _TIMM_ROWS[row][0]
 
 
 def _build_row(row: str, _: str) -> nn.Module:
     """A row of Table 1 as a classifier without its last layer."""
-    if variant := variant_of(row):
-        return build_ours(variant.name, out_indices=(3,), norm_after_stage=False)
-    if rival := rival_of(row):
-        return _build_rival(rival.name, out_indices=(3,))
+    backbone = backbone_of(row)
+    if isinstance(backbone, Variant):
+        return build_ours(backbone.name, out_indices=(3,), norm_after_stage=False)
+    if backbone:
+        return _build_rival(backbone.name, out_indices=(3,))
     import timm
     return timm.create_model(_TIMM_ROWS[row][1], num_classes=0)
 
 
 def _module_of(row: str) -> str:
     """What a row of Table 1 needs; '' if it is nowhere."""
-    if variant_of(row):
-        return 'twins_mm'
-    return 'mmdet.models' if rival_of(row) else 'timm' if row in _TIMM_ROWS else ''
+    if row in _TIMM_ROWS:
+        return 'timm'
+    kinds = {Variant: 'twins_mm', Rival: 'mmdet.models'}
+    return kinds.get(type(backbone_of(row)), '')
 
 
 def _build_ablation(name: str, variant: str) -> nn.Module:

@@ -117,7 +117,7 @@ def describe_throughput(results: Sequence[tuple[Case, Measurement]]) -> str:
     """Markdown: images a second of Table 1's rows, and Twins-SVT's relative to them."""
     here = {case.peer: case.size[0] / median(result.seconds)
             for case, result in results if result.seconds}
-    paper = {row: values[2] for row, values in TABLES[1].rows.items()}
+    paper = {row: value for row, (_, _, value, _) in TABLES[1].rows.items() if value}
     lines = []
     for case, result in results:
         row, svt = case.peer, f'Twins-SVT-{size_of(case.peer)[0].upper()}'

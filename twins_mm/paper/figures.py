@@ -1,10 +1,9 @@
 """The figures that the paper prints, as its Tables 1 to 8 stand."""
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import NamedTuple
 
-from ..families import Rival, Variant, rival_of, variant_of
+from ..families import Rival, Variant, backbone_of, rival_of, variant_of
 
 
 class Column(NamedTuple):
@@ -46,6 +45,10 @@ class PaperTable(NamedTuple):
         """The figures of the other backbones that have configs."""
         return self._list(rival_of)
 
+    def list_known(self) -> Iterator[tuple[Variant | Rival, Column, float]]:
+        """Both."""
+        return self._list(backbone_of)
+
     def _list(self, find: Callable) -> Iterator[tuple]:
         for row, values in self.rows.items():
             if backbone := find(row):
@@ -56,7 +59,7 @@ class PaperTable(NamedTuple):
 def figures_of(config: str) -> dict[tuple[str, bool], float]:
     """The paper's accuracies of a config: `{(metric, tta): percent}`, empty if it prints none."""
     return {(column.figure, column.tta): value for table in TABLES.values()
-            for backbone, column, value in chain(table.list_ours(), table.list_rivals())
+            for backbone, column, value in table.list_known()
             if column.config_of(backbone) == config}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..families import Rival, Variant, rival_of, variant_of
+from ..families import Rival, Variant, backbone_of
 from ..paper.figures import TABLES, Column, figures_of
 from ..printing import format_table
 from .recipes import RELEASED, find_recipe
@@ -76,9 +76,9 @@ def format_filled(number: int, figures: dict[Key, float]) -> str:
     table, lines = TABLES[number], []
     for row, paper in table.rows.items():
         lines.append([row, *('' if value is None else value for value in paper)])
-        backbone = variant_of(row) or rival_of(row)
+        backbone = backbone_of(row)
         yours = [backbone and figures.get(key_of(column, backbone)) for column in table.columns]
-        if variant_of(row) or any(ours is not None for ours in yours):
+        if isinstance(backbone, Variant) or any(ours is not None for ours in yours):
             lines.append(['- yours', *('' if ours is None else f'{ours:.1f}' for ours in yours)])
             lines.append(['- difference', *(
                 '' if ours is None or theirs is None else f'{ours - theirs:+.1f}'

@@ -1,13 +1,13 @@
 """What is still to be run for the paper's tables, and how long it takes."""
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
 
 from ..data.data_sets import DATA_SETS
-from ..paper.figures import TABLES
+from ..families import Rival, Variant
+from ..paper.figures import TABLES, Column
 from .filled_tables import FILLED, Key, Results, key_of
 from .recipes import path_of
 
@@ -69,8 +69,9 @@ def list_tests(results: Results, configs: Path, runs_dir: Path,
 
 def _missing(results: Results, baselines: bool) -> Iterator[Key]:
     for table in [TABLES[number] for number in FILLED]:
-        others = table.list_rivals() if baselines else ()
-        for backbone, column, _ in chain(table.list_ours(), others):
+        figures: Iterable[tuple[Variant | Rival, Column, float]] = (
+            table.list_known() if baselines else table.list_ours())
+        for backbone, column, _ in figures:
             key = key_of(column, backbone)
             if key.config and key not in results.figures:
                 yield key
