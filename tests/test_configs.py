@@ -8,7 +8,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 
 from twins_mm.config import drop_pretrained, walk
-from twins_mm.families import BACKBONES
+from twins_mm.families import BACKBONES, RIVALS
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
@@ -44,13 +44,14 @@ def test_files_are_recipes_times_variants():
 
 
 def test_files_of_backbones_are_the_tables():
-    for path in CONFIGS.glob('_base_/backbones/*.py'):
+    for name in BACKBONES:
+        path = CONFIGS / f'_base_/backbones/{name}.py'
         cfg = Config.fromfile(path)
         assert dict(cfg.backbone, init_cfg=None) == dict(
             BACKBONES[path.stem].backbone, init_cfg=None)
         with torch.device('meta'):
             assert MODELS.build(cfg.backbone).out_channels == tuple(cfg.channels)
-    assert {path.stem for path in CONFIGS.glob('_base_/backbones/*.py')} == set(BACKBONES)
+    assert {path.stem for path in CONFIGS.glob('_base_/backbones/*.py')} == {*BACKBONES, *RIVALS}
 
 
 @every_config

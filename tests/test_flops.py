@@ -58,3 +58,13 @@ def test_backbones_cost_as_much_as_the_textbook_form(name, arch, frozen, device)
         plain_twins(name, arch)(images)
     attention = reference.flop_counts['Global'][torch.ops.aten.bmm]
     assert macs == Macs((reference.get_total_flops() - attention) // 2, attention // 2)
+
+
+def test_products_of_other_libraries_are_attentions():
+    """mmdet's Swin multiplies matrices itself; its other layers are linear and a convolution."""
+    with torch.device('cpu'):
+        model = MODELS.build(dict(type='mmdet.SwinTransformer', depths=(2,), num_heads=(3,),
+                                  out_indices=(0,), strides=(4,)))
+    macs = count_macs(model, torch.zeros(1, 3, 28, 56))
+    tokens, dim = 7 * 14, 96
+    assert macs == Macs(tokens * (48 * dim + 2 * 12 * dim**2), 2 * 2 * tokens * 49 * dim)

@@ -1,17 +1,19 @@
 """Measures time and memory of our backbones, compared with every peer that is installed."""
 import argparse
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from twins_mm.bench.measure import Case, measure
-from twins_mm.bench.peers import ABLATION_PEERS, PEERS
+from twins_mm.bench.peers import ABLATION_PEERS, PEERS, ROW_PEERS, size_of
 from twins_mm.bench.results import (
     describe_groups,
     describe_machine,
     describe_shares,
+    describe_throughput,
     save,
     summarise,
 )
@@ -28,12 +30,15 @@ EXAMPLES = """examples:
   python tools/benchmark.py --model configs/retinanet_twins_svt_s_1x.py
   python tools/benchmark.py --preset paper det --precision float16 --peers twins_mm plain timm Swin
   python tools/benchmark.py --variants svt_s --peers twins_mm svt_s_lll svt_s_llg svt_s_lllg
+  python tools/benchmark.py --throughput                    # Table 1's, on this machine
+  python tools/benchmark.py --throughput Twins-SVT-S Swin-T
 """
 # Batch on a CPU, batch on a GPU, height, width.
 PRESETS = dict(
     paper=[(8, 192, 224, 224)], seg=[(2, 16, 512, 512)], det=[(1, 2, 800, 1344)],
     growth=[(1, 1, side, side) for side in (224, 448, 896, 1344, 2048)])
-DEFAULT_PEERS = [name for name in PEERS if name not in ('twins_mm, compiled', *ABLATION_PEERS)]
+DEFAULT_PEERS = [name for name in PEERS
+                 if name not in ('twins_mm, compiled', *ABLATION_PEERS, *ROW_PEERS)]
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,6 +55,9 @@ def parse_args() -> argparse.Namespace:
                         help='what to measure; those that are not installed are left out')
     parser.add_argument('--model', metavar='CONFIG',
                         help='measure this detector or segmentor instead: the time of each part')
+    parser.add_argument('--throughput', nargs='*', choices=ROW_PEERS, metavar='ROW',
+                        help="measure these rows of the paper's Table 1 instead, at 224 x 224: "
+                             f'images a second. All by default: {", ".join(ROW_PEERS)}')
     parser.add_argument('--rounds', type=int, default=7,
                         help='how often each is measured; 3 or more')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), metavar='DIR',
@@ -67,10 +75,32 @@ def show_shares(path: str, rounds: int, device: str) -> None:
     print(describe_machine(device), describe_shares(seconds), sep='\n\n')
 
 
-def compare(args: argparse.Namespace, device: str) -> None:
-    peers = [name for name in args.peers if PEERS[name].is_installed]
-    if absent := [name for name in args.peers if name not in peers]:
+def find_installed(names: Iterable[str]) -> list[str]:
+    names = list(names)
+    peers = [name for name in names if PEERS[name].is_installed]
+    if absent := [name for name in names if name not in peers]:
         print(f'Not installed, left out: {", ".join(absent)}')
+    return peers
+
+
+def show_throughput(args: argparse.Namespace, device: str) -> None:
+    rows = find_installed(args.throughput or ROW_PEERS)
+    cpu_batch, gpu_batch, height, width = PRESETS['paper'][0]
+    batch = cpu_batch if device == 'cpu' else gpu_batch
+    print(f'{describe_machine(device)}\n')
+    # Those of one size take turns, not all, which need more memory.
+    for precision, size in itertools.product(args.precision, dict.fromkeys(map(size_of, rows))):
+        cases = [Case(row, '', False, precision, (batch, height, width), device)
+                 for row in rows if size_of(row) == size]
+        title = f'{size}, inference, {batch} x {height} x {width}, {precision}'
+        with Console(stderr=True).status(title) as status:
+            results = measure(cases, args.rounds, status.update)
+        print(f'**{title}**', describe_throughput(list(zip(cases, results))), sep='\n\n',
+              end='\n\n')
+
+
+def compare(args: argparse.Namespace, device: str) -> None:
+    peers = find_installed(args.peers)
     sizes = [(cpu_batch if device == 'cpu' else gpu_batch, height, width)
              for preset in args.preset for cpu_batch, gpu_batch, height, width in PRESETS[preset]]
     machine = describe_machine(device)
@@ -100,6 +130,8 @@ def main() -> None:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if args.model:
         show_shares(args.model, args.rounds, device)
+    elif args.throughput is not None:
+        show_throughput(args, device)
     else:
         compare(args, device)
 

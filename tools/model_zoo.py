@@ -6,7 +6,14 @@ from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import make_parser
-from twins_mm.paper.costs import COUNTINGS, Cost, Counting, count_costs
+from twins_mm.paper.costs import (
+    BASELINE_COUNTINGS,
+    COUNTINGS,
+    Cost,
+    Counting,
+    count_baselines,
+    count_costs,
+)
 from twins_mm.paper.metafiles import write_metafiles
 from twins_mm.printing import format_table
 from twins_mm.shipped import CONFIGS
@@ -14,6 +21,7 @@ from twins_mm.shipped import CONFIGS
 EXAMPLES = """examples:
   python tools/model_zoo.py
   python tools/model_zoo.py --markdown > model_zoo.md
+  python tools/model_zoo.py --baselines      # the other backbones in the paper's tables
 """
 LEGEND = """\
 M: millions of parameters. G: billions of multiply-accumulates in the forward pass of one image,
@@ -23,8 +31,9 @@ which the paper calls FLOPs.
 - layers: convolutions and linear layers. attention: the products of queries, keys and values.
   Both include the padding of windows.
 - counted: what the paper counts. Parameters: with ImageNet's final norm and 1000-class head, which
-  the paper's detectors and segmentors carry but never use, and ours do without. FLOPs: as said
-  above each table, with auxiliary heads, and with 1000 boxes and 100 masks in second stages.
+  the paper's detectors and segmentors carry but never use, and ours do without; of other backbones,
+  what is trained, in detectors and segmentors without that head. FLOPs: as said above each table,
+  with auxiliary heads, and with 1000 boxes and 100 masks in second stages.
 - paper: the figure that the paper prints. off: what is counted, relative to it.
 """
 COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G attention',
@@ -34,7 +43,10 @@ COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('--markdown', action='store_true', help='print the tables as Markdown')
-    parser.add_argument('--metafiles', action='store_true',
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument('--baselines', action='store_true',
+                        help='count ResNet, ResNeXt, PVT and Swin instead')
+    either.add_argument('--metafiles', action='store_true',
                         help='write configs/metafiles/ and model-index.yml, for `mim` and the '
                              'inferencers')
     return parser.parse_args()
@@ -61,8 +73,11 @@ def main() -> None:
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
     print(LEGEND)
     all_costs = []
-    for counting in COUNTINGS:
-        costs = list(track(count_costs(counting, CONFIGS), counting.title, len(counting.variants),
+    countings, count = ((BASELINE_COUNTINGS, count_baselines) if args.baselines
+                        else (COUNTINGS, count_costs))
+    for counting in countings:
+        costs = list(track(count(counting, CONFIGS), counting.title,
+                           len(counting.rivals if args.baselines else counting.variants),
                            console=Console(stderr=True), transient=True))
         print(describe(counting), end='\n\n')
         print(format_table(COLUMNS, [list_cells(cost) for cost in costs], args.markdown,

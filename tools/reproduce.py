@@ -1,4 +1,4 @@
-"""Fills the paper's Tables 1, 2, 3, 4 and 8 with what your runs gave, in Markdown."""
+"""Fills the paper's Tables 1, 2, 3, 4, 7 and 8 with what your runs gave, in Markdown."""
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   python tools/reproduce.py work_dirs > tables.md
   python tools/reproduce.py work_dirs --plan                # what is left to run; GPU hours
   python tools/reproduce.py work_dirs --plan --rounds 0     # the commands alone
+  python tools/reproduce.py work_dirs --plan --baselines    # and those of ResNet, PVT, Swin
 """
 
 ROUNDS = 3
@@ -31,6 +32,8 @@ def parse_args() -> argparse.Namespace:
                              'of their configs')
     parser.add_argument('--plan', action='store_true',
                         help='print the commands that are still to be run')
+    parser.add_argument('--baselines', action='store_true',
+                        help='with --plan: also the configs of the other backbones in the tables')
     parser.add_argument('--rounds', type=int,
                         help='steps of each config that --plan times on this machine to estimate '
                              f'GPU hours; 0 for none (default: {ROUNDS} with a GPU, 0 without)')
@@ -38,8 +41,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def show_tables(results: Results) -> None:
-    print("Ours: the paper's figure, yours, and the difference. G: billions of FLOPs, M: millions "
-          'of parameters,\nas the paper prints them. mIoU and AP in percent.\n')
+    print("Ours, and others that you trained: the paper's figure, yours, and the difference. G: "
+          'billions of FLOPs,\nM: millions of parameters, as the paper prints them. mIoU and AP in '
+          'percent. Many figures of others are\nquoted, from models that were trained otherwise: '
+          'see docs/reproduce.md.\n')
     for number in FILLED:
         print(format_filled(number, results.figures), end='\n\n')
     for title, lines in (('Yours are from', results.sources.values()),
@@ -70,9 +75,9 @@ def main() -> None:
     if not args.plan:
         show_tables(results)
         return
-    trainings = list(list_trainings(results, CONFIGS, args.runs_dir))
-    print(*(training.command for training in trainings),
-          *list_tests(results, CONFIGS, args.runs_dir), sep='\n')
+    scope = results, CONFIGS, args.runs_dir, args.baselines
+    trainings = list(list_trainings(*scope))
+    print(*(training.command for training in trainings), *list_tests(*scope), sep='\n')
     rounds = ROUNDS * torch.cuda.is_available() if args.rounds is None else args.rounds
     if trainings and rounds:
         show_hours(trainings, rounds)

@@ -1,6 +1,6 @@
 """Twins vision transformers for mmdet and mmseg; importing the package registers them.
 
-`TwinsPCPVT` and `TwinsSVT` build in every OpenMMLab scope, checkpoints can be given as
+`TwinsPCPVT`, `TwinsSVT` and `SwinCPVT` build in every OpenMMLab scope, checkpoints can be given as
 `hf://ORG/NAME`, and the checkpoints that mmengine writes load under torch's `weights_only`.
 """
 import warnings

@@ -41,7 +41,7 @@ class Family(NamedTuple):
         ablations: Other architectures of the paper, which the class takes by name too.
         pattern: What each stage's blocks repeat, where an architecture has no `patterns`.
         layouts: The layouts that its weights are published in, ours first.
-        rivals: By name and size, the configs of the backbones that the paper compares it with.
+        rivals: By kin and size, the names in `RIVALS` that the paper compares it with.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Family(NamedTuple):
     ablations: Mapping[str, Arch]
     pattern: str
     layouts: tuple[Layout, ...]
-    rivals: Mapping[str, Mapping[str, dict]]
+    rivals: Mapping[str, Mapping[str, str]]
 
     @property
     def named_archs(self) -> dict[str, Arch]:
@@ -106,6 +106,46 @@ class Variant(NamedTuple):
         return f'{self.family.title}-{self._suffix[0].upper()}{self._suffix[1:]}'
 
 
+class Rival(NamedTuple):
+    """A backbone of others in the paper's tables.
+
+    Its architecture and weights are in `configs/_base_/backbones/NAME.py`.
+
+    Attributes:
+        name: In the names of files and configs: 'swin_t' in `retinanet_swin_t_1x.py`.
+        title: In the paper's tables.
+        size: That of the variants that it is compared with.
+    """
+
+    name: str
+    title: str
+    kin: str
+    size: str
+
+    @property
+    def in_configs(self) -> str:
+        """As `Variant.in_configs`."""
+        return self.name
+
+    def __str__(self) -> str:
+        return self.title
+
+
+RIVALS = {rival.name: rival for rival in (
+    Rival('resnet_50', 'ResNet50', 'ResNet', 'small'),
+    Rival('resnet_101', 'ResNet101', 'ResNet', 'base'),
+    Rival('resnext_101_32x4d', 'ResNeXt101-32x4d', 'ResNeXt', 'base'),
+    Rival('resnext_101_64x4d', 'ResNeXt101-64x4d', 'ResNeXt', 'large'),
+    Rival('pvt_s', 'PVT-Small', 'PVT', 'small'),
+    Rival('pvt_m', 'PVT-Medium', 'PVT', 'base'),
+    Rival('pvt_l', 'PVT-Large', 'PVT', 'large'),
+    Rival('swin_t', 'Swin-T', 'Swin', 'small'),
+    Rival('swin_s', 'Swin-S', 'Swin', 'base'),
+    Rival('swin_b', 'Swin-B', 'Swin', 'large'),
+    Rival('swin_t_cpvt', 'Swin-T + CPVT', 'Swin + CPVT', 'small'),
+)}
+
+
 def _openmmlab(blocks: str) -> dict[str, str]:
     """The rows that mmseg and mmpretrain share."""
     return {
@@ -132,14 +172,8 @@ _TWINS_LAYOUTS = (
         'norm.': 'norm_after_stage3.', **_openmmlab('stages')}),
 )
 _PVT_DEPTHS = dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3))
-_RIVALS = {
-    'Swin': {size: dict(
-        type='mmdet.SwinTransformer', embed_dims=width, depths=(2, 2, depth, 2),
-        num_heads=tuple(width // 32 * 2**stage for stage in range(4)), drop_path_rate=0.2)
-        for size, width, depth in (('small', 96, 6), ('base', 96, 18), ('large', 128, 18))},
-    'PVT': {size: dict(
-        type='mmdet.PyramidVisionTransformer', num_layers=depths, drop_path_rate=0.2)
-        for size, depths in _PVT_DEPTHS.items()}}
+_RIVALS = {kin: {rival.size: rival.name for rival in RIVALS.values() if rival.kin == kin}
+           for kin in ('Swin', 'PVT')}
 
 # Architectures: Tables 9 and 10 with the released code's corrections (depth 4 in PCPVT's second
 # stage) and its head counts.
@@ -187,3 +221,13 @@ def variant_of(name: str) -> Variant | None:
     # Ablations first: their names contain their variant's.
     return next((variant for variant in reversed(BACKBONES.values())
                  if re.search(rf'(^|_){variant.in_configs}(_|$)', name)), None)
+
+
+def backbone_of(row: str) -> Variant | Rival | None:
+    """The variant or rival that a row of the paper's tables is of; None without one."""
+    return variant_of(row) or rival_of(row)
+
+
+def rival_of(row: str) -> Rival | None:
+    """The rival that a row of the paper's tables is of; None without one."""
+    return next((rival for rival in RIVALS.values() if rival.title == row), None)

@@ -25,6 +25,10 @@ class _AttentionCounter(TorchFunctionMode):
             query, key, value = args[:3]
             self.flops += sdpa_flop_count(query.shape, key.shape, value.shape)
             return query.new_zeros(*query.shape[:-1], value.shape[-1])
+        if func is F.linear and args[0].ndim > 2:
+            # Else torch makes a batched product of some, as if they were attention.
+            x, *weights = args
+            return func(x.flatten(0, -2), *weights).unflatten(0, x.shape[:-1])
         return func(*args, **(kwargs or {}))
 
 
@@ -32,7 +36,7 @@ def count_macs(forward: Callable, *inputs: torch.Tensor) -> Macs:
     """Calls `forward(*inputs)` and counts its convolutions and matrix products.
 
     The count is the same on every device; on `meta`, it takes no memory and no arithmetic. Padded
-    window tokens count, because they are computed.
+    window tokens count, because they are computed. Batched products are attention's.
 
     >>> count_macs(torch.nn.Linear(3, 5), torch.rand(2, 3))
     Macs(layers=30, attention=0)
@@ -41,4 +45,6 @@ def count_macs(forward: Callable, *inputs: torch.Tensor) -> Macs:
     with (torch.no_grad(), FlopCounterMode(display=False) as layers,
           _AttentionCounter() as attention):
         forward(*inputs)
-    return Macs(layers.get_total_flops() // 2, attention.flops // 2)
+    products = sum(count for operator, count in layers.get_flop_counts().get('Global', {}).items()
+                   if operator in (torch.ops.aten.bmm, torch.ops.aten.baddbmm))
+    return Macs((layers.get_total_flops() - products) // 2, (attention.flops + products) // 2)

@@ -1,10 +1,12 @@
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from twins_mm.bench import measure as bench
 from twins_mm.bench.measure import Case, matmul_rate, measure
-from twins_mm.bench.peers import ABLATION_PEERS, PEERS
+from twins_mm.bench.peers import ABLATION_PEERS, PEERS, ROW_PEERS
 from twins_mm.families import VARIANTS
+from twins_mm.paper.figures import TABLES
 
 
 def case(peer, training=False, size=(1, 64, 64), precision='float32'):
@@ -83,3 +85,31 @@ def test_ablations_are_measured_where_asked_for():
     from twins_mm.shipped import TOOLS
     assert len(ABLATION_PEERS) == 5
     assert not ABLATION_PEERS.keys() & run_path(str(TOOLS / 'benchmark.py'))['DEFAULT_PEERS']
+
+
+def test_rows_of_table_1_are_peers():
+    """All of its throughputs but CPVT's, which no library has, and ViT's, which is DeiT's."""
+    with_throughput = {row for row, values in TABLES[1].rows.items() if values[2]}
+    assert with_throughput - ROW_PEERS.keys() == {'CPVT-Small-GAP', 'CPVT-B', 'ViT-Base/16'}
+    for row in ('Twins-PCPVT-S', 'Swin-T + CPVT', 'PVT-Small'):
+        model = ROW_PEERS[row].build('')
+        model.eval()
+        level, = model(torch.zeros(1, 3, 64, 64))
+        assert level.shape[2:] == (2, 2)
+        # Without the classifier.
+        millions = (sum(p.numel() for p in model.parameters()) + level.shape[1] * 1000) / 1e6
+        assert millions == pytest.approx(TABLES[1].rows[row][0], rel=0.03)
+
+
+def test_throughput_is_next_to_the_papers(call_tool, monkeypatch):
+    monkeypatch.setattr('twins_mm.bench.measure.measure', lambda cases, *_: [
+        bench.Measurement([1., 1., 9.] if case.peer == 'Twins-SVT-S' else [2.], 0)
+        for case in cases])
+    output = call_tool('benchmark', '--throughput', 'Twins-SVT-S', 'Swin-T', 'Swin-B')
+    tables = dict.fromkeys(line for line in output.splitlines() if line.startswith('**'))
+    if not torch.cuda.is_available():
+        assert list(tables) == [f'**{size}, inference, 8 x 224 x 224, float32**'
+                                for size in ('small', 'large')]
+        assert [cell.strip() for line in output.splitlines() if line.startswith('| Swin')
+                for cell in line.strip('|').split('|')] == [
+            'Swin-T', '4.00', '766', '2.00', '1.38', 'Swin-B', '4.00', '275', '', '1.05']

@@ -55,7 +55,7 @@ def test_gains_that_the_paper_prints(number, ours, baseline, gains):
 
 def test_every_row_has_a_cell_for_each_column():
     assert {number: len(table.rows) for number, table in TABLES.items()} == {
-        1: 35, 2: 16, 3: 11, 4: 11, 5: 5, 6: 3, 8: 5}
+        1: 35, 2: 16, 3: 11, 4: 11, 5: 5, 6: 3, 7: 2, 8: 5}
     for table in TABLES.values():
         for backbone, values in table.rows.items():
             assert len(values) == len(table.columns), backbone
@@ -73,6 +73,13 @@ def test_tables_agree_on_the_same_models():
     assert figures(5, 'PVT-small (G, G, G, G)').items() <= figures(1, 'PVT-Small').items()
     assert [figures(5, '(L, L, L)')['top-1'], figures(5, '(L, LLG, LLG, G)')['top-1']] == [
         76.9, 81.5]  # in the text of section 4.4
+    swin = figures(7, 'Swin-T')
+    for number, method, heads in ((3, 'RetinaNet', {'1x AP': 2, '1x AP50': 3, '1x AP75': 4}),
+                                  (4, 'Mask R-CNN', {'1x APb': 7, '1x APb50': 8, '1x APb75': 9})):
+        row = figures(number, 'Swin-T')
+        assert row['M'] == swin[f'{method} M']
+        assert [row[head] for head in heads] == [
+            TABLES[7].rows['Swin-T'][column] for column in heads.values()]
 
 
 def test_figures_are_of_known_methods():
@@ -89,6 +96,11 @@ def test_figures_are_of_known_methods():
     ('mask_rcnn_twins_svt_b_3x', {
         (BOX, False): 48.0, (f'{BOX}_50', False): 69.5, (f'{BOX}_75', False): 52.7,
         (MASK, False): 43.0, (f'{MASK}_50', False): 66.8, (f'{MASK}_75', False): 46.6}),
+    ('retinanet_swin_t_cpvt_1x', {(BOX, False): 41.3, (f'{BOX}_50', False): 62.4,
+                                  (f'{BOX}_75', False): 44.1}),
+    ('mask_rcnn_resnext_101_64x4d_1x', {(BOX, False): 42.8, (MASK, False): 38.4}),
+    ('upernet_resnet_101_160k', {('mIoU', True): 44.9}),
+    ('semantic_fpn_pvt_m_80k', {('mIoU', False): 41.6}),
     ('retinanet_twins_svt_l_3x', {}), ('faster_rcnn', {})])
 def test_figures_of_a_config(config, figures):
     assert figures_of(config) == figures

@@ -175,3 +175,14 @@ def test_timms_own_scheduler_has_the_same_learning_rates():
         assert abs(ours.param_groups[0]['lr'] - theirs.param_groups[0]['lr']) < 1e-12, epoch
         our_scheduler.step()
         their_scheduler.step(epoch)  # as the released code calls it
+
+
+def test_swin_with_cpvt_is_a_classifier():
+    """Its own norm, the mean over the map and a linear layer: 28 million parameters in Table 1."""
+    _, model = build('baselines/swin_t_cpvt')
+    model.eval()
+    with torch.no_grad():
+        images = torch.rand(2, 3, 64, 96)
+        level, = model.backbone(images)
+        torch.testing.assert_close(model(images), model.head.fc(level.mean((2, 3))))
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(28.28, abs=0.01)

@@ -37,7 +37,7 @@ def finished(folder, name, lines, **changes):
 def test_without_runs_it_is_the_papers(tables, tmp_path):
     (tmp_path / 'runs').mkdir()
     output, found = tables('runs')
-    assert [len(rows) for _, rows in found] == [35 + 12, 16 + 12, 11 + 8, 11 + 8, 5 + 4]
+    assert [len(rows) for _, rows in found] == [35 + 12, 16 + 12, 11 + 8, 11 + 8, 2, 5 + 4]
     for heads, rows in found:
         for name, cells in rows.items():
             assert len(cells) == len(heads)
@@ -78,6 +78,22 @@ def test_classifiers_are_in_table_1(tables, tmp_path):
     assert [rows[f'Twins-SVT-S{line}'][-1] for line in ('', ' yours', ' difference')] == [
         '81.7', '81.5', '-0.2']
     assert '- twins_svt_s: last validation in runs/a\n' in output
+
+
+def test_others_are_filled_where_they_were_trained(tables, tmp_path):
+    """In each table that prints them, against its own figure."""
+    for name, box_ap in (('retinanet_swin_t_1x', 0.42), ('retinanet_resnet_50_3x', 0.4)):
+        write_start(tmp_path / 'runs' / name, CONFIGS / f'baselines/{name}.py', [
+            train_line(36 * 7330, 0.4, 1e-6), {'coco/bbox_mAP': box_ap, 'step': 36}])
+    write_test(tmp_path / 'runs/r101', CONFIGS / 'baselines/upernet_resnet_101_160k.py',
+               dict(mIoU=45.), 'iter_160000.pth', tta=True)
+    output, (_, (_, ade), (_, boxes), _, (_, swin), _) = tables('runs')
+    assert (boxes['Swin-T yours'][2], boxes['Swin-T difference'][2]) == ('42.0', '+0.5')
+    assert (swin['Swin-T yours'][2], swin['Swin-T difference'][2]) == ('42.0', '+0.5')
+    assert (boxes['ResNet50 yours'][8], boxes['ResNet50 difference'][8]) == ('40.0', '+1.0')
+    assert (ade['ResNet101 yours'][-1], ade['ResNet101 difference'][-1]) == ('45.0', '+0.1')
+    assert not any(row.startswith('PVT-Small ') for row in boxes)
+    assert '- retinanet_swin_t_1x: last validation in runs/retinanet_swin_t_1x\n' in output
 
 
 def test_same_batch_on_fewer_gpus_is_the_recipe(tables, tmp_path):

@@ -17,12 +17,12 @@ PARTS = {'data loading': 1., 'backbone': 0.5, 'backward': 0.5}
 def plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def make(root='work_dirs'):
+    def make(root='work_dirs', baselines=False):
         Path(root).mkdir(exist_ok=True)
         results = collect(find_runs(Path(root)), CONFIGS)
-        trainings = list_trainings(results, CONFIGS, Path(root))
+        trainings = list_trainings(results, CONFIGS, Path(root), baselines)
         return ({training.config.stem: training for training in trainings},
-                list(list_tests(results, CONFIGS, Path(root))))
+                list(list_tests(results, CONFIGS, Path(root), baselines)))
     return make
 
 
@@ -41,6 +41,25 @@ def test_all_of_the_tables_are_to_be_run(plan):
     assert len(tests) == 6
     assert (f'python tools/test.py configs/{UPERNET}.py work_dirs/{UPERNET}/iter_160000.pth '
             '--tta') in tests
+
+
+def test_baselines_are_to_be_run_where_asked_for(plan, monkeypatch):
+    monkeypatch.setattr('twins_mm.runs.plan.FILLED', (1, 2, 7))
+    write_start(Path('work_dirs/upernet_resnet_101_160k'),
+                CONFIGS / 'baselines/upernet_resnet_101_160k.py', [
+                    train_line(160_000, 0.4, 1e-9), dict(mIoU=44., step=160_000)])
+    trainings, tests = plan(baselines=True)
+    # Of the one that is trained, the paper prints multi-scale testing's figure alone.
+    assert {'upernet_resnet_101_160k', *(name for name in trainings if 'twins' not in name)} == {
+        *(path.stem for path in CONFIGS.glob('baselines/*0k.py')), 'swin_t_cpvt',
+        *(f'{detector}_{swin}_1x' for detector in ('retinanet', 'mask_rcnn')
+          for swin in ('swin_t', 'swin_t_cpvt'))}
+    assert trainings['upernet_swin_t_160k'].command == (
+        'torchrun --nproc_per_node 8 tools/train.py configs/baselines/upernet_swin_t_160k.py '
+        '--launcher pytorch')
+    assert len(tests) == 6 + 4
+    assert ('python tools/test.py configs/baselines/upernet_resnet_101_160k.py '
+            'work_dirs/upernet_resnet_101_160k/iter_160000.pth --tta') in tests
 
 
 def test_gpu_hours(plan):

@@ -67,7 +67,9 @@ def test_schedule_counts_weight_updates():
     ('retinanet_twins_svt_s_1x', 'retinanet_twins_svt_s_1x'),
     ('upernet_twins_pcpvt_s_160k', 'upernet_twins_pcpvt_s_160k'),
     ('released/upernet_twins_pcpvt_s_160k', 'upernet_twins_pcpvt_s_160k'),
-    ('released/mask_rcnn_twins_svt_b_3x', 'mine')])
+    ('released/mask_rcnn_twins_svt_b_3x', 'mine'),
+    ('baselines/semantic_fpn_resnet_50_80k', 'semantic_fpn_resnet_50_80k'),
+    ('baselines/mask_rcnn_swin_s_3x', 'mine')])
 def test_dumped_recipe_is_found_without_differences(name, run, tmp_path):
     read(name).dump(tmp_path / 'config.py')
     recipe = find_recipe(run,

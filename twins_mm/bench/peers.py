@@ -4,11 +4,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
 from ..checkpoints import convert
-from ..families import BACKBONES, FAMILIES, VARIANTS
+from ..families import BACKBONES, FAMILIES, VARIANTS, Rival, Variant, backbone_of
+from ..paper.figures import TABLES
+from ..shipped import CONFIGS
 
 
 class Peer(NamedTuple):
@@ -74,9 +77,47 @@ def _build_timm(variant: str) -> nn.Module:
     return model
 
 
-def _build_rival(rival: str, variant: str) -> nn.Module:
+def _build_rival(name: str, **kwargs) -> nn.Module:
+    backbone = Config.fromfile(CONFIGS / f'_base_/backbones/{name}.py').backbone
+    return MODELS.build(dict(backbone, drop_path_rate=0.2, **kwargs))
+
+
+def _build_kin(kin: str, variant: str) -> nn.Module:
     family, size, _ = VARIANTS[variant]
-    return MODELS.build(family.rivals[rival][size])
+    return _build_rival(family.rivals[kin][size])
+
+
+# The other rows of Table 1 with a throughput: size and timm's name. CPVT is in no library, and
+# ViT-Base is DeiT-Base's network.
+_TIMM_ROWS = {
+    'RegNetY-4G': ('small', 'regnety_040'), 'RegNetY-8G': ('base', 'regnety_080'),
+    'RegNetY-16G': ('large', 'regnety_160'), 'DeiT-Small/16': ('small', 'deit_small_patch16_224'),
+    'DeiT-Base/16': ('large', 'deit_base_patch16_224')}
+
+
+def size_of(row: str) -> str:
+    """The size of the variants that a row of Table 1 is compared with."""
+    backbone = backbone_of(row)
+    return backbone.size if backbone else _TIMM_ROWS[row][0]
+
+
+def _build_row(row: str, _: str) -> nn.Module:
+    """A row of Table 1 as a classifier without its last layer."""
+    backbone = backbone_of(row)
+    if isinstance(backbone, Variant):
+        return build_ours(backbone.name, out_indices=(3,), norm_after_stage=False)
+    if backbone:
+        return _build_rival(backbone.name, out_indices=(3,))
+    import timm
+    return timm.create_model(_TIMM_ROWS[row][1], num_classes=0)
+
+
+def _module_of(row: str) -> str:
+    """What a row of Table 1 needs; '' if it is nowhere."""
+    if row in _TIMM_ROWS:
+        return 'timm'
+    kinds = {Variant: 'twins_mm', Rival: 'mmdet.models'}
+    return kinds.get(type(backbone_of(row)), '')
 
 
 def _build_ablation(name: str, variant: str) -> nn.Module:
@@ -88,6 +129,10 @@ def _build_ablation(name: str, variant: str) -> nn.Module:
 # The rows of the paper's Tables 5 and 6.
 ABLATION_PEERS = {name: Peer('twins_mm', partial(_build_ablation, name))
                   for name in BACKBONES if name not in VARIANTS}
+# The rows of Table 1 with a throughput.
+ROW_PEERS = {row: Peer(module, partial(_build_row, row))
+             for row, (_, _, throughput, _) in TABLES[1].rows.items()
+             if throughput and (module := _module_of(row))}
 PEERS = {
     'twins_mm': Peer('twins_mm', build_ours),
     'twins_mm, checkpointed': Peer('twins_mm', partial(build_ours, with_cp=True)),
@@ -96,7 +141,8 @@ PEERS = {
     'plain': Peer('twins_mm', _build_plain),
     'mmseg': Peer('mmseg.models', _build_mmseg),
     'timm': Peer('timm', _build_timm),
-    **{rival: Peer('mmdet.models', partial(_build_rival, rival))
-       for family in FAMILIES.values() for rival in family.rivals},
+    **{kin: Peer('mmdet.models', partial(_build_kin, kin))
+       for family in FAMILIES.values() for kin in family.rivals},
     **ABLATION_PEERS,
+    **ROW_PEERS,
 }

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..flops import count_macs
+from ..paper.figures import TABLES
 from ..printing import format_table
 from .measure import Case, Measurement, matmul_rate
-from .peers import PEERS, build_ours
+from .peers import PEERS, build_ours, size_of
 
 NOISY = 0.1
 _OURS = 'twins_mm'
@@ -110,6 +111,22 @@ def _cells(row: Result, group: Group, ours: Result | None) -> list[str]:
                     if ours and ours.seconds else ('', ''))
     return [row.peer, f'{row.seconds * 1e3:.0f}', f'{group.size[0] / row.seconds:.2f}', time,
             f'{row.seconds / group.floor:.2f}', f'{row.memory / 2**20:.0f}', memory]
+
+
+def describe_throughput(results: Sequence[tuple[Case, Measurement]]) -> str:
+    """Markdown: images a second of Table 1's rows, and Twins-SVT's relative to them."""
+    here = {case.peer: case.size[0] / median(result.seconds)
+            for case, result in results if result.seconds}
+    paper = {row: value for row, (_, _, value, _) in TABLES[1].rows.items() if value}
+    lines = []
+    for case, result in results:
+        row, svt = case.peer, f'Twins-SVT-{size_of(case.peer)[0].upper()}'
+        ratios = [f'{rates[svt] / rates[row]:.2f}' if {row, svt} <= rates.keys() else ''
+                  for rates in (here, paper)]
+        rate = f'{here[row]:.2f}' if row in here else result.error
+        lines.append([row, rate, paper[row], *ratios])
+    heads = ['', 'images/s', 'in the paper', 'SVT / it', 'SVT / it in the paper']
+    return format_table(heads, lines)
 
 
 def describe_shares(seconds: dict[str, dict[str, float]]) -> str:

@@ -1,5 +1,15 @@
-"""The networks, which need torch and mmengine only."""
+"""The networks, which need torch and mmengine only, and `SwinCPVT`, which needs mmdet."""
+from mmengine.registry import MODELS
+from torch import nn
+
 from .pooling import NormedAveragePooling
 from .twins import TwinsPCPVT, TwinsSVT
 
 __all__ = ['NormedAveragePooling', 'TwinsPCPVT', 'TwinsSVT']
+
+
+@MODELS.register_module('SwinCPVT')
+def build_swin_cpvt(**kwargs) -> nn.Module:
+    """Builds `swin_cpvt.SwinCPVT`, so that mmdet is imported only then."""
+    from .swin_cpvt import SwinCPVT
+    return SwinCPVT(**kwargs)

@@ -4,7 +4,7 @@ Of how it counts FLOPs the paper states no more than image sizes; the rest is wh
 tables.
 """
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +12,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ..families import ABLATIONS, VARIANTS
 from ..flops import Macs, count_macs
-from .figures import TABLES
+from .figures import TABLES, PaperTable
 
 # A second stage's work depends on the image: this is the most that a test image makes.
 BOX_ROIS, MASK_ROIS = (1000, 256, 7, 7), (100, 256, 14, 14)
@@ -31,7 +32,7 @@ class Counting(NamedTuple):
         attention: FLOPs include attention's products.
         output_deconvolution: FLOPs include the mask head's transposed convolution as if it were a
             convolution over its output, which is 4 times what it computes.
-        notes: By variant, what explains a difference of more than 1%.
+        notes: By variant or rival, what explains a difference of more than 1%.
     """
 
     title: str
@@ -54,11 +55,19 @@ class Counting(NamedTuple):
     @property
     def paper(self) -> dict[str, dict[str, float]]:
         """What the paper prints, by variant: `params` in millions, `flops` in billions, if any."""
+        return self._read(PaperTable.list_ours)
+
+    @property
+    def rivals(self) -> dict[str, dict[str, float]]:
+        """The same of rivals, by name."""
+        return self._read(PaperTable.list_rivals)
+
+    def _read(self, figures_of: Callable) -> dict[str, dict[str, float]]:
         figures: dict[str, dict[str, float]] = {}
         for number in self.tables:
-            for variant, column, value in TABLES[number].list_ours():
+            for backbone, column, value in figures_of(TABLES[number]):
                 if column.method == self.method:
-                    costs = figures.setdefault(variant.name, {})
+                    costs = figures.setdefault(backbone.name, {})
                     if column.figure in ('params', 'flops'):
                         costs[column.figure] = value
         return figures
@@ -71,19 +80,28 @@ class Counting(NamedTuple):
 
 
 COUNTINGS = (
-    Counting('ImageNet-1K classifier, Table 1', (1,), '', (224, 224), attention=True),
+    Counting('ImageNet-1K classifier, Table 1', (1,), '', (224, 224), attention=True,
+             notes=dict(swin_t='28.29 rounded up', swin_t_cpvt='28.28 rounded, no attention')),
     Counting('ImageNet-1K classifier, Table 5', (5,), '', (224, 224), attention=False,
              notes=dict(svt_s_lll='2.22 rounded', svt_s_lllg='2.87 rounded')),
     Counting('ImageNet-1K classifier, Table 6', (6,), '', (224, 224), attention=False),
     Counting('RetinaNet, Table 3 and Supplementary Table 1', (3, 8), 'retinanet', (800, 600),
-             attention=True),
+             attention=True, notes=dict(resnet_50='no reason found')),
     Counting('Mask R-CNN, Table 4', (4,), 'mask_rcnn', (800, 600), attention=True,
              output_deconvolution=True),
     Counting('Mask R-CNN, Supplementary Table 1', (8,), 'mask_rcnn', (1280, 800), attention=False,
              notes=dict(svt_l="474.1 without the windows' padding")),
     Counting('Semantic FPN, Table 2', (2,), 'semantic_fpn', (512, 512), attention=False,
-             notes=dict(pcpvt_s='40.6 with its decimal cut off')),
+             notes=dict(pcpvt_s='40.6 with its decimal cut off', resnet_101='no reason found',
+                        pvt_s='40.6 with its decimal cut off',
+                        resnet_50='45.5 with its decimal cut off')),
     Counting('UperNet, Table 2', (2,), 'upernet', (512, 512), attention=True),
+)
+# The same, and what Table 7 prints of rivals alone.
+BASELINE_COUNTINGS = (
+    *(counting for counting in COUNTINGS if counting.rivals),
+    Counting('RetinaNet, Table 7', (7,), 'retinanet', (1280, 800), attention=False),
+    Counting('Mask R-CNN, Table 7', (7,), 'mask_rcnn', (1280, 800), attention=False),
 )
 
 
@@ -133,30 +151,60 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
         configs = sorted(folder.glob(
             f'{counting.method}_{VARIANTS[name].in_configs}_*.py' if counting.method
             else f'_base_/backbones/{name}.py'))
-        if not configs:
-            continue
-        with torch.device('meta'):
-            model = _build(configs[0])
-            channels = getattr(model, 'backbone', model).out_channels[-1]
-            # ImageNet's, which the paper's detectors and segmentors carry unused.
-            classifier = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 1000))
-            macs = count_macs(_run, model, classifier, torch.empty(1, 3, *counting.image_size))
-            counted_macs = macs.layers + counting.attention * macs.attention
-            if counting.output_deconvolution:
-                counted_macs += _deconvolution_surplus(model)
-        params = _count_params(model)
-        yield Cost(counting, [path.stem for path in configs], params,
-                   params + _count_params(classifier), macs, counted_macs,
-                   paper.get(name, {}), counting.notes.get(name, ''),
-                   counting.rows.get(name, ''))
+        if configs:
+            # The paper's detectors and segmentors carry ImageNet's classifier unused.
+            yield _count(counting, configs, paper.get(name, {}), with_classifier=True)._replace(
+                note=counting.notes.get(name, ''), row=counting.rows.get(name, ''))
 
 
-def _build(config: Path) -> nn.Module:
-    """The config's model; where it is of a backbone alone, that one as ImageNet's classifier's."""
-    cfg = Config.fromfile(config)
-    model = cfg.get('model') or dict(cfg.backbone, norm_after_stage=False)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        return MODELS.build(model).eval()
+def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
+    """The same of its rivals. What isn't trained doesn't count: mmdet's counter leaves it out."""
+    for name, paper in counting.rivals.items():
+        configs = sorted(folder.glob(
+            f'baselines/{counting.method}_{name}_[0-9]*.py' if counting.method
+            else f'_base_/backbones/{name}.py'))
+        yield _count(counting, configs, paper, with_classifier=not counting.method)._replace(
+            note=counting.notes.get(name, ''))
+
+
+def _count(counting: Counting, configs: list[Path], paper: dict[str, float],
+           with_classifier: bool) -> Cost:
+    cfg = Config.fromfile(configs[0])
+    model = build_on_meta(cfg.get('model') or _classifiers(cfg.backbone), cfg.get('default_scope'))
+    with torch.device('meta'):
+        classifier = nn.Sequential(
+            nn.LayerNorm(cfg.channels[-1]), nn.Linear(cfg.channels[-1], 1000))
+        macs = count_macs(_run, model, classifier, torch.empty(1, 3, *counting.image_size))
+        counted_macs = macs.layers + counting.attention * macs.attention
+        if counting.output_deconvolution:
+            counted_macs += _deconvolution_surplus(model)
+    counted = [parameter for part in (model, *[classifier] * with_classifier)
+               for parameter in part.parameters() if parameter.requires_grad]
+    return Cost(counting, [path.stem for path in configs], _count_params(model.parameters()),
+                _count_params(counted), macs, counted_macs, paper, '', '')
+
+
+def _classifiers(backbone: dict) -> dict:
+    """A backbone as it is in ImageNet's classifier."""
+    if 'arch' in backbone:
+        return dict(backbone, norm_after_stage=False)
+    return dict(backbone, out_indices=(3,))
+
+
+class _NumbersOnCpu(TorchFunctionMode):
+    """mmdet's backbones read the numbers of `torch.linspace`; a tensor on `meta` has none."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {}, **dict(device='cpu') if func is torch.linspace else {})
+        return func(*args, **kwargs)
+
+
+def build_on_meta(model: dict, scope: str | None) -> nn.Module:
+    """A model for evaluation, without memory for its weights."""
+    with DefaultScope.overwrite_default_scope(scope), torch.device('meta'), _NumbersOnCpu():
+        built = MODELS.build(model)
+    built.eval()  # mmdet's Swin returns nothing here
+    return built
 
 
 def _run(model: nn.Module, classifier: nn.Module, images: torch.Tensor) -> None:
@@ -180,5 +228,5 @@ def _deconvolution_surplus(model: nn.Module) -> int:
     return (math.prod(deconvolution.stride) - 1) * macs
 
 
-def _count_params(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def _count_params(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

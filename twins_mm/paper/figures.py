@@ -1,9 +1,9 @@
-"""The figures that the paper prints, as its Tables 1 to 6 and 8 stand."""
+"""The figures that the paper prints, as its Tables 1 to 8 stand."""
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from ..families import Variant, variant_of
+from ..families import Rival, Variant, backbone_of, rival_of, variant_of
 
 
 class Column(NamedTuple):
@@ -23,7 +23,7 @@ class Column(NamedTuple):
     schedule: str = ''
     tta: bool = False
 
-    def config_of(self, variant: Variant) -> str:
+    def config_of(self, variant: Variant | Rival) -> str:
         """The name of the config that gives the figure of a variant; '' if none does."""
         if self.figure in ('flops', 'params', 'throughput'):
             return ''
@@ -39,16 +39,28 @@ class PaperTable(NamedTuple):
 
     def list_ours(self) -> Iterator[tuple[Variant, Column, float]]:
         """The figures of our backbones."""
-        for backbone, values in self.rows.items():
-            if variant := variant_of(backbone):
-                yield from ((variant, column, value)
+        return self._list(variant_of)
+
+    def list_rivals(self) -> Iterator[tuple[Rival, Column, float]]:
+        """The figures of the other backbones that have configs."""
+        return self._list(rival_of)
+
+    def list_known(self) -> Iterator[tuple[Variant | Rival, Column, float]]:
+        """Both."""
+        return self._list(backbone_of)
+
+    def _list(self, find: Callable) -> Iterator[tuple]:
+        for row, values in self.rows.items():
+            if backbone := find(row):
+                yield from ((backbone, column, value)
                             for column, value in zip(self.columns, values) if value is not None)
 
 
 def figures_of(config: str) -> dict[tuple[str, bool], float]:
     """The paper's accuracies of a config: `{(metric, tta): percent}`, empty if it prints none."""
     return {(column.figure, column.tta): value for table in TABLES.values()
-            for variant, column, value in table.list_ours() if column.config_of(variant) == config}
+            for backbone, column, value in table.list_known()
+            if column.config_of(backbone) == config}
 
 
 def _read(title: str, columns: Iterable[Column], text: str) -> PaperTable:
@@ -181,6 +193,14 @@ PVT-small (G, G, G, G) 24.5 3.8 79.8
 2D Conv.           81.7
 2D Separable Conv. 81.2
 Average Pooling    81.2
+"""),
+    7: _read('COCO val2017, Swin with conditional position encodings, 1x; RetinaNet, Mask R-CNN', [
+        Column('RetinaNet G', 'retinanet', 'flops'), Column('RetinaNet M', 'retinanet', 'params'),
+        *_ap('retinanet', '1x', _BOXES, *_IOUS),
+        Column('Mask R-CNN G', 'mask_rcnn', 'flops'), Column('Mask R-CNN M', 'mask_rcnn', 'params'),
+        *_ap('mask_rcnn', '1x', dict(APb='bbox'), *_IOUS)], """
+Swin-T        245 38.5 41.5 62.1 44.2 264 47.8 42.2 64.6 46.2
+Swin-T + CPVT 245 38.5 41.3 62.4 44.1 263 47.8 42.0 64.5 45.9
 """),
     8: _read('COCO val2017, large models, 1x; RetinaNet, then Mask R-CNN', [
         Column('RetinaNet M', 'retinanet', 'params'), *_ap('retinanet', '1x', _BOXES, *_IOUS),

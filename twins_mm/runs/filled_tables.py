@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..families import Variant, variant_of
+from ..families import Rival, Variant, backbone_of
 from ..paper.figures import TABLES, Column, figures_of
 from ..printing import format_table
 from .recipes import RELEASED, find_recipe
 from .work_dir import Run
 
 # Tables 5 and 6 have no configs that are trained.
-FILLED = (1, 2, 3, 4, 8)
+FILLED = (1, 2, 3, 4, 7, 8)
 
 
 class Key(NamedTuple):
@@ -69,12 +69,16 @@ def collect(runs: Iterable[Run], configs: Path) -> Results:
 
 
 def format_filled(number: int, figures: dict[Key, float]) -> str:
-    """A table; each of our backbones has three lines: the paper's, yours and the difference."""
+    """A table; each of our backbones has three lines: the paper's, yours and the difference.
+
+    So do other backbones that you trained.
+    """
     table, lines = TABLES[number], []
-    for backbone, paper in table.rows.items():
-        lines.append([backbone, *('' if value is None else value for value in paper)])
-        if variant := variant_of(backbone):
-            yours = [figures.get(key_of(column, variant)) for column in table.columns]
+    for row, paper in table.rows.items():
+        lines.append([row, *('' if value is None else value for value in paper)])
+        backbone = backbone_of(row)
+        yours = [backbone and figures.get(key_of(column, backbone)) for column in table.columns]
+        if isinstance(backbone, Variant) or any(ours is not None for ours in yours):
             lines.append(['- yours', *('' if ours is None else f'{ours:.1f}' for ours in yours)])
             lines.append(['- difference', *(
                 '' if ours is None or theirs is None else f'{ours - theirs:+.1f}'
@@ -83,9 +87,9 @@ def format_filled(number: int, figures: dict[Key, float]) -> str:
     return f'**Table {number}: {table.title}**\n\n{format_table(heads, lines)}'
 
 
-def key_of(column: Column, variant: Variant) -> Key:
+def key_of(column: Column, backbone: Variant | Rival) -> Key:
     """What a cell is of; its config is '' where none of ours gives the figure."""
-    return Key(column.config_of(variant), column.figure, column.tta)
+    return Key(column.config_of(backbone), column.figure, column.tta)
 
 
 def _take(run: Run) -> Iterator[tuple[bool, dict[str, float], str]]:

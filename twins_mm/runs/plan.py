@@ -1,12 +1,13 @@
 """What is still to be run for the paper's tables, and how long it takes."""
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
 
 from ..data.data_sets import DATA_SETS
-from ..paper.figures import TABLES
+from ..families import Rival, Variant
+from ..paper.figures import TABLES, Column
 from .filled_tables import FILLED, Key, Results, key_of
 from .recipes import path_of
 
@@ -31,10 +32,19 @@ class Training(NamedTuple):
         return max(step, loading) * self.iterations * self.processes / 3600
 
 
-def list_trainings(results: Results, configs: Path, runs_dir: Path) -> Iterator[Training]:
-    """The configs of the tables that have no figures yet, in the tables' order."""
-    for name in dict.fromkeys(key.config for key in _missing(results) if not key.tta):
+def list_trainings(results: Results, configs: Path, runs_dir: Path,
+                   baselines: bool = False) -> Iterator[Training]:
+    """The configs of the tables that have no figures yet, in the tables' order.
+
+    With `baselines`, those of other backbones too.
+    """
+    for name in dict.fromkeys(
+            key.config for key in _missing(results, baselines)
+            # Of one, the paper prints multi-scale testing's figure alone.
+            if not key.tta or (key.config, False) not in results.sources):
         path = path_of(name, configs)
+        if path is None:  # Table 1 has backbones that we have no classifier's config of
+            continue
         cfg = Config.fromfile(path)
         processes = cfg.auto_scale_lr.base_batch_size // cfg.train_dataloader.batch_size
         begun = results.runs.get(name)
@@ -46,20 +56,23 @@ def list_trainings(results: Results, configs: Path, runs_dir: Path) -> Iterator[
         yield Training(path, cfg, left, processes, command)
 
 
-def list_tests(results: Results, configs: Path, runs_dir: Path) -> Iterator[str]:
+def list_tests(results: Results, configs: Path, runs_dir: Path,
+               baselines: bool = False) -> Iterator[str]:
     """The commands of multi-scale testing whose figures aren't there yet, in the tables' order."""
-    for key in _missing(results):
-        if key.tta:
+    for key in _missing(results, baselines):
+        if key.tta and (path := path_of(key.config, configs)):
             folder, flag = _work_dir(results, runs_dir, key.config)
-            last = Config.fromfile(configs / f'{key.config}.py').train_cfg.max_iters
-            yield (f'python tools/test.py configs/{key.config}.py '
+            last = Config.fromfile(path).train_cfg.max_iters
+            yield (f'python tools/test.py configs/{path.relative_to(configs)} '
                    f'{folder}/iter_{last}.pth --tta{flag}')
 
 
-def _missing(results: Results) -> Iterator[Key]:
-    for number in FILLED:
-        for variant, column, _ in TABLES[number].list_ours():
-            key = key_of(column, variant)
+def _missing(results: Results, baselines: bool) -> Iterator[Key]:
+    for table in [TABLES[number] for number in FILLED]:
+        figures: Iterable[tuple[Variant | Rival, Column, float]] = (
+            table.list_known() if baselines else table.list_ours())
+        for backbone, column, _ in figures:
+            key = key_of(column, backbone)
             if key.config and key not in results.figures:
                 yield key
 

@@ -12,7 +12,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from ..config import accumulative_counts
 
 # Where recipes are; `RELEASED` has the same folders.
-FOLDERS, RELEASED = ('', 'imagenet'), 'released'
+FOLDERS, RELEASED = ('', 'imagenet', 'baselines'), 'released'
 # The parts of a config that determine the trained model.
 _PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
           'param_scheduler', 'train_cfg', 'auto_scale_lr', 'custom_hooks', 'load_from')
@@ -65,9 +65,10 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
 
 
-def path_of(name: str, configs: Path) -> Path:
-    """The file of a recipe that is not of `RELEASED`."""
-    return next(path for folder in FOLDERS if (path := configs / folder / f'{name}.py').is_file())
+def path_of(name: str, configs: Path) -> Path | None:
+    """The file of a recipe that is not of `RELEASED`; None if there is none."""
+    paths = [configs / folder / f'{name}.py' for folder in FOLDERS]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def find_differences(run: Config, recipe: Config) -> list[tuple[str, Any, Any]]:

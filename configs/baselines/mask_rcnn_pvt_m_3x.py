@@ -1,0 +1,3 @@
+_base_ = ['../_base_/recipes/mask_rcnn_3x.py', '../_base_/backbones/pvt_m.py']
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))
+optim_wrapper = dict(paramwise_cfg=_base_.no_decay_of_positions)

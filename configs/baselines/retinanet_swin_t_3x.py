@@ -1,0 +1,2 @@
+_base_ = ['../_base_/recipes/retinanet_3x.py', '../_base_/backbones/swin_t.py']
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels[1:]))
