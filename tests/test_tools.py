@@ -15,7 +15,8 @@ from twins_mm.errors import UserError
 
 TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
 NAMES = ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x',
-         'semantic_fpn_twins_svt_s_80k', 'upernet_twins_svt_s_160k']
+         'semantic_fpn_twins_svt_s_80k', 'upernet_twins_svt_s_160k',
+         'hd_map/segformer_twins_svt_s_160k_cityscapes']
 FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=5',
        'test_dataloader.dataset.indices=5', 'default_hooks.logger.interval=1']
 
@@ -46,7 +47,7 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     pictures = Path(re.search(r'pictures: +(.*)', output)[1])
     assert list(pictures.glob('*.png'))
     assert 'random weights' in output
-    segments = name.startswith(('semantic_fpn', 'upernet'))
+    segments = name.startswith(('semantic_fpn', 'upernet', 'hd_map'))
     assert ('mIoU' if segments else 'Evaluating bbox') in output
     assert ('SyncBN becomes BN' in output) == segments
 
@@ -172,7 +173,8 @@ def test_recipe_on_data_elsewhere(
 
 @pytest.mark.parametrize(('name', 'missing'), [
     ('mask_rcnn_twins_svt_b_1x', 'data/coco/annotations/instances_train2017.json'),
-    ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training')])
+    ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training'),
+    ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'data/cityscapes/gtFine/train')])
 def test_missing_data_is_reported_in_one_message(name, missing, tiny_config, call_tool, tmp_path):
     output = call_tool('train', tiny_config(name), status=1)
     assert str(tmp_path / missing) in output

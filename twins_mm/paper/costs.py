@@ -5,7 +5,7 @@ tables.
 """
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,7 @@ class Counting(NamedTuple):
     Attributes:
         tables: The numbers of the tables that they are in.
         method: As in `Column.method`.
+        schedule: What the names of its configs end in.
         image_size: Height and width of the one image.
         attention: FLOPs include attention's products.
         output_deconvolution: FLOPs include the mask head's transposed convolution as if it were a
@@ -41,11 +42,13 @@ class Counting(NamedTuple):
     attention: bool
     output_deconvolution: bool = False
     notes: Mapping[str, str] = {}
+    schedule: str = '*'
 
     @property
     def variants(self) -> list[str]:
         """Those that its tables print and, of the method's first counting, those in no table."""
-        same = [counting for counting in COUNTINGS if counting.method == self.method]
+        same = [counting for counting in COUNTINGS
+                if (counting.method, counting.schedule) == (self.method, self.schedule)]
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
         printed = self.paper
         return [name for name in dict.fromkeys([*VARIANTS, *printed])
@@ -84,6 +87,10 @@ COUNTINGS = (
     Counting('Semantic FPN, Table 2', (2,), 'semantic_fpn', (512, 512), attention=False,
              notes=dict(pcpvt_s='40.6 with its decimal cut off')),
     Counting('UperNet, Table 2', (2,), 'upernet', (512, 512), attention=True),
+    Counting('SegFormer head on ADE20K', (), 'hd_map/segformer', (512, 512), attention=True,
+             schedule='160k_ade20k'),
+    Counting('SegFormer head on Cityscapes', (), 'hd_map/segformer', (512, 1024), attention=True,
+             schedule='160k_cityscapes'),
 )
 
 
@@ -131,7 +138,8 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     paper = counting.paper
     for name in counting.variants:
         configs = sorted(folder.glob(
-            f'{counting.method}_{VARIANTS[name].in_configs}_*.py' if counting.method
+            f'{counting.method}_{VARIANTS[name].in_configs}_{counting.schedule}.py'
+            if counting.method
             else f'_base_/backbones/{name}.py'))
         if not configs:
             continue
@@ -145,7 +153,8 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
             if counting.output_deconvolution:
                 counted_macs += _deconvolution_surplus(model)
         params = _count_params(model)
-        yield Cost(counting, [path.stem for path in configs], params,
+        place = PurePath(counting.method).parent
+        yield Cost(counting, [(place / path.stem).as_posix() for path in configs], params,
                    params + _count_params(classifier), macs, counted_macs,
                    paper.get(name, {}), counting.notes.get(name, ''),
                    counting.rows.get(name, ''))
