@@ -4,11 +4,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from mmengine.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from ..checkpoints import convert
+from ..config import drop_pretrained, fit_to_cpu
 from ..families import BACKBONES, FAMILIES, VARIANTS
+from ..methods import METHODS, Method
+from ..shipped import CONFIGS
 
 
 class Peer(NamedTuple):
@@ -16,7 +20,8 @@ class Peer(NamedTuple):
 
     Attributes:
         module: What has to be importable.
-        build: Makes the backbone that is compared with a variant of ours, such as 'svt_s'.
+        build: Makes the backbone, or a segmentor with it, that is compared with a variant of ours,
+            such as 'svt_s'.
     """
 
     module: str
@@ -85,6 +90,20 @@ def _build_ablation(name: str, variant: str) -> nn.Module:
     return MODELS.build(BACKBONES[name].backbone)
 
 
+def _build_segmentor(method: Method, variant: str) -> nn.Module:
+    """As predictions need it: without auxiliary heads, from images to maps of classes."""
+    name = f'{method.recipe}_{VARIANTS[variant].in_configs}'
+    cfg = Config.fromfile(min(CONFIGS.glob(f'{name}_*.py')))
+    fit_to_cpu(cfg)
+    cfg.model.pop('auxiliary_head', None)
+    drop_pretrained(cfg)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return MODELS.build(cfg.model)
+
+
+# On ADE20K, with its 150 classes.
+SEGMENTOR_PEERS = {method.title: Peer('mmseg.models', partial(_build_segmentor, method))
+                   for method in METHODS if method.task == 'semantic_segmentation'}
 # The rows of the paper's Tables 5 and 6.
 ABLATION_PEERS = {name: Peer('twins_mm', partial(_build_ablation, name))
                   for name in BACKBONES if name not in VARIANTS}
@@ -98,5 +117,5 @@ PEERS = {
     'timm': Peer('timm', _build_timm),
     **{rival: Peer('mmdet.models', partial(_build_rival, rival))
        for family in FAMILIES.values() for rival in family.rivals},
-    **ABLATION_PEERS,
+    **ABLATION_PEERS, **SEGMENTOR_PEERS,
 }
