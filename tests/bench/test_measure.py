@@ -1,10 +1,12 @@
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from twins_mm.bench import measure as bench
 from twins_mm.bench.measure import Case, matmul_rate, measure
-from twins_mm.bench.peers import ABLATION_PEERS, PEERS
+from twins_mm.bench.peers import ABLATION_PEERS, PEERS, SEGMENTOR_PEERS
 from twins_mm.families import VARIANTS
+from twins_mm.flops import count_macs
 
 
 def case(peer, training=False, size=(1, 64, 64), precision='float32'):
@@ -82,3 +84,18 @@ def test_ablations_are_measured_where_asked_for():
     from twins_mm.shipped import TOOLS
     assert len(ABLATION_PEERS) == 5
     assert not ABLATION_PEERS.keys() & run_path(str(TOOLS / 'benchmark.py'))['DEFAULT_PEERS']
+
+
+@pytest.mark.parametrize(('title', 'macs'), [  # as tests/paper/test_costs.py has them
+    ('Semantic FPN', 36.65 + 1.98), ('SegFormer head', 22.63)])
+def test_segmentors_are_whole_without_what_training_needs(title, macs):
+    with torch.device('meta'):
+        model = SEGMENTOR_PEERS[title].build('svt_s').eval()
+        images = torch.empty(1, 3, 512, 512)
+        assert model(images).shape == (1, 150, 128, 128)
+        assert sum(count_macs(model, images)) / 1e9 == pytest.approx(macs, abs=0.01)
+
+
+def test_segmentor_has_no_auxiliary_head():
+    with torch.device('meta'):
+        assert not SEGMENTOR_PEERS['UperNet'].build('svt_s').with_auxiliary_head

@@ -39,7 +39,7 @@ class Instance(NamedTuple):
 
     `label` is an index into `SHAPES`, or one of `draw_road`'s. `outlines` are float32 polygons
     `(N, 2)` of x and y, in pixels from the image's corner: one for a shape, one per member for a
-    crowd, and one per dash for a broken line.
+    crowd, a dash or a pole.
     """
     label: int
     outlines: list[np.ndarray]
@@ -91,14 +91,13 @@ def draw_road(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     height, width = _SIZES[rng.integers(len(_SIZES))]
     *backdrop, saturation, value = _PALETTES[rng.integers(len(_PALETTES))]
     hue = rng.random()
-    image = _draw_backdrop(rng, height, width, hue, *backdrop)
     horizon = int(height * rng.uniform(*_HORIZON))
-    image[:horizon] = _draw_backdrop(rng, height, width, rng.random(), *backdrop)[:horizon]
+    image = np.vstack([_draw_backdrop(rng, horizon, width, rng.random(), *backdrop),
+                       _draw_backdrop(rng, height - horizon, width, hue, *backdrop)])
     labels = np.zeros((height, width), np.uint8)
     labels[:horizon] = 1
-    things = [*_outline_lines(rng, height, width, horizon),
-              *_outline_poles(rng, height, width, horizon)]
-    for thing in things:
+    lines = _outline_lines(rng, height, width, horizon)
+    for thing in (lines, *_outline_poles(rng, width, horizon)):
         colour = _to_bgr(hue + rng.uniform(0.2, 0.8), rng.uniform(*saturation), rng.uniform(*value))
         covered = cover(thing, height, width)
         _paint(image, covered, colour)
@@ -135,29 +134,32 @@ def _outline_shape(rng: np.random.Generator, label: int, centre: np.ndarray, rad
     return [(np.round(corners * _GRID) / _GRID).astype(np.float32)]
 
 
-def _outline_lines(rng: np.random.Generator, height: int, width: int, horizon: int
-                   ) -> Iterator[Instance]:
-    """Lines that meet at the horizon; the dashes of a broken one grow towards the viewer."""
+def _outline_lines(rng: np.random.Generator, height: int, width: int, horizon: int) -> Instance:
+    """Lines that meet at the horizon; the dashes of broken ones grow towards the viewer."""
     meeting = np.array([rng.uniform(0.3, 0.7) * width, horizon])
+    dashes = []
     for bottom in rng.permutation(np.linspace(-0.2, 1.2, 6))[:rng.integers(2, 5)]:
-        ends = np.array([[bottom * width - half, height] for half in rng.uniform(1.5, 3) * _SIDES])
-        dashes = 2 * rng.integers(2, 5) if rng.random() < 0.5 else 1
-        bounds = np.linspace(0.05, 1, dashes + 1)[:, None, None] ** 2
-        edges = meeting + bounds * (ends - meeting)
-        yield Instance(2, [
-            np.float32([*near, *far[::-1]]) for near, far in zip(edges[::2], edges[1::2])])
+        edges = np.array([[bottom * width - half, height] for half in rng.uniform(1.5, 3) * _SIDES])
+        count = 2 * rng.integers(2, 5) if rng.random() < 0.5 else 1
+        distances = np.linspace(0.05, 1, count + 1)[:, None, None] ** 2
+        bounds = meeting + distances * (edges - meeting)
+        dashes += [np.float32([*far, *near[::-1]]) for far, near in zip(bounds[::2], bounds[1::2])]
+    return Instance(2, dashes)
 
 
-def _outline_poles(rng: np.random.Generator, height: int, width: int, horizon: int
-                   ) -> Iterator[Instance]:
-    """Upright poles on the ground, each with a sign at its top."""
+def _outline_poles(rng: np.random.Generator, width: int, horizon: int) -> Iterator[Instance]:
+    """Upright poles on the ground, and a sign at the top of each."""
+    poles, signs = [], []
     for place in rng.permutation(_POLES)[:rng.integers(1, len(_POLES) + 1)]:
         x, half = place * width + rng.uniform(-10, 10), rng.uniform(1.25, 2)
         top, foot = rng.uniform(0.3, 0.7) * horizon, rng.uniform(1, 1.3) * horizon
-        yield Instance(3, [np.float32([[x - half, top], [x + half, top], [x + half, foot],
-                                       [x - half, foot]])])
-        shape = int(rng.integers(len(SHAPES)))
-        yield Instance(4, _outline_shape(rng, shape, np.array([x, top]), rng.uniform(8, 14)))
+        poles.append(np.float32([
+            [x - half, top], [x + half, top], [x + half, foot], [x - half, foot]]))
+        outline = _outline_shape(
+            rng, int(rng.integers(len(SHAPES))), np.array([x, top]), rng.uniform(8, 14))
+        signs.append(Instance(4, outline))
+    yield Instance(3, poles)
+    yield from signs
 
 
 def _outline_crowd(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
