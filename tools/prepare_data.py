@@ -1,4 +1,4 @@
-"""Unpacks a data set's official archives to where the configs expect it, or says how."""
+"""Unpacks the official archives of a data set to where the configs expect them, or says how."""
 import argparse
 from pathlib import Path
 
