@@ -1,5 +1,6 @@
 """The implementations that the bench compares: ours, other Twins, and the paper's rivals."""
 import importlib
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -97,7 +98,8 @@ def _build_segmentor(method: Method, variant: str) -> nn.Module:
     fit_to_cpu(cfg)
     cfg.model.pop('auxiliary_head', None)
     drop_pretrained(cfg)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(cfg.default_scope):
+        warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
         return MODELS.build(cfg.model)
 
 
