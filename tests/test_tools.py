@@ -16,7 +16,7 @@ from twins_mm.errors import UserError
 TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
 NAMES = ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x',
          'semantic_fpn_twins_svt_s_80k', 'upernet_twins_svt_s_160k',
-         'hd_map/segformer_twins_svt_s_160k_cityscapes']
+         pytest.param('hd_map/segformer_twins_svt_s_160k_cityscapes', marks=pytest.mark.large)]
 FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=5',
        'test_dataloader.dataset.indices=5', 'default_hooks.logger.interval=1']
 
