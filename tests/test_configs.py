@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 
@@ -22,7 +23,9 @@ RELEASED = sorted(
     + [f'semantic_fpn_twins_{variant}_80k' for variant in VARIANTS]
     + [f'upernet_twins_{variant}_160k' for variant in VARIANTS
        if variant not in ('pcpvt_b', 'pcpvt_l')])
-ALL = [*PAPER, *(f'released/{name}' for name in RELEASED)]
+HD_MAP = sorted(f'segformer_twins_{variant}_160k_{data}' for variant in VARIANTS
+                for data in ('ade20k', 'cityscapes'))
+ALL = [*PAPER, *(f'released/{name}' for name in RELEASED), *(f'hd_map/{name}' for name in HD_MAP)]
 every_config = pytest.mark.parametrize('name', ALL)
 
 
@@ -41,6 +44,7 @@ def build_on_meta(cfg):
 def test_files_are_recipes_times_variants():
     assert sorted(path.stem for path in CONFIGS.glob('*.py')) == PAPER
     assert sorted(path.stem for path in CONFIGS.glob('released/*.py')) == RELEASED
+    assert sorted(path.stem for path in CONFIGS.glob('hd_map/*.py')) == HD_MAP
 
 
 def test_files_of_backbones_are_the_tables():
@@ -75,7 +79,8 @@ def test_custom_keys_match_parameters(name):
     cfg = read(name)
     keys = (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
     exempt = '3x' in name and ('mask_rcnn' in name or 'released' in name) or 'upernet' in name
-    assert set(keys) == ({'pos_block', 'norm'} if exempt else set())
+    assert set(keys) == ({'pos_block', 'norm', 'head'} if 'segformer' in name else
+                         {'pos_block', 'norm'} if exempt else set())
     parameters = [key for key, _ in build_on_meta(cfg).named_parameters()]
     for key in keys:
         assert any(key in parameter for parameter in parameters), key
@@ -88,7 +93,8 @@ TRAINING = {
     'semantic_fpn_80k': (1e-4, 5e-4, 80_000), 'upernet_160k': (6e-5, 0.01, 160_000),
     'released/retinanet_3x': (1e-4, 0.05, 36), 'released/mask_rcnn_3x': (1e-4, 0.05, 36),
     'released/semantic_fpn_80k': (1e-4, 1e-4, 80_000),
-    'released/upernet_160k': (6e-5, 0.01, 160_000)}
+    'released/upernet_160k': (6e-5, 0.01, 160_000),
+    **{f'hd_map/segformer_{data}': (6e-5, 0.01, 160_000) for data in ('ade20k', 'cityscapes')}}
 
 
 @every_config
@@ -111,9 +117,11 @@ def test_drop_path_and_window_padding(name):
         drop_path = 0.4
     if name in ('released/semantic_fpn_twins_svt_l_80k', 'released/upernet_twins_svt_l_160k'):
         drop_path = 0.3
+    if 'segformer' in name:
+        drop_path = 0.1
     assert backbone.drop_path_rate == drop_path
     if backbone.type == 'TwinsSVT':
-        segments = 'upernet' in name or 'semantic_fpn' in name
+        segments = any(head in name for head in ('upernet', 'semantic_fpn', 'segformer'))
         assert backbone.get('window_padding', 'mask') == (
             'zero' if not segments else 'mask_legacy' if 'released' in name else 'mask')
 
@@ -124,7 +132,7 @@ def test_batch_matches_the_learning_rate(name):
     base = cfg.auto_scale_lr.base_batch_size
     thirty_two = name.startswith('released/semantic_fpn') or name == (
         'released/upernet_twins_pcpvt_s_160k')
-    assert base == (32 if thirty_two else 16)
+    assert base == (32 if thirty_two else 8 if name.endswith('cityscapes') else 16)
     assert base % cfg.train_dataloader.batch_size == 0
     assert cfg.auto_scale_lr.enable is False
 
@@ -166,6 +174,31 @@ def test_learning_rate_equals_the_old_formula(recipe):
         for scheduler in schedulers:
             if not scheduler.by_epoch or (t + 1) % iters_per_epoch == 0:
                 scheduler.step()
+
+
+@pytest.mark.parametrize(('data', 'theirs'), [
+    ('ade20k', '8xb2-160k_ade20k-512x512'), ('cityscapes', '8xb1-160k_cityscapes-1024x1024')])
+def test_road_scene_recipe_is_mmsegs_of_segformer(data, theirs):
+    cfg = read(f'hd_map/segformer_twins_svt_s_160k_{data}')
+    mmseg = get_config(f'mmseg::segformer/segformer_mit-b0_{theirs}.py')
+    for key in ('type', 'channels', 'in_index', 'dropout_ratio', 'num_classes', 'align_corners'):
+        assert cfg.model.decode_head[key] == mmseg.model.decode_head[key], key
+    assert cfg.model.data_preprocessor == mmseg.model.data_preprocessor
+    assert cfg.model.test_cfg == mmseg.model.test_cfg
+    assert cfg.model.backbone.drop_path_rate == mmseg.model.backbone.drop_path_rate
+    assert cfg.optim_wrapper.paramwise_cfg == mmseg.optim_wrapper.paramwise_cfg
+    assert cfg.train_dataloader.batch_size == mmseg.train_dataloader.batch_size
+    # Its schedule as mmcv 1.x had it, which was SegFormer's too.
+    assert cfg.param_scheduler == read('upernet_twins_svt_s_160k').param_scheduler
+    for ours, their in zip((cfg.train_dataloader, cfg.val_dataloader),
+                           (mmseg.train_dataloader, mmseg.val_dataloader)):
+        assert ours.dataset.data_prefix == their.dataset.data_prefix
+        assert [drop_zero_label(step) for step in ours.dataset.pipeline] == [
+            drop_zero_label(step) for step in their.dataset.pipeline]
+
+
+def drop_zero_label(step):
+    return {key: value for key, value in step.items() if key != 'reduce_zero_label'}
 
 
 def test_tta_of_segmentors_uses_the_papers_scales():

@@ -110,7 +110,7 @@ def test_names_in_the_tables_exist():
         assert callable(resolve_name(data.make_toy))
         assert (REPOSITORY / f'configs/{data.example}.py').is_file()
     for method in METHODS:
-        assert method.task in TASKS
+        assert method.task in TASKS and set(method.data_sets) <= set(DATA_SETS)
         assert list((REPOSITORY / 'configs').glob(f'{method.recipe}_*.py'))
 
 

@@ -35,10 +35,11 @@ def test_help(tool, call_tool):
     assert 'usage:' in call_tool(tool, '--help')
 
 
-@pytest.mark.parametrize('name', [  # tests of the report train the other two
+@pytest.mark.parametrize('name', [  # tests of the report train the first two
     'mask_rcnn_twins_pcpvt_s_3x', 'upernet_twins_svt_s_160k',
     *(pytest.param(name, marks=pytest.mark.large)
-      for name in ('retinanet_twins_svt_s_1x', 'semantic_fpn_twins_svt_s_80k'))])
+      for name in ('retinanet_twins_svt_s_1x', 'semantic_fpn_twins_svt_s_80k',
+                   'hd_map/segformer_twins_svt_s_160k_cityscapes'))])
 def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     config = tiny_config(name)
     output = run_tool('train', config, '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=2')
@@ -47,7 +48,7 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     pictures = Path(re.search(r'pictures: +(.*)', output)[1])
     assert list(pictures.glob('*.png'))
     assert 'random weights' in output
-    segments = name.startswith(('semantic_fpn', 'upernet'))
+    segments = name.startswith(('semantic_fpn', 'upernet', 'hd_map'))
     assert ('mIoU' if segments else 'Evaluating bbox') in output
     assert ('SyncBN becomes BN' in output) == segments
 
@@ -174,7 +175,8 @@ def test_recipe_on_data_elsewhere(
 
 @pytest.mark.parametrize(('name', 'missing'), [
     ('mask_rcnn_twins_svt_b_1x', 'data/coco/annotations/instances_train2017.json'),
-    ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training')])
+    ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training'),
+    ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'data/cityscapes/gtFine/train')])
 def test_missing_data_is_reported_in_one_message(name, missing, tiny_config, call_tool, tmp_path):
     output = call_tool('train', tiny_config(name), status=1)
     assert str(tmp_path / missing) in output

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from twins_mm.bench.measure import Case, measure
-from twins_mm.bench.peers import ABLATION_PEERS, PEERS, ROW_PEERS, size_of
+from twins_mm.bench.peers import ABLATION_PEERS, PEERS, ROW_PEERS, SEGMENTOR_PEERS, size_of
 from twins_mm.bench.results import (
     describe_groups,
     describe_machine,
@@ -32,20 +32,22 @@ EXAMPLES = """examples:
   python tools/benchmark.py --variants svt_s --peers twins_mm svt_s_lll svt_s_llg svt_s_lllg
   python tools/benchmark.py --throughput                    # Table 1's, on this machine
   python tools/benchmark.py --throughput Twins-SVT-S Swin-T
+  python tools/benchmark.py --preset road --peers "Semantic FPN" UperNet "SegFormer head"
 """
 # Batch on a CPU, batch on a GPU, height, width.
 PRESETS = dict(
     paper=[(8, 192, 224, 224)], seg=[(2, 16, 512, 512)], det=[(1, 2, 800, 1344)],
+    road=[(1, 8, 512, 1024)],
     growth=[(1, 1, side, side) for side in (224, 448, 896, 1344, 2048)])
-DEFAULT_PEERS = [name for name in PEERS
-                 if name not in ('twins_mm, compiled', *ABLATION_PEERS, *ROW_PEERS)]
+DEFAULT_PEERS = [name for name in PEERS if name not in (
+    'twins_mm, compiled', *ABLATION_PEERS, *ROW_PEERS, *SEGMENTOR_PEERS)]
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('--preset', nargs='+', choices=PRESETS, default=['det'],
                         help='paper: 224 x 224, the large batch of its throughput; seg: 512 x 512; '
-                             'det: 800 x 1344; growth: 224 to 2048')
+                             'det: 800 x 1344; road: 512 x 1024; growth: 224 to 2048')
     parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=['svt_s', 'pcpvt_s'])
     parser.add_argument('--modes', nargs='+', choices=('inference', 'training'),
                         default=['inference', 'training'])

@@ -1,4 +1,4 @@
-"""Unpacks the official archives of COCO 2017 or ADE20K to where the configs expect the data."""
+"""Unpacks the official archives of a data set to where the configs expect them, or says how."""
 import argparse
 from pathlib import Path
 

@@ -6,12 +6,14 @@ class Method(NamedTuple):
     """A kind of model, and how to recognise its weights.
 
     Attributes:
-        recipe: The prefix of its configs' names.
+        recipe: The prefix of its configs' names, with their folder in `configs/`.
         task: Its row in `tasks.TASKS`.
         modules: The modules of its heads, as the first two parts of a weight's name, without
             those that only help in training.
         classifier: The weight whose rows correspond to classes.
         rows: The number of rows for each class and for the background.
+        data_sets: The rows of `data_sets.DATA_SETS` that its configs train on; empty for its
+            task's.
     """
 
     title: str
@@ -20,6 +22,7 @@ class Method(NamedTuple):
     modules: set[str]
     classifier: str
     rows: tuple[int, int] = (1, 0)
+    data_sets: tuple[str, ...] = ()
 
 
 def _modules(**heads: str) -> set[str]:
@@ -39,4 +42,7 @@ METHODS = (
     Method('UperNet', 'upernet', 'semantic_segmentation',
            _modules(decode_head='psp_modules bottleneck lateral_convs fpn_convs fpn_bottleneck '
                                 'conv_seg'), 'decode_head.conv_seg.weight'),
+    Method('SegFormer head', 'hd_map/segformer', 'semantic_segmentation',
+           _modules(decode_head='convs fusion_conv conv_seg'), 'decode_head.conv_seg.weight',
+           data_sets=('ade20k', 'cityscapes')),
 )

@@ -13,7 +13,8 @@ class Task(NamedTuple):
     Attributes:
         scope: The `default_scope` of its configs, and the name of its library.
         models: What its models are called.
-        data_set: The row in `data_sets.DATA_SETS` whose stand-in is toy data.
+        data_set: The row in `data_sets.DATA_SETS` whose stand-in is toy data, unless the config
+            trains on another row's.
         own_data: The class that reads a user's own data, and its arguments where the user sets
             none.
         watch: Looks at what a data set leaves out while it reads its annotations.
@@ -117,7 +118,7 @@ TASKS = dict(
         watch='twins_mm.data.label_maps:watch_labels',
         check='twins_mm.data.label_maps:check_labels',
         judge='twins_mm.data.label_maps:judge_labels', counted='pixels',
-        load=dict(type='LoadAnnotations', reduce_zero_label=True), pack='PackSegInputs',
+        load=dict(type='LoadAnnotations'), pack='PackSegInputs',
         toy=(4, 300), tta_ratios=(0.5, 0.75, 1., 1.25, 1.5, 1.75),
         evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
         metrics={'mIoU': ('mIoU', 'Semantic Segmentation')},

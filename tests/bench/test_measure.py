@@ -4,8 +4,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from twins_mm.bench import measure as bench
 from twins_mm.bench.measure import Case, matmul_rate, measure
-from twins_mm.bench.peers import ABLATION_PEERS, PEERS, ROW_PEERS
+from twins_mm.bench.peers import ABLATION_PEERS, PEERS, ROW_PEERS, SEGMENTOR_PEERS
 from twins_mm.families import VARIANTS
+from twins_mm.flops import count_macs
 from twins_mm.paper.figures import TABLES
 
 
@@ -113,3 +114,18 @@ def test_throughput_is_next_to_the_papers(call_tool, monkeypatch):
         assert [cell.strip() for line in output.splitlines() if line.startswith('| Swin')
                 for cell in line.strip('|').split('|')] == [
             'Swin-T', '4.00', '766', '2.00', '1.38', 'Swin-B', '4.00', '275', '', '1.05']
+
+
+@pytest.mark.parametrize(('title', 'macs'), [  # as tests/paper/test_costs.py has them
+    ('Semantic FPN', 36.65 + 1.98), ('SegFormer head', 22.63)])
+def test_segmentors_are_whole_without_what_training_needs(title, macs):
+    with torch.device('meta'):
+        model = SEGMENTOR_PEERS[title].build('svt_s').eval()
+        images = torch.empty(1, 3, 512, 512)
+        assert model(images).shape == (1, 150, 128, 128)
+        assert sum(count_macs(model, images)) / 1e9 == pytest.approx(macs, abs=0.01)
+
+
+def test_segmentor_has_no_auxiliary_head():
+    with torch.device('meta'):
+        assert not SEGMENTOR_PEERS['UperNet'].build('svt_s').with_auxiliary_head

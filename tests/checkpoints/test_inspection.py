@@ -38,7 +38,10 @@ def classifier(backbone):
     ('retinanet_twins_svt_b_1x', 'Twins-SVT-B', 'RetinaNet, 80 classes'),
     ('mask_rcnn_twins_pcpvt_s_3x', 'Twins-PCPVT-S', 'Mask R-CNN, 80 classes'),
     ('semantic_fpn_twins_pcpvt_l_80k', 'Twins-PCPVT-L', 'Semantic FPN, 150 classes'),
-    ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes')])
+    ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes'),
+    ('hd_map/segformer_twins_svt_s_160k_ade20k', 'Twins-SVT-S', 'SegFormer head, 150 classes'),
+    ('hd_map/segformer_twins_pcpvt_b_160k_cityscapes', 'Twins-PCPVT-B',
+     'SegFormer head, 19 classes')])
 @pytest.mark.parametrize('layout', ['twins_mm', 'mmseg'])
 def test_model_of_a_config(name, variant, head, layout):
     weights = convert(build(name), layout)
@@ -46,6 +49,8 @@ def test_model_of_a_config(name, variant, head, layout):
     assert topics['backbone'] == variant
     assert topics['head'] == head
     assert str(CONFIGS / f'{name}.py') in topics['config']
+    assert 'num_classes' not in topics['config']
+    assert ('ade20k' in topics['config']) == name.endswith('ade20k')
     assert ('numerics=mmseg' in topics['config']) == (layout == 'mmseg')
     assert topics['layout'].startswith('released' if layout == 'twins_mm' else 'mmseg')
     values = sum(value.numel() for value in weights.values())

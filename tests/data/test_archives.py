@@ -1,7 +1,9 @@
+import os
 import re
 import runpy
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections import namedtuple
@@ -244,7 +246,16 @@ def test_tool_requires_the_official_archives(name, folder, tmp_path, monkeypatch
         runpy.run_path(str(TOOL), run_name='__main__')
 
 
-def test_archives_that_are_unpacked_by_hand(tmp_path):
+def run_commands(name, tmp_path):
+    """The commands for a data set's archives in a folder, without downloads and installations."""
+    with pytest.raises(UserError, match='is unpacked by these commands') as caught:
+        unpack_archives(DATA_SETS[name], tmp_path, tmp_path / 'data' / name)
+    commands = [line for line in str(caught.value).splitlines()[1:]
+                if not line.startswith(('curl', 'pip'))]
+    subprocess.run(['sh', '-e'], input='\n'.join(commands), text=True, check=True, cwd=tmp_path)
+
+
+def test_imagenets_archives_are_unpacked_by_hand(tmp_path):
     """ImageNet's are tar files of tar files: the commands work on them."""
     def pack(path, files):
         with tarfile.open(path, 'w') as archive:
@@ -255,10 +266,28 @@ def test_archives_that_are_unpacked_by_hand(tmp_path):
     pack(tmp_path / 'n01440764.tar', ['one.JPEG'])
     pack(tmp_path / 'ILSVRC2012_img_train.tar', ['n01440764.tar'])
     pack(tmp_path / 'ILSVRC2012_img_val.tar', ['one.JPEG'])
-    with pytest.raises(UserError, match='is unpacked by these commands') as caught:
-        unpack_archives(DATA_SETS['imagenet'], tmp_path, tmp_path / 'data/imagenet')
-    commands = str(caught.value).partition('\n')[2].partition('curl')[0]
-    subprocess.run(['sh', '-e'], input=commands, text=True, check=True, cwd=tmp_path)
+    run_commands('imagenet', tmp_path)
     root = tmp_path / 'data/imagenet'
     assert {path.relative_to(root).as_posix() for path in root.rglob('*.*')} == {
         'train/n01440764/one.JPEG', 'val/one.JPEG'}
+
+
+def test_cityscapes_archives_are_unpacked_by_hand(tmp_path, monkeypatch):
+    """Both have a licence; the package that they are for makes the labels of the polygons."""
+    images, labels = DATA_SETS['cityscapes'].archives
+    for archive, ending in dict(
+            leftImg8bit='_leftImg8bit.png', gtFine='_gtFine_polygons.json').items():
+        make_archive(tmp_path / f'{archive}_trainvaltest.zip', [
+            'license.txt', *(f'{archive}/{split}/ulm/ulm_0{ending}' for split in ('train', 'val'))])
+    script = tmp_path / 'bin/csCreateTrainIdLabelImgs'
+    script.parent.mkdir()
+    script.write_text("""#!/bin/sh -e
+for file in "$CITYSCAPES_DATASET"/gtFine/*/*/*_polygons.json; do
+  touch "${file%_polygons.json}_labelTrainIds.png"
+done""")
+    script.chmod(0o755)
+    python = Path(sys.executable).parent
+    monkeypatch.setenv('PATH', f'{script.parent}:{python}:{os.environ["PATH"]}')
+    run_commands('cityscapes', tmp_path)
+    for pattern in [*images.contents, *labels.contents]:
+        assert len(list((tmp_path / 'data/cityscapes').glob(pattern))) == 1

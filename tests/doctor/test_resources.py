@@ -12,8 +12,11 @@ from twins_mm.doctor.__main__ import CHECKS
 TOY = {'train2017/*.jpg': 200, 'val2017/*.jpg': 50, 'annotations/instances_train2017.json': 1,
        'annotations/instances_val2017.json': 1, 'images/training/*.jpg': 200,
        'images/validation/*.jpg': 50, 'annotations/training/*.png': 200,
-       'annotations/validation/*.png': 50}
-NAMES = dict(COCO='coco', ADE20K='ade20k')
+       'annotations/validation/*.png': 50,
+       'leftImg8bit/train/*/*_leftImg8bit.png': 200, 'leftImg8bit/val/*/*_leftImg8bit.png': 50,
+       'gtFine/train/*/*_gtFine_labelTrainIds.png': 200,
+       'gtFine/val/*/*_gtFine_labelTrainIds.png': 50}
+NAMES = dict(COCO='coco', ADE20K='ade20k', Cityscapes='cityscapes')
 
 
 @pytest.fixture(params=NAMES)
@@ -65,7 +68,7 @@ def test_incomplete_data_is_wrong(part, check, data):
 
 @pytest.mark.parametrize('content', [b'', b'<html>'])
 def test_image_that_does_not_decode_is_wrong(content, check, data):
-    for path in data.rglob('*[0-9].*'):
+    for path in data.rglob('*.*'):
         if path.suffix in ('.jpg', '.png') and ('val' in path.parent.name):
             path.write_bytes(content)
     finding = CHECKS[check]()
@@ -82,7 +85,10 @@ def test_sizes_of_the_real_data_sets():
         'train2017/*.jpg': 118287, 'val2017/*.jpg': 5000, 'images/training/*.jpg': 20210,
         'images/validation/*.jpg': 2000, 'annotations/training/*.png': 20210,
         'annotations/validation/*.png': 2000, 'train/*/*.JPEG': 1281167,
-        'val/**/*.JPEG': 50000}}
+        'val/**/*.JPEG': 50000, 'leftImg8bit/train/*/*_leftImg8bit.png': 2975,
+        'leftImg8bit/val/*/*_leftImg8bit.png': 500,
+        'gtFine/train/*/*_gtFine_labelTrainIds.png': 2975,
+        'gtFine/val/*/*_gtFine_labelTrainIds.png': 500}}
 
 
 @pytest.mark.parametrize(('cached', 'reachable', 'state', 'message'), [

@@ -16,6 +16,7 @@ from twins_mm.export.deployable import _means, make_deployable
       'model.roi_head.bbox_roi_extractor.roi_layer.pool_mode': 'max'}),
     ('semantic_fpn_twins_pcpvt_s_80k', {}),
     ('upernet_twins_svt_s_160k', {'model.data_preprocessor.bgr_to_rgb': False}),
+    ('hd_map/segformer_twins_svt_s_160k_cityscapes', {'model.test_cfg.mode': 'whole'}),
     ('semantic_fpn_twins_svt_s_80k',
      {'model.data_preprocessor.test_cfg': dict(size_divisor=32)})])
 def test_answers_are_openmmlabs(name, options, tiny_model):

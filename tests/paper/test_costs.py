@@ -53,13 +53,25 @@ COUNTED = {
     'upernet_twins_svt_s_*': (54.37, 228.4),
     'upernet_twins_svt_b_*': (88.49, 260.9),
     'upernet_twins_svt_l_*': (133.81, 298.1),
+    'hd_map/segformer_twins_pcpvt_s_160k_ade20k': (24.671614, 28.49),
+    'hd_map/segformer_twins_pcpvt_b_160k_ade20k': (44.393854, 44.97),
+    'hd_map/segformer_twins_pcpvt_l_160k_ade20k': (61.555070, 63.55),
+    'hd_map/segformer_twins_svt_s_160k_ade20k': (24.611710, 22.63),
+    'hd_map/segformer_twins_svt_b_160k_ade20k': (56.745726, 54.30),
+    'hd_map/segformer_twins_svt_l_160k_ade20k': (100.070014, 90.61),
+    'hd_map/segformer_twins_pcpvt_s_160k_cityscapes': (24.637947, 63.67),
+    'hd_map/segformer_twins_pcpvt_b_160k_cityscapes': (44.360187, 100.66),
+    'hd_map/segformer_twins_pcpvt_l_160k_cityscapes': (61.521403, 142.97),
+    'hd_map/segformer_twins_svt_s_160k_cityscapes': (24.578043, 47.08),
+    'hd_map/segformer_twins_svt_b_160k_cityscapes': (56.712059, 113.36),
+    'hd_map/segformer_twins_svt_l_160k_cityscapes': (100.036347, 187.81),
 }
 
 
 @pytest.fixture(scope='module')
 def costs():
     """All models' costs, by names like those of `COUNTED`."""
-    return {re.sub('(_twins_.*_).*', r'\1*', cost.name): cost
+    return {re.sub(r'^(\w+_twins_.*_).*', r'\1*', cost.name): cost
             for counting in COUNTINGS for cost in count_costs(counting, CONFIGS)}
 
 
@@ -86,9 +98,9 @@ def test_notes_are_where_the_paper_is_more_than_a_percent_away(costs):
     for name, cost in costs.items():
         off = max(abs(cost.params_off or 0), abs(cost.flops_off or 0)) > 0.01
         assert off == bool(cost.note), name
-    # RetinaNet's large models, and Table 6.
-    assert sum(cost.flops_off is None for cost in costs.values()) == 2 + 3
-    assert sum(cost.params_off is None for cost in costs.values()) == 3
+    # RetinaNet's large models, Table 6, and the road-scene head.
+    assert sum(cost.flops_off is None for cost in costs.values()) == 2 + 3 + 12
+    assert sum(cost.params_off is None for cost in costs.values()) == 3 + 12
 
 
 def test_note_on_the_padding_of_windows(costs):
@@ -119,13 +131,13 @@ def test_every_config_is_counted_and_has_its_model(costs):
         models = [Config.fromfile(path).model for path in configs]
         assert all(model == models[0] for model in models), name
         counted += configs
-    assert sorted(counted) == sorted(CONFIGS.glob('*.py'))
+    assert sorted(counted) == sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('hd_map/*.py')])
 
 
 def test_metafiles_are_what_is_counted_now(costs, tmp_path):
     write_metafiles(costs.values(), tmp_path)
     root = CONFIGS.parent
-    files = [root / 'model-index.yml', *(CONFIGS / 'metafiles').iterdir()]
+    files = [root / 'model-index.yml', *(CONFIGS / 'metafiles').rglob('*.yml')]
     assert {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob('*.yml')} == {
         path.relative_to(root): path.read_text() for path in files}
     assert mmengine.load(files[0]) == dict(
@@ -150,9 +162,11 @@ def test_model_that_the_paper_lacks_is_counted_too(tmp_path, monkeypatch):
 
 
 def test_metafiles_have_the_papers_figures_as_the_papers():
-    models = {model['Name']: model for path in CONFIGS.glob('metafiles/*.yml')
+    models = {model['Name']: model for path in CONFIGS.glob('metafiles/**/*.yml')
               for model in mmengine.load(path)['Models']}
-    assert sorted(models) == sorted(path.stem for path in CONFIGS.glob('*.py'))
+    assert sorted(models) == sorted(
+        path.relative_to(CONFIGS).with_suffix('').as_posix()
+        for folder in ('.', 'hd_map') for path in (CONFIGS / folder).glob('*.py'))
     assert all((CONFIGS.parent / model['Config']).is_file() for model in models.values())
     assert not any('Weights' in model for model in models.values())
     mask_rcnn = models['mask_rcnn_twins_svt_s_3x']
@@ -181,7 +195,7 @@ def test_tool_prints_the_page(costs, call_tool, monkeypatch):
     assert rows['semantic_fpn_twins_pcpvt_s_80k'] == [
         '27.86', '28.37', '28.4', '-0.1%', '40.60', '3.89', '40.60', '40', '+1.5%',
         '40.6 with its decimal cut off']
-    assert sum('_twins_' in name for name in rows) == 24
+    assert sum('_twins_' in name for name in rows) == 24 + 12
     assert any(line.startswith('UperNet, Table 2') and '512 x 512' in line for line in lines)
     page = (CONFIGS.parent / 'docs/model_zoo.md').read_text()
     assert [line for line in lines if line.startswith('|') and line not in page] == []

@@ -28,7 +28,8 @@ def read(name, **changes):
 
 @pytest.mark.parametrize('name', [
     'retinanet_twins_svt_s_3x', 'released/mask_rcnn_twins_pcpvt_b_3x',
-    'semantic_fpn_twins_svt_l_80k', 'upernet_twins_pcpvt_s_160k'])
+    'semantic_fpn_twins_svt_l_80k', 'upernet_twins_pcpvt_s_160k',
+    'hd_map/segformer_twins_svt_s_160k_cityscapes'])
 def test_model_and_other_settings_do_not_change(name):
     before, cfg = read(name), read(name)
     toy.use_toy_data(cfg)
@@ -48,9 +49,11 @@ def test_model_and_other_settings_do_not_change(name):
     ('retinanet_twins_svt_s_1x', 'model.bbox_head.num_classes',
      DATA_SETS['coco'].toy_classes, 80),
     ('semantic_fpn_twins_svt_s_80k', 'model.decode_head.num_classes',
-     DATA_SETS['ade20k'].toy_classes, 150)])
+     DATA_SETS['ade20k'].toy_classes, 150),
+    ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'model.decode_head.num_classes',
+     DATA_SETS['cityscapes'].toy_classes, 19)])
 def test_number_of_classes_matches_the_model(name, key, drawn, all_classes):
-    for count in (1, 2, 20, all_classes):
+    for count in (1, 2, 18, all_classes):
         cfg = read(name, **{key: count})
         toy.use_toy_data(cfg)
         classes = cfg.train_dataloader.dataset.metainfo.classes
@@ -66,6 +69,26 @@ def test_config_without_training_takes_toy_data(name):
     toy.use_toy_data(cfg)
     assert cfg.train_dataloader.dataset.data_root == cfg.test_dataloader.dataset.data_root
     assert cfg.optim_wrapper.type == 'OptimWrapper'
+
+
+@pytest.mark.parametrize(('name', 'data'), [
+    ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'cityscapes'),
+    ('hd_map/segformer_twins_svt_s_160k_ade20k', 'ade20k'),
+    ('retinanet_twins_svt_s_1x', 'coco')])
+def test_stand_in_is_of_the_data_set_that_is_trained_on(name, data):
+    cfg = read(name)
+    toy.use_toy_data(cfg)
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        assert (loader.dataset.type, loader.dataset.data_root) == (
+            DATA_SETS[data].type, str(DATA_SETS[data].toy_folder))
+
+
+def test_stand_in_is_of_the_task_where_the_name_is_another_librarys():
+    """mmdet has a CityscapesDataset too, of boxes."""
+    cfg = read('retinanet_twins_svt_s_1x', **{'train_dataloader.dataset.type': 'CityscapesDataset'})
+    cfg.test_dataloader = None
+    toy.use_toy_data(cfg)
+    assert cfg.train_dataloader.dataset.type == 'CocoDataset'
 
 
 def test_toy_batch_is_not_accumulated():

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
-from mmseg.datasets import ADE20KDataset
+from mmseg.datasets import ADE20KDataset, CityscapesDataset
 from pycocotools.coco import COCO
 
 from twins_mm.data.data_sets import DATA_SETS
@@ -121,6 +121,11 @@ def test_two_processes_can_make_it_at_once(few, path, monkeypatch):
     ('ADEChallengeData2016/images/validation', 'ADE_val_{:08d}.jpg', 50),
     ('ADEChallengeData2016/annotations/training', 'ADE_train_{:08d}.png', 200),
     ('ADEChallengeData2016/annotations/validation', 'ADE_val_{:08d}.png', 50),
+    ('cityscapes/leftImg8bit/train/trainville', 'trainville_{:06d}_000019_leftImg8bit.png', 200),
+    ('cityscapes/leftImg8bit/val/valville', 'valville_{:06d}_000019_leftImg8bit.png', 50),
+    ('cityscapes/gtFine/train/trainville',
+     'trainville_{:06d}_000019_gtFine_labelTrainIds.png', 200),
+    ('cityscapes/gtFine/val/valville', 'valville_{:06d}_000019_gtFine_labelTrainIds.png', 50),
 ])
 def test_files_follow_the_layouts(root, folder, name, count):
     names = sorted(file.name for file in (root / folder).iterdir())
@@ -128,7 +133,8 @@ def test_files_follow_the_layouts(root, folder, name, count):
 
 
 def test_no_image_occurs_twice(root):
-    images = [content for name, content in digest(root).items() if name.endswith('.jpg')]
+    images = [content for name, content in digest(root).items()
+              if name.endswith(('.jpg', 'leftImg8bit.png'))]
     assert len(set(images)) == len(images)
 
 
@@ -227,3 +233,45 @@ def test_ade_shapes_match_their_classes(root, split, name, share):
             _, radius = cv2.minEnclosingCircle(contour)
             filled.append(cv2.contourArea(contour) / (np.pi * radius**2))
     assert np.median(filled) == pytest.approx(share, abs=0.08)
+
+
+@pytest.fixture(params=['train', 'val'])
+def roads(request, root) -> list[np.ndarray]:
+    """The label maps of a split of Cityscapes, which mmseg finds with images of their sizes."""
+    folder = root / 'cityscapes'
+    found = CityscapesDataset(data_root=str(folder), data_prefix=dict(
+        img_path=f'leftImg8bit/{request.param}', seg_map_path=f'gtFine/{request.param}'))
+    samples = [found.get_data_info(index) for index in range(len(found))]
+    maps = [cv2.imread(sample['seg_map_path'], cv2.IMREAD_UNCHANGED) for sample in samples]
+    assert [labels.shape for labels in maps] == [
+        cv2.imread(sample['img_path']).shape[:2] for sample in samples]
+    return maps
+
+
+def test_road_labels_are_valid(roads):
+    classes = CityscapesDataset.METAINFO['classes']
+    expected = {classes.index(name) for name in DATA_SETS['cityscapes'].toy_classes}
+    assert set().union(*(np.unique(labels) for labels in roads)) == {255} | expected
+    for labels in roads:
+        border = np.ones_like(labels)
+        border[4:-4, 4:-4] = 0
+        np.testing.assert_array_equal(labels == 255, border)
+
+
+@pytest.mark.parametrize(('name', 'width'), [('sidewalk', 6), ('pole', 5)])
+def test_lines_and_poles_of_roads_are_thin(roads, name, width):
+    """No wider than the square of pixels that fits in nowhere, and in most images."""
+    label = CityscapesDataset.METAINFO['classes'].index(name)
+    masks = [(labels == label).astype(np.uint8) for labels in roads]
+    assert np.mean([mask.any() for mask in masks]) > 0.9
+    square = np.ones((width + 1, width + 1), np.uint8)
+    assert not any(cv2.erode(mask, square, borderValue=0).any() for mask in masks)
+
+
+def test_signs_are_on_poles(roads):
+    classes = CityscapesDataset.METAINFO['classes']
+    sign, pole = (classes.index(name) for name in ('traffic sign', 'pole'))
+    for labels in roads:
+        grown = cv2.dilate((labels == pole).astype(np.uint8), np.ones((3, 3), np.uint8))
+        count, parts = cv2.connectedComponents((labels == sign).astype(np.uint8))
+        assert all(grown[parts == part].any() for part in range(1, count))

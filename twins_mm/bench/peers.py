@@ -1,15 +1,18 @@
 """The implementations that the bench compares: ours, other Twins, and the paper's rivals."""
 import importlib
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from ..checkpoints import convert
+from ..config import drop_pretrained, fit_to_cpu
 from ..families import BACKBONES, FAMILIES, VARIANTS, Rival, Variant, backbone_of
+from ..methods import METHODS, Method
 from ..paper.figures import TABLES
 from ..shipped import CONFIGS
 
@@ -19,7 +22,8 @@ class Peer(NamedTuple):
 
     Attributes:
         module: What has to be importable.
-        build: Makes the backbone that is compared with a variant of ours, such as 'svt_s'.
+        build: Makes the backbone, or a segmentor with it, that is compared with a variant of ours,
+            such as 'svt_s'.
     """
 
     module: str
@@ -126,6 +130,21 @@ def _build_ablation(name: str, variant: str) -> nn.Module:
     return MODELS.build(BACKBONES[name].backbone)
 
 
+def _build_segmentor(method: Method, variant: str) -> nn.Module:
+    """As predictions need it: without auxiliary heads, from images to maps of classes."""
+    name = f'{method.recipe}_{VARIANTS[variant].in_configs}'
+    cfg = Config.fromfile(min(CONFIGS.glob(f'{name}_*.py')))
+    fit_to_cpu(cfg)
+    cfg.model.pop('auxiliary_head', None)
+    drop_pretrained(cfg)
+    with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(cfg.default_scope):
+        warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
+        return MODELS.build(cfg.model)
+
+
+# On ADE20K, with its 150 classes.
+SEGMENTOR_PEERS = {method.title: Peer('mmseg.models', partial(_build_segmentor, method))
+                   for method in METHODS if method.task == 'semantic_segmentation'}
 # The rows of the paper's Tables 5 and 6.
 ABLATION_PEERS = {name: Peer('twins_mm', partial(_build_ablation, name))
                   for name in BACKBONES if name not in VARIANTS}
@@ -143,6 +162,5 @@ PEERS = {
     'timm': Peer('timm', _build_timm),
     **{kin: Peer('mmdet.models', partial(_build_kin, kin))
        for family in FAMILIES.values() for kin in family.rivals},
-    **ABLATION_PEERS,
-    **ROW_PEERS,
+    **ABLATION_PEERS, **ROW_PEERS, **SEGMENTOR_PEERS,
 }

@@ -1,9 +1,10 @@
 """Describes checkpoints for people who want to use them."""
 from pathlib import Path
 
-from ..data.data_sets import DATA_SETS
+from mmengine.config import Config
+
+from ..config import count_classes
 from ..methods import METHODS, Method
-from ..tasks import TASKS
 from .files import weights_of
 from .identity import identify
 from .layouts import Contents, unpack
@@ -80,9 +81,10 @@ def _describe_config(contents: Contents, method: Method | None, configs: Path) -
         paths = sorted(configs.glob(f'released/{pattern}')) or paths
     if not paths:
         return 'none'
-    text = ' or '.join(map(str, paths))
     num_classes = _count_classes(method, contents)
-    if num_classes != DATA_SETS[TASKS[method.task].data_set].num_classes:
+    fitting = [path for path in paths if count_classes(Config.fromfile(path)) == num_classes]
+    text = ' or '.join(map(str, fitting or paths))
+    if not fitting:
         text += f', with num_classes={num_classes}'
     if contents.layout.name == 'mmseg':
         text += ', with --cfg-options model.backbone.numerics=mmseg'

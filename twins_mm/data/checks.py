@@ -36,7 +36,7 @@ def check_data(cfg: Config, *splits: str) -> None:
             folder = data.folder
             lines += [f'{data.title} is expected in {folder} under the current folder, or in '
                       '--data-root:']
-            lines += [f'  {pattern:40} {count:>8,}' for archive in data.archives
+            lines += [f'  {pattern:42} {count:>8,}' for archive in data.archives
                       for pattern, count in archive.contents.items()]
             fixes[:0] = [
                 '  - unpack the official archives:  '

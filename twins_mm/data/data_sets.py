@@ -92,6 +92,32 @@ DATA_SETS = dict(
         filter_cfg={}, epoch=20_210, num_classes=150,
         toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first is the background
         make_toy='twins_mm.toy.toy_data:make_ade20k', example='upernet_twins_svt_s_160k'),
+    cityscapes=DataSet(
+        'Cityscapes (fine annotations)', 'mmseg.datasets:CityscapesDataset',
+        Path('data/cityscapes'), (
+            Archive('https://www.cityscapes-dataset.com/file-handling/?packageID=3',
+                    {'leftImg8bit/train/*/*_leftImg8bit.png': 2_975,
+                     'leftImg8bit/val/*/*_leftImg8bit.png': 500}),
+            # Of these, the archive has the polygons.
+            Archive('https://www.cityscapes-dataset.com/file-handling/?packageID=1',
+                    {'gtFine/train/*/*_gtFine_labelTrainIds.png': 2_975,
+                     'gtFine/val/*/*_gtFine_labelTrainIds.png': 500})),
+        splits={split: dict(data_prefix=dict(img_path=f'leftImg8bit/{split}',
+                                             seg_map_path=f'gtFine/{split}'))
+                for split in ('train', 'val')},
+        filter_cfg={}, epoch=2_975, num_classes=19,
+        # Lines of lanes have no class of their own; the toy version calls them sidewalks.
+        toy_classes=('road', 'sky', 'sidewalk', 'pole', 'traffic sign'),
+        make_toy='twins_mm.toy.toy_data:make_cityscapes',
+        example='hd_map/segformer_twins_svt_s_160k_cityscapes',
+        commands="""\
+# The two archives are at https://www.cityscapes-dataset.com/downloads, for registered users.
+mkdir -p data/cityscapes
+python -m zipfile -e {archives}/leftImg8bit_trainvaltest.zip data/cityscapes
+python -m zipfile -e {archives}/gtFine_trainvaltest.zip data/cityscapes
+pip install cityscapesscripts
+CITYSCAPES_DATASET=$PWD/data/cityscapes csCreateTrainIdLabelImgs
+"""),
     imagenet=DataSet(
         'ImageNet-1K (ILSVRC 2012)', 'mmpretrain.datasets:ImageNet', Path('data/imagenet'), (
             Archive('https://image-net.org/data/ILSVRC/2012/ILSVRC2012_img_train.tar',

@@ -5,7 +5,7 @@ tables.
 """
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import torch
@@ -28,6 +28,7 @@ class Counting(NamedTuple):
     Attributes:
         tables: The numbers of the tables that they are in.
         method: As in `Column.method`.
+        schedule: What the names of its configs end in.
         image_size: Height and width of the one image.
         attention: FLOPs include attention's products.
         output_deconvolution: FLOPs include the mask head's transposed convolution as if it were a
@@ -42,11 +43,13 @@ class Counting(NamedTuple):
     attention: bool
     output_deconvolution: bool = False
     notes: Mapping[str, str] = {}
+    schedule: str = '*'
 
     @property
     def variants(self) -> list[str]:
         """Those that its tables print and, of the method's first counting, those in no table."""
-        same = [counting for counting in COUNTINGS if counting.method == self.method]
+        same = [counting for counting in COUNTINGS
+                if (counting.method, counting.schedule) == (self.method, self.schedule)]
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
         printed = self.paper
         return [name for name in dict.fromkeys([*VARIANTS, *printed])
@@ -96,6 +99,10 @@ COUNTINGS = (
                         pvt_s='40.6 with its decimal cut off',
                         resnet_50='45.5 with its decimal cut off')),
     Counting('UperNet, Table 2', (2,), 'upernet', (512, 512), attention=True),
+    Counting('SegFormer head on ADE20K', (), 'hd_map/segformer', (512, 512), attention=True,
+             schedule='160k_ade20k'),
+    Counting('SegFormer head on Cityscapes', (), 'hd_map/segformer', (512, 1024), attention=True,
+             schedule='160k_cityscapes'),
 )
 # The same, and what Table 7 prints of rivals alone.
 BASELINE_COUNTINGS = (
@@ -149,7 +156,8 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     paper = counting.paper
     for name in counting.variants:
         configs = sorted(folder.glob(
-            f'{counting.method}_{VARIANTS[name].in_configs}_*.py' if counting.method
+            f'{counting.method}_{VARIANTS[name].in_configs}_{counting.schedule}.py'
+            if counting.method
             else f'_base_/backbones/{name}.py'))
         if configs:
             # The paper's detectors and segmentors carry ImageNet's classifier unused.
@@ -180,8 +188,10 @@ def _count(counting: Counting, configs: list[Path], paper: dict[str, float],
             counted_macs += _deconvolution_surplus(model)
     counted = [parameter for part in (model, *[classifier] * with_classifier)
                for parameter in part.parameters() if parameter.requires_grad]
-    return Cost(counting, [path.stem for path in configs], _count_params(model.parameters()),
-                _count_params(counted), macs, counted_macs, paper, '', '')
+    place = PurePath(counting.method).parent
+    return Cost(counting, [(place / path.stem).as_posix() for path in configs],
+                _count_params(model.parameters()), _count_params(counted), macs, counted_macs,
+                paper, '', '')
 
 
 def _classifiers(backbone: dict) -> dict:

@@ -27,7 +27,8 @@ def write_metafiles(costs: Iterable[Cost], root: Path) -> None:
     for method in METHODS:
         collection = f'{method.title} with Twins'
         task = TASKS[method.task]
-        data_set = DATA_SETS[task.data_set].title.split()[0]
+        data_set = ', '.join(DATA_SETS[name].title.split()[0]
+                             for name in method.data_sets or [task.data_set])
         content = dict(
             Collections=[dict(
                 Name=collection,

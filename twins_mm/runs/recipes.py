@@ -12,7 +12,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from ..config import accumulative_counts
 
 # Where recipes are; `RELEASED` has the same folders.
-FOLDERS, RELEASED = ('', 'imagenet', 'baselines'), 'released'
+FOLDERS, RELEASED = ('', 'imagenet', 'hd_map', 'baselines'), 'released'
 # The parts of a config that determine the trained model.
 _PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
           'param_scheduler', 'train_cfg', 'auto_scale_lr', 'custom_hooks', 'load_from')

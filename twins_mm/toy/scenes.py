@@ -1,4 +1,5 @@
-"""Scenes of plain shapes that differ only in their outlines."""
+"""Scenes of plain shapes that differ only in their outlines, and roads."""
+from collections.abc import Iterator
 from colorsys import hsv_to_rgb
 from typing import NamedTuple
 
@@ -21,6 +22,12 @@ _MARGIN = 8
 _NEAREST = 0.85
 _TRIES = 100
 
+# Of a road: the horizon's share of the height, the edges of a line, and where poles may stand, as
+# shares of the width.
+_HORIZON = 0.4, 0.55
+_SIDES = np.array([-1, 1])
+_POLES = 0.15, 0.4, 0.6, 0.85
+
 # Corners lie on a grid that cv2 (with these bits), float32 and JSON all represent exactly.
 _FRACTION_BITS = 4
 _GRID = 2**_FRACTION_BITS
@@ -30,8 +37,9 @@ _SUPERSAMPLING = 4
 class Instance(NamedTuple):
     """A shape in a scene, or a crowd of tiny ones.
 
-    `label` is an index into `SHAPES`. `outlines` are float32 polygons `(N, 2)` of x and y, in
-    pixels from the image's corner: one for a shape, one per member for a crowd.
+    `label` is an index into `SHAPES`, or one of `draw_road`'s. `outlines` are float32 polygons
+    `(N, 2)` of x and y, in pixels from the image's corner: one for a shape, one per member for a
+    crowd, a dash or a pole.
     """
     label: int
     outlines: list[np.ndarray]
@@ -74,6 +82,29 @@ def draw_scene(rng: np.random.Generator, shapes: int, crowds: int = 0
     return image.clip(0, 255).round().astype(np.uint8), instances
 
 
+def draw_road(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a road with lines of lanes, some of them broken, and poles with signs.
+
+    Returns the image, `(H, W, 3)`, uint8, BGR, and its labels, `(H, W)`, uint8: 0 is the road, 1
+    the sky, 2 a line, 3 a pole, 4 a sign.
+    """
+    height, width = _SIZES[rng.integers(len(_SIZES))]
+    *backdrop, saturation, value = _PALETTES[rng.integers(len(_PALETTES))]
+    hue = rng.random()
+    horizon = int(height * rng.uniform(*_HORIZON))
+    image = np.vstack([_draw_backdrop(rng, horizon, width, rng.random(), *backdrop),
+                       _draw_backdrop(rng, height - horizon, width, hue, *backdrop)])
+    labels = np.zeros((height, width), np.uint8)
+    labels[:horizon] = 1
+    lines = _outline_lines(rng, height, width, horizon)
+    for thing in (lines, *_outline_poles(rng, width, horizon)):
+        colour = _to_bgr(hue + rng.uniform(0.2, 0.8), rng.uniform(*saturation), rng.uniform(*value))
+        covered = cover(thing, height, width)
+        _paint(image, covered, colour)
+        labels[covered > 0.5] = thing.label
+    return image.clip(0, 255).round().astype(np.uint8), labels
+
+
 def cover(instance: Instance, height: int, width: int) -> np.ndarray:
     """How much of each pixel an instance covers, hidden or not: `(H, W)`, float32, 0 to 1."""
     canvas = np.zeros((height * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
@@ -101,6 +132,34 @@ def _outline_shape(rng: np.random.Generator, label: int, centre: np.ndarray, rad
     angles = np.radians(SHAPES[label] + rng.uniform(-_TURN, _TURN))
     corners = centre + radius * np.stack((np.cos(angles), np.sin(angles)), axis=1)
     return [(np.round(corners * _GRID) / _GRID).astype(np.float32)]
+
+
+def _outline_lines(rng: np.random.Generator, height: int, width: int, horizon: int) -> Instance:
+    """Lines that meet at the horizon; the dashes of broken ones grow towards the viewer."""
+    meeting = np.array([rng.uniform(0.3, 0.7) * width, horizon])
+    dashes = []
+    for bottom in rng.permutation(np.linspace(-0.2, 1.2, 6))[:rng.integers(2, 5)]:
+        edges = np.array([[bottom * width - half, height] for half in rng.uniform(1.5, 3) * _SIDES])
+        count = 2 * rng.integers(2, 5) if rng.random() < 0.5 else 1
+        distances = np.linspace(0.05, 1, count + 1)[:, None, None] ** 2
+        bounds = meeting + distances * (edges - meeting)
+        dashes += [np.float32([*far, *near[::-1]]) for far, near in zip(bounds[::2], bounds[1::2])]
+    return Instance(2, dashes)
+
+
+def _outline_poles(rng: np.random.Generator, width: int, horizon: int) -> Iterator[Instance]:
+    """Upright poles on the ground, and a sign at the top of each."""
+    poles, signs = [], []
+    for place in rng.permutation(_POLES)[:rng.integers(1, len(_POLES) + 1)]:
+        x, half = place * width + rng.uniform(-10, 10), rng.uniform(1.25, 2)
+        top, foot = rng.uniform(0.3, 0.7) * horizon, rng.uniform(1, 1.3) * horizon
+        poles.append(np.float32([
+            [x - half, top], [x + half, top], [x + half, foot], [x - half, foot]]))
+        outline = _outline_shape(
+            rng, int(rng.integers(len(SHAPES))), np.array([x, top]), rng.uniform(8, 14))
+        signs.append(Instance(4, outline))
+    yield Instance(3, poles)
+    yield from signs
 
 
 def _outline_crowd(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float

@@ -26,7 +26,7 @@ def use_toy_data(cfg: Config) -> None:
     """
     task = task_of(cfg)
     make_toy_data()
-    _use_loaders(cfg, task, DATA_SETS[task.data_set])
+    _use_loaders(cfg, task, _data_set_of(cfg, task))
     _use_schedule(cfg, task)
     cfg.tta_pipeline = [_LOAD, dict(type='TestTimeAug', transforms=[
         [_resize(task, ratio) for ratio in task.tta_ratios],
@@ -37,6 +37,15 @@ def use_toy_data(cfg: Config) -> None:
         if node.get('type') == 'SegDataPreProcessor':
             node.update(size=(task.toy_side, task.toy_side), size_divisor=None)
     drop_pretrained(cfg)
+
+
+def _data_set_of(cfg: Config, task: Task) -> DataSet:
+    """The row of the data set that a config is for, or else its task's."""
+    types = {node.get('type') for node in walk([
+        cfg.get('train_dataloader'), cfg.get('test_dataloader')])}
+    return next((data for data in DATA_SETS.values()
+                 if data.type in types and data.dataset.startswith(f'{task.scope}.')),
+                DATA_SETS[task.data_set])
 
 
 def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:

@@ -1,4 +1,4 @@
-"""Makes small data sets of drawn shapes, in the layouts of COCO 2017, ADE20K and ImageNet."""
+"""Makes small data sets of drawn shapes, in the layouts of the real ones."""
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from ..data.data_sets import DATA_SETS, TOY_ROOT, list_coco_categories
-from .scenes import Instance, cover, draw_scene
+from ..data.label_maps import IGNORED
+from .scenes import Instance, cover, draw_road, draw_scene
 
 _IMAGES = dict(train=200, val=50)
 # A label says less than boxes or pixels do, so there are more images of it.
@@ -25,7 +26,8 @@ _MOST_SHAPES = 4
 # One in this many images is empty, and one has a crowd.
 _RARITY = 10
 # The width of the unlabelled border, in pixels; shapes are farther from the edge.
-_ADE_BORDER = 4
+_BORDER = 4
+_INSIDE = (slice(_BORDER, -_BORDER),) * 2
 
 
 def make_toy_data(root: str | Path = TOY_ROOT) -> Path:
@@ -94,11 +96,27 @@ def make_ade20k(root: Path) -> None:
         for number, image, instances in _draw_scenes('ade', split):
             name = f'ADE_{split}_{number:08d}'
             labels = np.zeros(image.shape[:2], np.uint8)
-            labels[_ADE_BORDER:-_ADE_BORDER, _ADE_BORDER:-_ADE_BORDER] = background
+            labels[_INSIDE] = background
             for instance in instances:
                 labels[cover(instance, *labels.shape) > 0.5] = shapes[instance.label]
             _save(root / 'images' / folder / f'{name}.jpg', image)
             _save(root / 'annotations' / folder / f'{name}.png', labels)
+
+
+def make_cityscapes(root: Path) -> None:
+    """Makes the toy version of Cityscapes."""
+    data = DATA_SETS['cityscapes']
+    classes = resolve_name(data.dataset).METAINFO['classes']
+    values = np.uint8([classes.index(name) for name in data.toy_classes])
+    for split, count in _IMAGES.items():
+        city = f'{split}ville'
+        for number in range(1, count + 1):
+            image, drawn = draw_road(_seeded('cityscapes', split, number))
+            labels = np.full_like(drawn, IGNORED)
+            labels[_INSIDE] = values[drawn[_INSIDE]]
+            name = f'{city}_{number:06d}_000019'
+            _save(root / 'leftImg8bit' / split / city / f'{name}_leftImg8bit.png', image)
+            _save(root / 'gtFine' / split / city / f'{name}_gtFine_labelTrainIds.png', labels)
 
 
 def make_imagenet(root: Path) -> None:

@@ -1,4 +1,4 @@
-# Shared by Semantic FPN and UperNet.
+# Shared by all segmentors.
 norm_cfg = dict(type='SyncBN')
 model = dict(
     type='EncoderDecoder',
