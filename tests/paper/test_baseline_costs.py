@@ -43,3 +43,11 @@ def test_costs_are_the_papers(counting):
         assert abs(cost.flops_off or 0) < 0.01 or cost.note, cost
         assert re.search(rf'^\| {re.escape(cost.name)} .*\| +{cost.counted_params / 1e6:.2f} \|.*'
                          rf'\| +{cost.counted_macs / 1e9:.2f} \|', page, re.MULTILINE), cost
+
+
+def test_tool_prints_the_page(call_tool, monkeypatch):
+    monkeypatch.setattr('twins_mm.paper.costs.BASELINE_COUNTINGS', BASELINE_COUNTINGS[-2:-1])
+    lines = call_tool('model_zoo', '--baselines', '--markdown').splitlines()
+    page = (CONFIGS.parent / 'docs/model_zoo.md').read_text()
+    rows = [line for line in lines if line.startswith('| retinanet_swin_t')]
+    assert len(rows) == 2 and all(row in page for row in rows)

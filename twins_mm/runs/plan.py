@@ -68,9 +68,9 @@ def list_tests(results: Results, configs: Path, runs_dir: Path,
 
 
 def _missing(results: Results, baselines: bool) -> Iterator[Key]:
-    for table in [TABLES[number] for number in FILLED]:
+    for number in FILLED:
         figures: Iterable[tuple[Variant | Rival, Column, float]] = (
-            table.list_known() if baselines else table.list_ours())
+            TABLES[number].list_known() if baselines else TABLES[number].list_ours())
         for backbone, column, _ in figures:
             key = key_of(column, backbone)
             if key.config and key not in results.figures:
