@@ -139,5 +139,6 @@ def test_timm_does_not_get_norms_that_it_would_ignore():
     (dict(), 'nothing'), (dict.fromkeys(['conv1.weight', 'fc.bias', 'fc.weight']), 'conv1, fc'),
     ({'patch_embeds.0.norm.weight': None}, 'patch_embeds')])
 def test_other_weights_are_refused(weights, found):
-    with pytest.raises(UserError, match=f'No Twins backbone found; the weights are of {found}'):
+    message = f'No Twins or STViT backbone found; the weights are of {found}'
+    with pytest.raises(UserError, match=message):
         convert(weights, 'twins_mm')

@@ -266,7 +266,7 @@ def reshaped(weights):
     (lambda: reshaped(random_weights(build())), dict(),
      r'1 of different shape, such as pos_block.0.proj.0.bias, \(9,\) instead of \(8,\)'),
     (lambda: dict(conv1=torch.rand(1)), dict(),
-     'No Twins backbone found; the weights are of conv1'),
+     'No Twins or STViT backbone found; the weights are of conv1'),
 ])
 def test_mismatch_is_refused_with_the_reason(make, kwargs, message, tmp_path):
     made = make()

@@ -48,10 +48,12 @@ def _build_exported(variant: str) -> nn.Module:
 
 
 def _build_plain(variant: str) -> nn.Module:
+    from .plain_stvit import plain_stvit
     from .plain_twins import plain_twins
     family, size, _ = VARIANTS[variant]
-    model = plain_twins(family.backbone, family.archs[size])
-    model.load_state_dict(build_ours(variant).state_dict())
+    model = (plain_stvit(size) if family.backbone == 'STViT'
+             else plain_twins(family.backbone, family.archs[size]))
+    model.load_state_dict({**model.state_dict(), **build_ours(variant).state_dict()})
     return model
 
 

@@ -1,5 +1,6 @@
 """The networks, which need torch and mmengine only."""
 from .pooling import NormedAveragePooling
+from .stvit import STViT
 from .twins import TwinsPCPVT, TwinsSVT
 
-__all__ = ['NormedAveragePooling', 'TwinsPCPVT', 'TwinsSVT']
+__all__ = ['NormedAveragePooling', 'STViT', 'TwinsPCPVT', 'TwinsSVT']
