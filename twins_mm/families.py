@@ -29,6 +29,20 @@ class Layout(NamedTuple):
     constants: tuple[str, ...] = ()
 
 
+class Source(NamedTuple):
+    """The paper that families are from."""
+
+    name: str
+    title: str
+    url: str
+
+
+TWINS = Source('Twins', 'Twins: Revisiting the Design of Spatial Attention in Vision Transformers',
+               'https://arxiv.org/abs/2104.13840')
+STVIT = Source('STViT', 'Vision Transformer with Super Token Sampling',
+               'https://arxiv.org/abs/2211.11167')
+
+
 class Family(NamedTuple):
     """A family of backbones.
 
@@ -44,6 +58,7 @@ class Family(NamedTuple):
         pattern: What each stage's blocks repeat, where an architecture has no `patterns`.
         layouts: The layouts that its weights are published in, ours first.
         rivals: By name and size, the configs of the backbones that the paper compares it with.
+        source: The paper that it is from.
         stem: The weight of its first convolution.
         blocks: What the names of a block's weights begin with; stage and block to be filled in.
     """
@@ -56,6 +71,7 @@ class Family(NamedTuple):
     pattern: str
     layouts: tuple[Layout, ...]
     rivals: Mapping[str, Mapping[str, dict]]
+    source: Source = TWINS
     stem: str = 'patch_embeds.0.proj.weight'
     blocks: str = 'blocks.{}.{}.'
 
@@ -179,7 +195,7 @@ _STVIT = Family('stvit', 'STViT', 'STViT', {
 }, {}, 'S', (Layout(
     'released', "released: the authors' and twins_mm's names",
     ('patch_embed.proj.0.weight', 'layers.0.blocks.0.pos_embed.conv.weight'), {},
-    constants=('.fold.weights', '.unfold.weights')),), {},
+    constants=('.fold.weights', '.unfold.weights')),), {}, STVIT,
     stem='patch_embed.proj.0.weight', blocks='layers.{}.blocks.{}.')
 FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT, _STVIT)}
 VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs

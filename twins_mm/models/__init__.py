@@ -1,6 +1,6 @@
 """The networks, which need torch and mmengine only."""
-from .pooling import NormedAveragePooling
+from .pooling import NormedAveragePooling, ProjectedAveragePooling
 from .stvit import STViT
 from .twins import TwinsPCPVT, TwinsSVT
 
-__all__ = ['NormedAveragePooling', 'STViT', 'TwinsPCPVT', 'TwinsSVT']
+__all__ = ['NormedAveragePooling', 'ProjectedAveragePooling', 'STViT', 'TwinsPCPVT', 'TwinsSVT']

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..families import ABLATIONS, VARIANTS
+from ..families import ABLATIONS, BACKBONES, STVIT, TWINS, VARIANTS, Source, Variant
 from ..flops import Macs, count_macs
 from .figures import TABLES
 
@@ -25,30 +25,38 @@ class Counting(NamedTuple):
     """How the paper counts models of a method.
 
     Attributes:
-        tables: The numbers of the tables that they are in.
+        tables: The keys of the tables that they are in.
         method: As in `Column.method`.
         image_size: Height and width of the one image.
         attention: FLOPs include attention's products.
         output_deconvolution: FLOPs include the mask head's transposed convolution as if it were a
             convolution over its output, which is 4 times what it computes.
         notes: By variant, what explains a difference of more than 1%.
+        source: The paper, whose families are counted.
+        carries_classifier: Parameters of detectors and segmentors include ImageNet's classifier,
+            which the paper's carry unused.
     """
 
     title: str
-    tables: tuple[int, ...]
+    tables: tuple[int | str, ...]
     method: str
     image_size: tuple[int, int]
     attention: bool
     output_deconvolution: bool = False
     notes: Mapping[str, str] = {}
+    source: Source = TWINS
+    carries_classifier: bool = True
 
     @property
     def variants(self) -> list[str]:
         """Those that its tables print and, of the method's first counting, those in no table."""
-        same = [counting for counting in COUNTINGS if counting.method == self.method]
+        same = [counting for counting in COUNTINGS
+                if (counting.method, counting.source) == (self.method, self.source)]
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
         printed = self.paper
-        return [name for name in dict.fromkeys([*VARIANTS, *printed])
+        variants = [name for name, variant in VARIANTS.items()
+                    if variant.family.source == self.source]
+        return [name for name in dict.fromkeys([*variants, *printed])
                 if name in printed or self == same[0] and name not in elsewhere]
 
     @property
@@ -84,6 +92,15 @@ COUNTINGS = (
     Counting('Semantic FPN, Table 2', (2,), 'semantic_fpn', (512, 512), attention=False,
              notes=dict(pcpvt_s='40.6 with its decimal cut off')),
     Counting('UperNet, Table 2', (2,), 'upernet', (512, 512), attention=True),
+    Counting("ImageNet-1K classifier, STViT's supplementary Table I", ('I',), '', (224, 224),
+             attention=True, source=STVIT, notes=dict(
+                 stvit_s='25.50 rounded; 4.36 with norms, which fvcore counts')),
+    *(Counting(f'{title}, STViT', (), method, size, attention=True, source=STVIT,
+               carries_classifier=False)
+      for title, method, size in (
+          ('Mask R-CNN', 'mask_rcnn', (1280, 800)),
+          ('Cascade Mask R-CNN', 'cascade_mask_rcnn', (1280, 800)),
+          ('UperNet', 'upernet', (512, 512)))),
 )
 
 
@@ -130,47 +147,59 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     """Builds and counts a counting's models, whose configs are in `folder`; takes no memory."""
     paper = counting.paper
     for name in counting.variants:
+        variant = BACKBONES[name]
         configs = sorted(folder.glob(
-            f'{counting.method}_{VARIANTS[name].in_configs}_*.py' if counting.method
+            f'{counting.method}_{variant.in_configs}_*.py' if counting.method
             else f'_base_/backbones/{name}.py'))
         if not configs:
             continue
+        imagenet = _find_classifier(variant, folder)
         with torch.device('meta'):
-            model = _build(configs[0])
-            channels = getattr(model, 'backbone', model).out_channels[-1]
-            # ImageNet's, which the paper's detectors and segmentors carry unused.
-            classifier = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, 1000))
+            model = (_build(configs[0]) if counting.method
+                     else MODELS.build(imagenet.backbone).eval())
+            classifier = nn.ModuleList([
+                MODELS.build(imagenet.neck), nn.Linear(imagenet.head.in_channels, 1000)])
             macs = count_macs(_run, model, classifier, torch.empty(1, 3, *counting.image_size))
             counted_macs = macs.layers + counting.attention * macs.attention
             if counting.output_deconvolution:
                 counted_macs += _deconvolution_surplus(model)
         params = _count_params(model)
+        carries_classifier = not counting.method or counting.carries_classifier
         yield Cost(counting, [path.stem for path in configs], params,
-                   params + _count_params(classifier), macs, counted_macs,
+                   params + carries_classifier * _count_params(classifier), macs, counted_macs,
                    paper.get(name, {}), counting.notes.get(name, ''),
                    counting.rows.get(name, ''))
 
 
+def _find_classifier(variant: Variant, folder: Path) -> ConfigDict:
+    """The config of a variant's ImageNet classifier, in `imagenet/` or `ablations/`."""
+    path, = folder.glob(f'*/{variant.in_configs}.py')
+    return Config.fromfile(path).model
+
+
 def _build(config: Path) -> nn.Module:
-    """The config's model; where it is of a backbone alone, that one as ImageNet's classifier's."""
     cfg = Config.fromfile(config)
-    model = cfg.get('model') or dict(cfg.backbone, norm_after_stage=False)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        return MODELS.build(model).eval()
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return MODELS.build(cfg.model).eval()
 
 
 def _run(model: nn.Module, classifier: nn.Module, images: torch.Tensor) -> None:
     """Runs what the paper counts: heads that only training needs too, no post-processing."""
     if not hasattr(model, 'backbone'):
-        classifier(model(images)[-1].mean((2, 3)))
+        pooling, linear = classifier
+        linear(*pooling(model(images)))
         return
     maps = model.extract_feat(images)
     for name in ('rpn_head', 'bbox_head', 'decode_head', 'auxiliary_head'):
         if hasattr(model, name):
             getattr(model, name)(maps)
     if hasattr(model, 'roi_head'):
-        model.roi_head.bbox_head(torch.empty(BOX_ROIS))
-        model.roi_head.mask_head(torch.empty(MASK_ROIS))
+        heads = model.roi_head.bbox_head
+        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+            head(torch.empty(BOX_ROIS))
+        masks = model.roi_head.mask_head
+        for head in masks if isinstance(masks, nn.ModuleList) else [masks]:
+            head(torch.empty(MASK_ROIS))
 
 
 def _deconvolution_surplus(model: nn.Module) -> int:
