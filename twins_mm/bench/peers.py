@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..checkpoints import convert
-from ..families import BACKBONES, FAMILIES, VARIANTS
+from ..families import BACKBONES, FAMILIES, TWINS, VARIANTS
 
 
 class Peer(NamedTuple):
@@ -58,26 +58,31 @@ def _build_plain(variant: str) -> nn.Module:
 
 
 def _build_mmseg(variant: str) -> nn.Module:
+    weights = convert(build_ours(variant).state_dict(), 'mmseg')
     family, size, _ = VARIANTS[variant]
     arch = {name.replace('window', 'windiow'): list(values)  # as mmseg spells it
             for name, values in family.archs[size].items()}
     model = MODELS.build(dict(type=f'mmseg.{family.backbone.removeprefix("Twins")}', qkv_bias=True,
                               drop_path_rate=0.2, **arch))
-    model.load_state_dict(convert(build_ours(variant).state_dict(), 'mmseg'), strict=False)
+    model.load_state_dict(weights, strict=False)
     return model
 
 
 def _build_timm(variant: str) -> nn.Module:
     import timm
     family, size, _ = VARIANTS[variant]
+    # timm has one norm, after the last stage.
+    options = dict(norm_after_stage=False) if family.source == TWINS else {}
+    weights = convert(build_ours(variant, **options).state_dict(), 'timm')
     model = timm.create_model(f'twins_{family.name}_{size}', num_classes=0, drop_path_rate=0.2)
-    ours = build_ours(variant, norm_after_stage=False)  # timm has one norm, after the last
-    model.load_state_dict(convert(ours.state_dict(), 'timm'), strict=False)
+    model.load_state_dict(weights, strict=False)
     return model
 
 
 def _build_rival(rival: str, variant: str) -> nn.Module:
     family, size, _ = VARIANTS[variant]
+    if rival not in family.rivals:
+        raise ValueError(f'{rival} is not compared with {family.title}')
     return MODELS.build(family.rivals[rival][size])
 
 

@@ -11,11 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-_ARCHS = {  # channels, depths, heads, sides of cells, whether there is layer scale
-    'small': ((64, 128, 320, 512), (3, 5, 9, 3), (1, 2, 5, 8), (8, 4, 1, 1), (0, 0, 0, 0)),
-    'base': ((96, 192, 384, 512), (4, 6, 14, 6), (2, 3, 6, 8), (8, 4, 1, 1), (0, 0, 1, 1)),
-    'large': ((96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), (8, 4, 1, 1), (0, 0, 1, 1)),
+_ARCHS = {  # channels, depths, heads, sides of cells, layer scales
+    'small': ((64, 128, 320, 512), (3, 5, 9, 3), (1, 2, 5, 8), (8, 4, 1, 1), (0,) * 4),
+    'base': ((96, 192, 384, 512), (4, 6, 14, 6), (2, 3, 6, 8), (8, 4, 1, 1), (0, 0, 1e-6, 1e-6)),
+    'large': ((96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), (8, 4, 1, 1), (0, 0, 1e-6, 1e-6)),
 }
+# For tests where the size does not matter.
+TINY = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
+            mlp_ratios=(2, 2, 2, 2), grid_sizes=(8, 4, 1, 1), layer_scales=(0, 0, 0.5, 0.5))
 
 
 def plain_stvit(arch, out_indices=(0, 1, 2, 3)):
@@ -135,8 +138,8 @@ class _Block(nn.Module):
             fc2=nn.Conv2d(hidden, dim, 1)))
         self.has_scale = bool(scale)
         if scale:
-            self.gamma_1 = nn.Parameter(torch.ones(1, dim, 1, 1))
-            self.gamma_2 = nn.Parameter(torch.ones(1, dim, 1, 1))
+            self.gamma_1 = nn.Parameter(torch.full((1, dim, 1, 1), float(scale)))
+            self.gamma_2 = nn.Parameter(torch.full((1, dim, 1, 1), float(scale)))
 
     def forward(self, x):
         gamma_1, gamma_2 = (self.gamma_1, self.gamma_2) if self.has_scale else (1, 1)
