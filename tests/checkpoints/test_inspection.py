@@ -38,9 +38,13 @@ def classifier(backbone):
     ('retinanet_twins_svt_b_1x', 'Twins-SVT-B', 'RetinaNet, 80 classes'),
     ('mask_rcnn_twins_pcpvt_s_3x', 'Twins-PCPVT-S', 'Mask R-CNN, 80 classes'),
     ('semantic_fpn_twins_pcpvt_l_80k', 'Twins-PCPVT-L', 'Semantic FPN, 150 classes'),
-    ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes')])
+    ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes'),
+    ('cascade_mask_rcnn_stvit_s_3x', 'STViT-S', 'Cascade Mask R-CNN, 80 classes'),
+    ('upernet_stvit_b_160k', 'STViT-B', 'UperNet, 150 classes')])
 @pytest.mark.parametrize('layout', ['twins_mm', 'mmseg'])
 def test_model_of_a_config(name, variant, head, layout):
+    if 'stvit' in name and layout != 'twins_mm':
+        pytest.skip('STViT has one layout')
     weights = convert(build(name), layout)
     topics = describe_checkpoint(dict(state_dict=weights), CONFIGS)
     assert topics['backbone'] == variant

@@ -53,6 +53,10 @@ COUNTED = {
     'upernet_twins_svt_s_*': (54.37, 228.4),
     'upernet_twins_svt_b_*': (88.49, 260.9),
     'upernet_twins_svt_l_*': (133.81, 298.1),
+    # STViT: the parameters of the released code; FLOPs are the supplement's without norms.
+    'stvit_s': (25.495912, 4.34),
+    'stvit_b': (51.691, 9.82),
+    'stvit_l': (94.971, 15.54),
 }
 
 

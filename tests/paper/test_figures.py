@@ -55,7 +55,7 @@ def test_gains_that_the_paper_prints(number, ours, baseline, gains):
 
 def test_every_row_has_a_cell_for_each_column():
     assert {number: len(table.rows) for number, table in TABLES.items()} == {
-        1: 35, 2: 16, 3: 11, 4: 11, 5: 5, 6: 3, 8: 5}
+        1: 35, 2: 16, 3: 11, 4: 11, 5: 5, 6: 3, 8: 5, 'I': 3}
     for table in TABLES.values():
         for backbone, values in table.rows.items():
             assert len(values) == len(table.columns), backbone
@@ -77,7 +77,7 @@ def test_tables_agree_on_the_same_models():
 
 def test_figures_are_of_known_methods():
     assert {column.method for table in TABLES.values() for column in table.columns} == {
-        '', *(method.recipe for method in METHODS)}
+        '', *(method.recipe for method in METHODS)} - {'cascade_mask_rcnn'}
 
 
 @pytest.mark.parametrize(('config', 'figures'), [
@@ -89,6 +89,7 @@ def test_figures_are_of_known_methods():
     ('mask_rcnn_twins_svt_b_3x', {
         (BOX, False): 48.0, (f'{BOX}_50', False): 69.5, (f'{BOX}_75', False): 52.7,
         (MASK, False): 43.0, (f'{MASK}_50', False): 66.8, (f'{MASK}_75', False): 46.6}),
+    ('stvit_b', {('accuracy/top1', False): 84.8}),
     ('retinanet_twins_svt_l_3x', {}), ('faster_rcnn', {})])
 def test_figures_of_a_config(config, figures):
     assert figures_of(config) == figures
