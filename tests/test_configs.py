@@ -237,7 +237,6 @@ def test_cascade_has_the_heads_of_mmdets_convnext():
     path, = (Path(mmdet.__file__).parent / '.mim/configs/convnext').glob('cascade*convnext-t-*')
     theirs = Config.fromfile(path, import_custom_modules=False).model
     ours = read('cascade_mask_rcnn_stvit_s_3x').model
-    # mmdet's default of `use_sigmoid` for classification is False, ours states RPN's too.
     for part in ('type', 'rpn_head', 'roi_head', 'train_cfg', 'test_cfg'):
         assert_same_settings(ours[part], theirs[part])
 

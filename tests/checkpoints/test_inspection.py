@@ -38,13 +38,9 @@ def classifier(backbone):
     ('retinanet_twins_svt_b_1x', 'Twins-SVT-B', 'RetinaNet, 80 classes'),
     ('mask_rcnn_twins_pcpvt_s_3x', 'Twins-PCPVT-S', 'Mask R-CNN, 80 classes'),
     ('semantic_fpn_twins_pcpvt_l_80k', 'Twins-PCPVT-L', 'Semantic FPN, 150 classes'),
-    ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes'),
-    ('cascade_mask_rcnn_stvit_s_3x', 'STViT-S', 'Cascade Mask R-CNN, 80 classes'),
-    ('upernet_stvit_b_160k', 'STViT-B', 'UperNet, 150 classes')])
+    ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes')])
 @pytest.mark.parametrize('layout', ['twins_mm', 'mmseg'])
 def test_model_of_a_config(name, variant, head, layout):
-    if 'stvit' in name and layout != 'twins_mm':
-        pytest.skip('STViT has one layout')
     weights = convert(build(name), layout)
     topics = describe_checkpoint(dict(state_dict=weights), CONFIGS)
     assert topics['backbone'] == variant
@@ -54,6 +50,15 @@ def test_model_of_a_config(name, variant, head, layout):
     assert topics['layout'].startswith('released' if layout == 'twins_mm' else 'mmseg')
     values = sum(value.numel() for value in weights.values())
     assert topics['size'].startswith(f'{values / 1e6:.2f} M values, ')
+
+
+@pytest.mark.parametrize(('name', 'variant', 'head'), [
+    ('cascade_mask_rcnn_stvit_s_3x', 'STViT-S', 'Cascade Mask R-CNN, 80 classes'),
+    ('upernet_stvit_b_160k', 'STViT-B', 'UperNet, 150 classes')])
+def test_model_of_stvit(name, variant, head):
+    topics = describe_checkpoint(build(name), CONFIGS)
+    assert (topics['backbone'], topics['head']) == (variant, head)
+    assert str(CONFIGS / f'{name}.py') in topics['config']
 
 
 @pytest.mark.parametrize(('name', 'options', 'count'), [
