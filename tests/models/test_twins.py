@@ -42,11 +42,6 @@ def randomise(model):
     return model
 
 
-def blocks_of(model):
-    """The blocks of each stage."""
-    return [stage.blocks for stage in model.layers] if hasattr(model, 'layers') else model.blocks
-
-
 def relative_difference(ours, theirs):
     return ((ours - theirs).norm() / theirs.norm()).item()
 
@@ -313,7 +308,7 @@ def test_default_of_window_padding(kwargs, padding):
 @every_family
 def test_drop_path_grows_linearly_over_the_blocks(name):
     model = build(name, drop_path_rate=0.4)
-    rates = [block.drop_path.p for blocks in blocks_of(model) for block in blocks]
+    rates = [block.drop_path.p for blocks in model.stages for block in blocks]
     assert rates == pytest.approx([0.4 * i / 8 for i in range(9)])
     assert sum(isinstance(module, DropPath) for module in model.modules()) == 9
 
@@ -349,7 +344,7 @@ def test_frozen_stages_do_not_change(name):
         assert (parameter.grad is None) == is_frozen(key), key
     for key, value in model.named_buffers():  # BatchNorm's
         assert torch.equal(value, before[key]) == is_frozen(key), key
-    stages = blocks_of(model)
+    stages = model.stages
     assert not any(module.training for blocks in stages[:2] for module in blocks.modules())
     assert all(module.training for blocks in stages[2:] for module in blocks.modules())
 

@@ -46,6 +46,11 @@ class Backbone(BaseModule):
             0, drop_path_rate, sum(arch['depths']), device='cpu').tolist()
         self._frozen: list[nn.Module] = []
 
+    @property
+    def stages(self) -> Sequence[nn.ModuleList]:
+        """The blocks of each stage."""
+        raise NotImplementedError
+
     def _freeze(self, modules: Iterable[nn.Module]) -> None:
         """Keeps modules, which are no longer trained, in evaluation mode."""
         self._frozen = list(modules)

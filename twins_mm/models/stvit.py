@@ -166,8 +166,11 @@ class STViT(Backbone):
             self.layers.append(_Stage(
                 blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None))
         openings = [self.patch_embed, *(stage.downsample for stage in self.layers)]
-        self._freeze([*openings[:frozen_stages + 1],
-                      *(stage.blocks for stage in self.layers[:frozen_stages + 1])])
+        self._freeze([*openings[:frozen_stages + 1], *self.stages[:frozen_stages + 1]])
+
+    @property
+    def stages(self) -> list[nn.ModuleList]:
+        return [stage.blocks for stage in self.layers]
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)

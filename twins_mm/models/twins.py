@@ -143,6 +143,10 @@ class Twins(Backbone):
             self.patch_embeds, self.blocks, self.pos_block, self.norm_list)
             for module in modules[:frozen_stages + 1])
 
+    @property
+    def stages(self) -> nn.ModuleList:
+        return self.blocks
+
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = images.shape[2:]
         if min(height, width) < self._min_image_size:
