@@ -43,7 +43,7 @@ def test_whole_model_keeps_its_heads_and_its_meta(weights, call_tool, tmp_path):
     (['ours.pth', 'ours.pth'], 'ours.pth exists already; choose a new file'),
     (['ours.pth', 'ours.onnx'], 'must end in .safetensors or .pth'),
     (['none.pth', 'new.pth'], 'Checkpoint not found: none.pth'),
-    (['other.pth', 'new.pth'], 'No Twins backbone found; the weights are of conv1')])
+    (['other.pth', 'new.pth'], 'No Twins or STViT backbone found; the weights are of conv1')])
 def test_failed_conversion_is_reported_and_writes_nothing(
         args, message, weights, call_tool, tmp_path):
     torch.save(weights, tmp_path / 'ours.pth')

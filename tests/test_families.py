@@ -17,7 +17,8 @@ def test_names_of_backbones():
     assert len(BACKBONES) == len(VARIANTS) + 5
     for name, variant in BACKBONES.items():
         assert variant_of(str(variant)) == variant
-        assert variant.name == name and variant.in_configs == f'twins_{name}'
+        prefix = 'twins_' * ('Twins' in str(variant))
+        assert variant.name == name and variant.in_configs == f'{prefix}{name}'
 
 
 @pytest.mark.parametrize(('name', 'blocks'), [

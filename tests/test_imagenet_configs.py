@@ -13,6 +13,7 @@ VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
 RELEASED = dict(pcpvt_s=(1280, 1.25e-3, 5), svt_s=(2048, 2e-3, 5), svt_l=(1024, 1e-3, 20))
 ALL = [*(f'imagenet/twins_{name}' for name in VARIANTS),
        *(f'released/imagenet/twins_{name}' for name in RELEASED)]
+STVIT = [f'imagenet/stvit_{size}' for size in 'sbl']
 every_config = pytest.mark.parametrize('name', ALL)
 
 
@@ -24,7 +25,7 @@ def test_files_are_one_for_each_variant():
     found = [path.relative_to(CONFIGS).with_suffix('').as_posix()
              for folder in ('imagenet', 'released/imagenet')
              for path in CONFIGS.glob(f'{folder}/*.py')]
-    assert sorted(found) == sorted(ALL)
+    assert sorted(found) == sorted(ALL + STVIT)
 
 
 @every_config
@@ -55,6 +56,22 @@ def test_training_numbers_match_the_paper_or_the_logs(name):
     assert cfg.param_scheduler[0].warm_up_epochs == warm_up
     assert cfg.optim_wrapper.clip_grad == dict(max_norm=5.)
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[0].epochs == 300
+
+
+@pytest.mark.parametrize('name', STVIT)
+def test_stvit_is_trained_as_its_supplement_says(name):
+    """As Twins, with its own rates of drop path and its own end of the classifier."""
+    cfg, twins = read(name), read('imagenet/twins_svt_s')
+    backbone = cfg.model.backbone
+    assert (backbone.type, backbone.init_cfg, backbone.out_indices) == ('STViT', None, (3,))
+    assert backbone.drop_path_rate == dict(s=0.1, b=0.4, l=0.6)[name[-1]]
+    for part in ('train_dataloader', 'param_scheduler', 'train_cfg', 'auto_scale_lr'):
+        assert cfg[part] == twins[part]
+    assert cfg.optim_wrapper.optimizer == twins.optim_wrapper.optimizer
+    with torch.device('meta'):
+        built, neck = MODELS.build(backbone), MODELS.build(cfg.model.neck)
+        features, = neck(built.eval()(torch.empty(2, 3, 64, 64)))
+    assert features.shape == (2, cfg.model.head.in_channels)
 
 
 @pytest.mark.parametrize('variant', ['pcpvt_s', 'svt_s'])

@@ -18,6 +18,7 @@ class Layout(NamedTuple):
         marks: Names that occur together only in this layout, without a whole model's prefix.
         names: The map from our names to the layout's.
         fused_gsa: GSA's queries, keys and values are one tensor, `gsa.qkv` in the map.
+        constants: Endings of names that aren't weights, which are left out.
     """
 
     name: str
@@ -25,12 +26,27 @@ class Layout(NamedTuple):
     marks: tuple[str, ...]
     names: Mapping[str, str]
     fused_gsa: bool = False
+    constants: tuple[str, ...] = ()
+
+
+class Source(NamedTuple):
+    """The paper that families are from."""
+
+    name: str
+    title: str
+    url: str
+
+
+TWINS = Source('Twins', 'Twins: Revisiting the Design of Spatial Attention in Vision Transformers',
+               'https://arxiv.org/abs/2104.13840')
+STVIT = Source('STViT', 'Vision Transformer with Super Token Sampling',
+               'https://arxiv.org/abs/2211.11167')
 
 
 class Family(NamedTuple):
     """A family of backbones.
 
-    Blocks are letters: L is LSA, G is GSA.
+    Blocks are letters: L is LSA, G is GSA, S is super token attention.
 
     Attributes:
         name: In file names and flags: 'svt' in `configs/_base_/backbones/svt_s.py`.
@@ -42,6 +58,9 @@ class Family(NamedTuple):
         pattern: What each stage's blocks repeat, where an architecture has no `patterns`.
         layouts: The layouts that its weights are published in, ours first.
         rivals: By kin and size, the names in `RIVALS` that the paper compares it with.
+        source: The paper that it is from.
+        stem: The weight of its first convolution.
+        blocks: What the names of a block's weights begin with; stage and block to be filled in.
     """
 
     name: str
@@ -52,6 +71,9 @@ class Family(NamedTuple):
     pattern: str
     layouts: tuple[Layout, ...]
     rivals: Mapping[str, Mapping[str, str]]
+    source: Source = TWINS
+    stem: str = 'patch_embeds.0.proj.weight'
+    blocks: str = 'blocks.{}.{}.'
 
     @property
     def named_archs(self) -> dict[str, Arch]:
@@ -196,7 +218,20 @@ _SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', _SVT_ARCHS, dict(
     small_llg={**_SVT_S, 'patterns': ('LG', 'LG', 'LLG', 'G')},
     small_lllg={**_SVT_S, 'patterns': ('L', 'L', 'L', 'G')},
 ), 'LG', _TWINS_LAYOUTS, _RIVALS)
-FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT)}
+# Supplementary Table I, and layer scales as released.
+_STVIT = Family('stvit', 'STViT', 'STViT', {
+    size: dict(embed_dims=dims, depths=depths, num_heads=heads, mlp_ratios=(4, 4, 4, 4),
+               grid_sizes=(8, 4, 1, 1), layer_scales=(0., 0., scale, scale))
+    for size, dims, depths, heads, scale in (
+        ('small', (64, 128, 320, 512), (3, 5, 9, 3), (1, 2, 5, 8), 0.),
+        ('base', (96, 192, 384, 512), (4, 6, 14, 6), (2, 3, 6, 8), 1e-6),
+        ('large', (96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), 1e-6))
+}, {}, 'S', (Layout(
+    'released', "released: the authors' and twins_mm's names",
+    ('patch_embed.proj.0.weight', 'layers.0.blocks.0.pos_embed.conv.weight'), {},
+    constants=('.fold.weights', '.unfold.weights')),), {}, STVIT,
+    stem='patch_embed.proj.0.weight', blocks='layers.{}.blocks.{}.')
+FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT, _STVIT)}
 VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs
             for variant in [Variant(family, size)]}
 # The rows of Tables 5 and 6.

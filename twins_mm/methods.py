@@ -14,6 +14,7 @@ class Method(NamedTuple):
         rows: The number of rows for each class and for the background.
         data_sets: The rows of `data_sets.DATA_SETS` that its configs train on; empty for its
             task's.
+        mark: A weight that tells its heads from others with the same modules.
     """
 
     title: str
@@ -23,6 +24,7 @@ class Method(NamedTuple):
     classifier: str
     rows: tuple[int, int] = (1, 0)
     data_sets: tuple[str, ...] = ()
+    mark: str = ''
 
 
 def _modules(**heads: str) -> set[str]:
@@ -37,6 +39,10 @@ METHODS = (
     Method('Mask R-CNN', 'mask_rcnn', 'instance_segmentation',
            _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
            'roi_head.bbox_head.fc_cls.weight', (1, 1)),
+    Method('Cascade Mask R-CNN', 'cascade_mask_rcnn', 'instance_segmentation',
+           _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
+           'roi_head.bbox_head.0.fc_cls.weight', (1, 1),
+           mark='roi_head.bbox_head.2.shared_convs.3.conv.weight'),
     Method('Semantic FPN', 'semantic_fpn', 'semantic_segmentation',
            _modules(decode_head='scale_heads conv_seg'), 'decode_head.conv_seg.weight'),
     Method('UperNet', 'upernet', 'semantic_segmentation',

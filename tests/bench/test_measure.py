@@ -52,8 +52,9 @@ def test_what_cannot_run_is_told_and_the_others_run():
     assert tiny.error.startswith('images of 4 x 4 pixels are too small')
 
 
-@pytest.mark.parametrize('variant', VARIANTS)
-@pytest.mark.parametrize('peer', ['twins_mm', 'plain', 'mmseg', 'Swin', 'PVT'])
+@pytest.mark.parametrize(('peer', 'variant'), [
+    (peer, variant) for peer in ('twins_mm', 'plain', 'mmseg', 'Swin', 'PVT')
+    for variant in VARIANTS if peer in ('twins_mm', 'plain') or 'stvit' not in variant])
 def test_peers_are_what_their_names_say(peer, variant):
     if not PEERS[peer].is_installed:
         pytest.skip(f'{peer} is not installed')
@@ -61,12 +62,20 @@ def test_peers_are_what_their_names_say(peer, variant):
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     # The paper's Table 1, less its classifier; stage norms and position embeddings aside.
     expected = dict(
-        twins_mm=dict(pcpvt=(23.6, 43.3, 60.5), svt=(23.5, 55.3, 98.2)),
+        twins_mm=dict(pcpvt=(23.6, 43.3, 60.5), svt=(23.5, 55.3, 98.2), stvit=(23.9, 50.1, 93.3)),
         Swin=dict.fromkeys(('pcpvt', 'svt'), (28, 49, 87)),
         PVT=dict.fromkeys(('pcpvt', 'svt'), (24, 43.7, 60.9)))
     family, size = variant.split('_')
     assert millions == pytest.approx(
         expected.get(peer, expected['twins_mm'])[family]['sbl'.index(size)], rel=0.03)
+
+
+@pytest.mark.parametrize('peer', ['mmseg', 'timm', 'Swin'])
+def test_peers_that_a_family_lacks_say_so(peer):
+    if not PEERS[peer].is_installed:
+        pytest.skip(f'{peer} is not installed')
+    with pytest.raises(Exception, match=f'{peer}.* STViT'):
+        PEERS[peer].build('stvit_s')
 
 
 # Table 5's parameters, less the classifier; of Table 6, those that convolutions don't have.

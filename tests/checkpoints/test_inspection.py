@@ -57,6 +57,15 @@ def test_model_of_a_config(name, variant, head, layout):
     assert topics['size'].startswith(f'{values / 1e6:.2f} M values, ')
 
 
+@pytest.mark.parametrize(('name', 'variant', 'head'), [
+    ('cascade_mask_rcnn_stvit_s_3x', 'STViT-S', 'Cascade Mask R-CNN, 80 classes'),
+    ('upernet_stvit_b_160k', 'STViT-B', 'UperNet, 150 classes')])
+def test_model_of_stvit(name, variant, head):
+    topics = describe_checkpoint(build(name), CONFIGS)
+    assert (topics['backbone'], topics['head']) == (variant, head)
+    assert str(CONFIGS / f'{name}.py') in topics['config']
+
+
 @pytest.mark.parametrize(('name', 'options', 'count'), [
     ('retinanet_twins_svt_s_1x', {'model.bbox_head.num_classes': 3}, 3),
     ('mask_rcnn_twins_svt_s_1x', {'model.roi_head.bbox_head.num_classes': 3,

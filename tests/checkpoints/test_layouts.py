@@ -1,11 +1,10 @@
 """For comparisons of the names with the peers' see test_peer_classifiers.py and test_mmseg.py."""
 import pytest
 import torch
-from checkpoints.classifiers import with_classifier
-from tiny_archs import tiny_arch
+from checkpoints.classifiers import stvit_file, with_classifier
+from tiny_archs import TINY_ARCHS, tiny_arch
 
 from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints.layouts import TARGETS, convert, name_classifier, unpack
 from twins_mm.errors import UserError
 from twins_mm.models.attention import SUB_SAMPLINGS
@@ -135,9 +134,23 @@ def test_timm_does_not_get_norms_that_it_would_ignore():
         convert(weights_of('SVT', norm_after_stage=True), 'timm')
 
 
+def test_stvit_has_one_layout():
+    """The released one, without its frozen kernels; mmpretrain's classifier has it too."""
+    weights, expected = stvit_file(), stvit_file(constants=False)
+    found = convert(weights, 'twins_mm')
+    assert found.keys() == expected.keys()
+    classifier = name_classifier(weights)
+    assert {name.partition('.')[0] for name in classifier} == {'backbone', 'neck', 'head'}
+    assert_same(convert(classifier, 'twins_mm'), found)
+    for target in TARGETS[1:]:
+        with pytest.raises(UserError, match=f'{target} has no STViT'):
+            convert(weights, target)
+
+
 @pytest.mark.parametrize(('weights', 'found'), [
     (dict(), 'nothing'), (dict.fromkeys(['conv1.weight', 'fc.bias', 'fc.weight']), 'conv1, fc'),
     ({'patch_embeds.0.norm.weight': None}, 'patch_embeds')])
 def test_other_weights_are_refused(weights, found):
-    with pytest.raises(UserError, match=f'No Twins backbone found; the weights are of {found}'):
+    message = f'No Twins or STViT backbone found; the weights are of {found}'
+    with pytest.raises(UserError, match=message):
         convert(weights, 'twins_mm')

@@ -3,14 +3,13 @@ import logging
 
 import pytest
 import torch
-from checkpoints.classifiers import with_classifier
+from checkpoints.classifiers import stvit_file, with_classifier
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint, load_state_dict
-from tiny_archs import tiny_arch
+from tiny_archs import TINY_ARCHS, tiny_arch
 from torch import nn
 
-from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.layouts import name_classifier
 from twins_mm.errors import UserError
@@ -266,7 +265,7 @@ def reshaped(weights):
     (lambda: reshaped(random_weights(build())), dict(),
      r'1 of different shape, such as pos_block.0.proj.0.bias, \(9,\) instead of \(8,\)'),
     (lambda: dict(conv1=torch.rand(1)), dict(),
-     'No Twins backbone found; the weights are of conv1'),
+     'No Twins or STViT backbone found; the weights are of conv1'),
 ])
 def test_mismatch_is_refused_with_the_reason(make, kwargs, message, tmp_path):
     made = make()
@@ -277,6 +276,34 @@ def test_mismatch_is_refused_with_the_reason(make, kwargs, message, tmp_path):
     with pytest.raises(UserError, match=message):
         model.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(('kwargs', 'notes'), [
+    ({}, 'classifier left out'),
+    (dict(out_indices=(0, 1)), 'classifier left out, stages after stage 2 left out'),
+    (dict(in_channels=1), 'first convolution adapted from 3 channels to 1, classifier left out')])
+def test_stvit_starts_from_a_published_file(kwargs, notes, tmp_path, log):
+    weights = stvit_file()
+    torch.save(dict(model=weights, epoch=299), tmp_path / 'stvit.pth')
+    model = STViT(TINY_ARCHS['STViT'], **kwargs, init_cfg=dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'stvit.pth')))
+    model.init_weights()
+    if 'in_channels' in kwargs:
+        first = weights['patch_embed.proj.0.weight']
+        weights['patch_embed.proj.0.weight'] = first.sum(1, keepdim=True)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, weights[name].to(value.dtype))
+    line, = (line for line in log if 'weights: ' in line)
+    assert line.startswith('STViT with 2, 2') and line.endswith(f' weights: {notes}')
+    assert not any('not match' in line for line in log)
+
+
+@pytest.mark.parametrize(('make', 'message'), [
+    (lambda: STViT('base'), 'these are STViT-B weights; the config builds STViT-S'),
+    (lambda: TwinsSVT('small'), 'these are Twins-SVT-S weights; the config builds STViT-S')])
+def test_stvit_refuses_other_weights(make, message):
+    with pytest.raises(UserError, match=message):
+        load_state_dict(STViT('small'), make().state_dict())
 
 
 @pytest.mark.parametrize(('weights', 'message'), [

@@ -3,10 +3,9 @@ import io
 import numpy as np
 import pytest
 import torch
-from tiny_archs import tiny_arch
+from tiny_archs import TINY_ARCHS, tiny_arch
 
-from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.inference.attention_figure import draw, principal_components
 from twins_mm.inference.attention_maps import see
 
@@ -53,7 +52,7 @@ def test_stages_without_one_of_the_attentions(patterns, kinds, first):
     figure.savefig(io.BytesIO(), dpi=50)
 
 
-@pytest.mark.parametrize(('family', 'rows'), [(TwinsPCPVT, 3), (TwinsSVT, 5)])
+@pytest.mark.parametrize(('family', 'rows'), [(TwinsPCPVT, 3), (TwinsSVT, 5), (STViT, 3)])
 def test_each_point_has_its_rows(family, rows):
     arch = TINY_ARCHS[family.__name__]
     # One block alone in the last stage: with it, Twins-SVT has no GSA there.

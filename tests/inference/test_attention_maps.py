@@ -2,9 +2,9 @@ from functools import partial
 
 import pytest
 import torch
+from tiny_archs import TINY_ARCHS
 
-from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.inference.attention_maps import Attention, _Recorder, see
 from twins_mm.models.attention import (
     SUB_SAMPLINGS,
@@ -14,6 +14,7 @@ from twins_mm.models.attention import (
     window_partition,
     window_unpartition,
 )
+from twins_mm.models.super_tokens import SuperTokenAttention
 
 DIM, SIDE, STRIDE = 8, 4, 8
 LAYERS = {
@@ -106,16 +107,38 @@ def test_weights_sum_to_one_without_the_padding():
     assert list(sums.values()) == pytest.approx([1] * len(sums), abs=1e-5)
 
 
-@pytest.mark.parametrize('family', [TwinsPCPVT, TwinsSVT])
+def test_cells_of_super_tokens():
+    """With one head, a super token becomes the sum of values, weighted by the cells of the keys."""
+    torch.manual_seed(0)
+    layer, seen = SuperTokenAttention(DIM, 1, SIDE), []
+    refine = layer.stoken_refine
+    torch.nn.init.normal_(refine.qkv.weight)
+    refine.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0][0], output[0])))
+    size = 9, 11
+    with torch.no_grad(), _Recorder() as recorder:
+        layer(torch.randn(1, *size, DIM))
+    (super_tokens, refined), = seen
+    values = refine.qkv(super_tokens)[..., 2 * DIM:]
+    attention = Attention(layer, size, STRIDE, *recorder.calls[0])
+    for row in range(size[0]):
+        for column in range(size[1]):
+            weights, box = attention.look_from((column + 0.5) * STRIDE, (row + 0.9) * STRIDE)
+            assert box == (0, 0, 3 * SIDE * STRIDE, 3 * SIDE * STRIDE)
+            mixed = (weights[..., None] * values).sum((0, 1))
+            torch.testing.assert_close(
+                refine.proj(mixed), refined[row // SIDE, column // SIDE], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('family', [TwinsPCPVT, TwinsSVT, STViT])
 def test_stages_have_their_own_attentions(family):
     backbone = family(TINY_ARCHS[family.__name__]).eval()
     stages = see(backbone, torch.rand(1, 3, 70, 100))
     assert [stage.stride for stage in stages] == [4, 8, 16, 32]
-    for stage, blocks in zip(stages, backbone.blocks):
+    for stage, blocks in zip(stages, backbone.stages):
         assert [attention.module for attention in stage.attentions] == [
             block.attn for block in blocks]
         assert stage.level.shape[1:] == stage.attentions[0].size
         assert stage.last(False) is [a for a in stage.attentions if not a.is_local][-1]
         # The remainder of the image that no token covers belongs to the last one.
         assert stage.last(False).look_from(99, 69).weights.sum().item() == pytest.approx(1)
-    assert (stages[0].last(True) is None) == (family is TwinsPCPVT)
+    assert (stages[0].last(True) is None) == (family is not TwinsSVT)

@@ -43,9 +43,11 @@ def test_stages_are_those_of_the_architecture(out_indices, stages, tmp_path):
 
 
 def test_other_backbones_are_refused():
-    with pytest.raises(UserError, match='This config has no TwinsPCPVT or TwinsSVT backbone'):
+    message = 'This config has no TwinsPCPVT or TwinsSVT or STViT backbone'
+    with pytest.raises(UserError, match=message):
         load_backbone(Config(dict(model=dict(backbone=dict(type='ResNet')))), 'none.pth')
-    with pytest.raises(UserError, match='This config has no TwinsPCPVT or TwinsSVT backbone'):
+    message = 'This config has no TwinsPCPVT or TwinsSVT or STViT backbone'
+    with pytest.raises(UserError, match=message):
         show_all_stages(torch.nn.Sequential(torch.nn.Linear(2, 2)))
 
 

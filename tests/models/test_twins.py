@@ -1,16 +1,16 @@
+import math
 import subprocess
 import sys
 
 import pytest
 import torch
 from mmengine.registry import MODELS
-from tiny_archs import tiny_arch
+from tiny_archs import TINY_ARCHS, tiny_arch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
 from twins_mm.bench.plain_twins import (
     TINY,
-    TINY_ARCHS,
     _GlobalAttention,
     _LocalAttention,
     plain_twins,
@@ -19,8 +19,11 @@ from twins_mm.families import FAMILIES
 from twins_mm.models.attention import SUB_SAMPLINGS
 from twins_mm.models.layers import DropPath
 
-VARIANTS = [(name, arch) for name in FAMILIES for arch in ('small', 'base', 'large')]
-both_families = pytest.mark.parametrize('name', FAMILIES)
+TWINS = ['TwinsPCPVT', 'TwinsSVT']
+VARIANTS = [(name, arch) for name in TWINS for arch in ('small', 'base', 'large')]
+both_families = pytest.mark.parametrize('name', TWINS)
+# Those that hold for all backbones; for the rest of STViT's see test_stvit.py.
+every_family = pytest.mark.parametrize('name', FAMILIES)
 # Of Table 5, and one that no family and no stage of another has.
 PATTERNS = [('L', 'L', 'L'), ('L', 'L', 'L', 'G'), ('LG', 'LG', 'LLG', 'G'),
             ('G', 'LG', 'GGL', 'LLG')]
@@ -56,7 +59,7 @@ def assert_equals_reference(model, reference, size):
 # Sizes that neither a stride nor the window divides; for the small variants others too.
 @pytest.mark.parametrize(('name', 'arch', 'size'), [
     *((*variant, (131, 250)) for variant in VARIANTS),
-    *((name, 'small', size) for name in FAMILIES for size in [(224, 224), (64, 96)])])
+    *((name, 'small', size) for name in TWINS for size in [(224, 224), (64, 96)])])
 def test_equals_the_released_code(name, arch, size):
     assert_equals_reference(build(name, arch), plain_twins(name, arch), size)
 
@@ -146,18 +149,19 @@ def test_names_are_the_released_ones(name, arch):
 
 @pytest.mark.parametrize('training', [True, False])
 @pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 2, 3), (0, 2), (1,)])
-@both_families
+@every_family
 def test_every_parameter_gets_a_gradient(name, out_indices, training):
     model = build(name, out_indices=out_indices, drop_path_rate=0.).train(training)
     levels = model(torch.randn(2, 3, 70, 96))
     assert [level.shape[1] for level in levels] == list(model.out_channels)
+    round_side = math.ceil if name == 'STViT' else math.floor
     assert [level.shape[2:] for level in levels] == [
-        (70 // (4 * 2**index), 96 // (4 * 2**index)) for index in out_indices]
+        (round_side(70 / (4 * 2**index)), 96 // (4 * 2**index)) for index in out_indices]
     sum(level.square().mean() for level in levels).backward()
     assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@both_families
+@every_family
 def test_gradients_have_the_strides_of_parameters(name):
     """If they differed, DistributedDataParallel would warn at the start of every run."""
     model = build(name)
@@ -184,7 +188,7 @@ def test_every_pattern_trains(patterns, sub_sampling):
 
 
 @pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmseg'])
-@both_families
+@every_family
 def test_builds_in_every_scope(name, scope):
     registry = pytest.importorskip(f'{scope}.registry').MODELS
     assert registry.build(dict(type=name, arch='small', out_indices=(0,))).out_channels == (64,)
@@ -199,7 +203,7 @@ def test_builds_without_mmcv():
 @pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(
     torch.float16, marks=pytest.mark.skipif(
         torch.__version__ < '2.3', reason='float16 autocast on a CPU needs torch 2.3'))])
-@both_families
+@every_family
 def test_autocast_stays_near_float32(name, dtype):
     model = build(name).eval()
     images = torch.randn(1, 3, 70, 96)
@@ -212,7 +216,7 @@ def test_autocast_stays_near_float32(name, dtype):
 
 
 @pytest.mark.parametrize('size', [(64, 64), (70, 96)])
-@both_families
+@every_family
 def test_compiles_into_one_graph(name, size):
     model = build(name).eval()
     images = torch.randn(1, 3, *size)
@@ -234,11 +238,11 @@ def test_patterns_and_sub_samplings_compile_into_one_graph(sub_sampling):
             torch.testing.assert_close(level, expected)
 
 
-@both_families
+@every_family
 def test_compiles_with_dropout_in_training(name):
     """aot_eager relies on the traced strides, including those of gradients."""
-    model = build(name, drop_rate=0.1, attn_drop_rate=0.1, drop_path_rate=0.1,
-                  norm_after_stage=False)
+    drops = dict(drop_rate=0.1, attn_drop_rate=0.1, norm_after_stage=False)
+    model = build(name, drop_path_rate=0.1, **(drops if name in TWINS else {}))
     torch._dynamo.reset()
     levels = torch.compile(model, fullgraph=True, backend='aot_eager')(torch.randn(2, 3, 64, 96))
     sum(level.mean() for level in levels).backward()
@@ -264,7 +268,7 @@ def test_channels_last_needs_no_copies_inside(sub_sampling):
     assert counter.copies == 1 + len(levels)
 
 
-@both_families
+@every_family
 def test_levels_have_the_memory_format_of_mmcvs_operators(name):
     """RoIAlign ignores strides: on channels-last maps it returns the wrong features."""
     ops = pytest.importorskip('mmcv.ops')
@@ -301,37 +305,48 @@ def test_default_of_window_padding(kwargs, padding):
     assert build('TwinsSVT', **kwargs).blocks[0][0].attn.padding == padding
 
 
-@both_families
+@every_family
 def test_drop_path_grows_linearly_over_the_blocks(name):
     model = build(name, drop_path_rate=0.4)
-    rates = [block.drop_path.p for blocks in model.blocks for block in blocks]
+    rates = [block.drop_path.p for blocks in model.stages for block in blocks]
     assert rates == pytest.approx([0.4 * i / 8 for i in range(9)])
     assert sum(isinstance(module, DropPath) for module in model.modules()) == 9
 
 
-def test_recomputing_changes_no_gradient():
+@pytest.mark.parametrize(('name', 'options'), [
+    ('TwinsSVT', dict(with_cp=True)), ('TwinsSVT', dict(recompute_mlp=False)),
+    ('STViT', dict(with_cp=True))])
+def test_recomputing_changes_no_gradient(name, options):
     images = torch.randn(1, 3, 64, 64)
     gradients = []
-    for options in ({}, dict(with_cp=True), dict(recompute_mlp=False)):
+    for changed in ({}, options):
         torch.manual_seed(0)
-        model = build('TwinsSVT', **options)
+        model = build(name, **changed)
         torch.manual_seed(1)
         sum(level.mean() for level in model(images)).backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
-    default, *others = gradients
-    for other in others:
-        torch.testing.assert_close(other, default)
+    torch.testing.assert_close(*gradients)
 
 
-@both_families
+@every_family
 def test_frozen_stages_do_not_change(name):
-    model = build(name, frozen_stages=1, drop_path_rate=0.5, drop_rate=0.5, with_cp=True).train()
-    sum(level.mean() for level in model(torch.randn(1, 3, 64, 64))).backward()
+    drops = dict(drop_rate=0.5) if name in TWINS else {}
+    model = build(name, frozen_stages=1, drop_path_rate=0.5, with_cp=True, **drops).train()
+    before = {key: value.clone() for key, value in model.named_buffers()}
+    sum(level.mean() for level in model(torch.randn(2, 3, 64, 64))).backward()
+
+    def is_frozen(key):
+        """What makes stage 3's first map belongs to that."""
+        part, stage, *_ = key.split('.')
+        return part == 'patch_embed' or int(stage) + ('downsample' in key) <= 1
+
     for key, parameter in model.named_parameters():
-        frozen = int(key.split('.')[1]) <= 1
-        assert (parameter.grad is None) == frozen, key
-    assert not any(module.training for blocks in model.blocks[:2] for module in blocks.modules())
-    assert all(module.training for blocks in model.blocks[2:] for module in blocks.modules())
+        assert (parameter.grad is None) == is_frozen(key), key
+    for key, value in model.named_buffers():  # BatchNorm's
+        assert torch.equal(value, before[key]) == is_frozen(key), key
+    stages = model.stages
+    assert not any(module.training for blocks in stages[:2] for module in blocks.modules())
+    assert all(module.training for blocks in stages[2:] for module in blocks.modules())
 
 
 @both_families

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..checkpoints import convert
 from ..config import drop_pretrained, fit_to_cpu
-from ..families import BACKBONES, FAMILIES, VARIANTS, Rival, Variant, backbone_of
+from ..families import BACKBONES, FAMILIES, TWINS, VARIANTS, Rival, Variant, backbone_of
 from ..methods import METHODS, Method
 from ..paper.figures import TABLES
 from ..shipped import CONFIGS
@@ -55,29 +55,34 @@ def _build_exported(variant: str) -> nn.Module:
 
 
 def _build_plain(variant: str) -> nn.Module:
+    from .plain_stvit import plain_stvit
     from .plain_twins import plain_twins
     family, size, _ = VARIANTS[variant]
-    model = plain_twins(family.backbone, family.archs[size])
-    model.load_state_dict(build_ours(variant).state_dict())
+    model = (plain_stvit(size) if family.backbone == 'STViT'
+             else plain_twins(family.backbone, family.archs[size]))
+    model.load_state_dict({**model.state_dict(), **build_ours(variant).state_dict()})
     return model
 
 
 def _build_mmseg(variant: str) -> nn.Module:
+    weights = convert(build_ours(variant).state_dict(), 'mmseg')
     family, size, _ = VARIANTS[variant]
     arch = {name.replace('window', 'windiow'): list(values)  # as mmseg spells it
             for name, values in family.archs[size].items()}
     model = MODELS.build(dict(type=f'mmseg.{family.backbone.removeprefix("Twins")}', qkv_bias=True,
                               drop_path_rate=0.2, **arch))
-    model.load_state_dict(convert(build_ours(variant).state_dict(), 'mmseg'), strict=False)
+    model.load_state_dict(weights, strict=False)
     return model
 
 
 def _build_timm(variant: str) -> nn.Module:
     import timm
     family, size, _ = VARIANTS[variant]
+    # timm has one norm, after the last stage.
+    options = dict(norm_after_stage=False) if family.source == TWINS else {}
+    weights = convert(build_ours(variant, **options).state_dict(), 'timm')
     model = timm.create_model(f'twins_{family.name}_{size}', num_classes=0, drop_path_rate=0.2)
-    ours = build_ours(variant, norm_after_stage=False)  # timm has one norm, after the last
-    model.load_state_dict(convert(ours.state_dict(), 'timm'), strict=False)
+    model.load_state_dict(weights, strict=False)
     return model
 
 
@@ -88,6 +93,8 @@ def _build_rival(name: str, **kwargs) -> nn.Module:
 
 def _build_kin(kin: str, variant: str) -> nn.Module:
     family, size, _ = VARIANTS[variant]
+    if kin not in family.rivals:
+        raise ValueError(f'{kin} is not compared with {family.title}')
     return _build_rival(family.rivals[kin][size])
 
 

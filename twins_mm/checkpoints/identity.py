@@ -14,7 +14,7 @@ class Identity(NamedTuple):
 
     Attributes:
         embed_dims: The channels of each stage.
-        blocks: The blocks of each stage: L is LSA, G is GSA; '?' is a block of another network.
+        blocks: The blocks of each stage, as letters of `Family`; '?' is one of another network.
         sub_sampling: GSA's, if any.
     """
 
@@ -23,7 +23,7 @@ class Identity(NamedTuple):
     sub_sampling: str
 
     @property
-    def is_twins(self) -> bool:
+    def is_ours(self) -> bool:
         """Whether all blocks are known."""
         return '?' not in ''.join(self.blocks)
 
@@ -48,7 +48,7 @@ class Identity(NamedTuple):
     def __str__(self) -> str:
         if self.variant:
             return str(self.variant)
-        title = self.family.title if self.family else 'Twins' if self.is_twins else 'unknown Twins'
+        title = self.family.title if self.family else 'Twins' if self.is_ours else 'unknown Twins'
         blocks = self.blocks if title == 'Twins' else map(len, self.blocks)
         text = (f'{title} with {", ".join(map(str, blocks))} blocks and '
                 f'{", ".join(map(str, self.embed_dims))} channels')
@@ -59,12 +59,14 @@ class Identity(NamedTuple):
 
 def identify(backbone: Weights) -> Identity:
     """Identifies a backbone by its weights under our names; later stages may be missing."""
+    names = next((family.blocks for family in FAMILIES.values() if family.stem in backbone), '')
     embed_dims, blocks = [], []
-    while (patches := f'patch_embeds.{len(blocks)}.proj.weight') in backbone:
-        prefix = f'blocks.{len(blocks)}.'
-        depth = len({name.split('.')[2] for name in backbone if name.startswith(prefix)})
-        blocks.append(''.join(_kind_of(f'{prefix}{block}.', backbone) for block in range(depth)))
-        embed_dims.append(len(backbone[patches]))
+    while (width := f'{names.format(len(blocks), 0)}norm2.weight') in backbone:
+        kinds = ''
+        while f'{(block := names.format(len(blocks), len(kinds)))}norm2.weight' in backbone:
+            kinds += _kind_of(block, backbone)
+        blocks.append(kinds)
+        embed_dims.append(len(backbone[width]))
     parts = {name.partition('.attn.')[2] for name in backbone}
     sub_sampling = next((kind for part, kind in _SUB_SAMPLINGS.items() if part in parts),
                         'convolution')
@@ -73,6 +75,8 @@ def identify(backbone: Weights) -> Identity:
 
 def _kind_of(block: str, backbone: Weights) -> str:
     """The letter of the block whose names begin with `block`."""
+    if f'{block}attn.stoken_refine.qkv.weight' in backbone:
+        return 'S'
     if 'pos_block.0.proj.0.weight' not in backbone:
         return '?'  # of PVT or Swin
     parts = {part for part in ('q', 'kv', 'qkv') if f'{block}attn.{part}.weight' in backbone}

@@ -42,7 +42,8 @@ def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
 def _is_of(method: Method, contents: Contents) -> bool:
     modules = {'.'.join(name.split('.')[:2]) for name in contents.others
                if not name.startswith(('neck.', 'auxiliary_head.'))}
-    return modules == method.modules and method.classifier in contents.others
+    return modules == method.modules and (
+        {method.classifier, method.mark} - {''} <= contents.others.keys())
 
 
 def _count_classes(method: Method, contents: Contents) -> int:

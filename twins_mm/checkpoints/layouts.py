@@ -18,8 +18,10 @@ _LAYOUTS = {layout.marks: layout
             for family in FAMILIES.values() for layout in family.layouts}.values()
 TARGETS = ('twins_mm', 'timm', *dict.fromkeys(
     layout.name for layout in _LAYOUTS if layout.names))
-# mmpretrain's ImageClassifier with our neck: its names, and the released ones.
-_IMAGE_CLASSIFIER = {'neck.norm.': 'norm.', 'head.fc.': 'head.'}
+# mmpretrain's ImageClassifier with our necks: its names, and the released ones.
+_IMAGE_CLASSIFIER = {'neck.proj.': 'proj.', 'neck.norm.': 'norm.', 'head.fc.': 'head.'}
+# The released names of what a classifier has after its backbone.
+CLASSIFIER = tuple(_IMAGE_CLASSIFIER.values())
 
 
 class Contents(NamedTuple):
@@ -29,7 +31,7 @@ class Contents(NamedTuple):
         layout: The layout of the backbone's names.
         prefix: The prefix of these names, such as 'backbone.'.
         backbone: The backbone's weights under our names, without prefix, including a classifier's
-            `norm` and `head`.
+            `proj`, `norm` and `head`.
         others: The rest, such as a segmentor's heads, under its original names.
     """
 
@@ -57,7 +59,7 @@ def unpack(weights: Weights) -> Contents:
 def name_classifier(weights: Weights) -> Weights:
     """Gives a whole classifier of any layout the names of mmpretrain's `ImageClassifier`.
 
-    That has our backbone and `NormedAveragePooling`. Weights of anything else stay as they are.
+    That has our backbone and our neck. Weights of anything else stay as they are.
     """
     try:
         _, _, backbone, others = unpack(weights)
@@ -70,7 +72,7 @@ def name_classifier(weights: Weights) -> Weights:
 
 
 def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
-    """Gives a Twins backbone, classifier, detector or segmentor the names of another layout.
+    """Gives a backbone, classifier, detector or segmentor the names of another layout.
 
     The heads of detectors and segmentors stay unchanged, except for timm, which has no place for
     them. Weights without such heads get no prefix, except mmpretrain's; so a classifier of ours
@@ -81,9 +83,12 @@ def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
         to: One of `TARGETS`.
 
     Raises:
-        UserError: There is no Twins backbone, or timm's can't represent it.
+        UserError: There is no backbone of ours, or the other library can't represent it.
     """
     layout, prefix, backbone, others = unpack(weights)
+    family = next(family for family in FAMILIES.values() if layout in family.layouts)
+    if to != 'twins_mm' and len(family.layouts) == 1:
+        raise UserError(f'{to} has no {family.title}: its weights have the released names only')
     pyramid = 'norm_list.0.weight' in backbone
     if to == 'timm':
         if pyramid:
@@ -108,7 +113,7 @@ def _find_backbone(names: Iterable[str]) -> tuple[str, Layout]:
             if prefix != name and all(prefix + mark in names for mark in layout.marks):
                 return prefix, layout
     prefixes = sorted({name.partition('.')[0] for name in names})
-    raise UserError('No Twins backbone found; the weights are of '
+    raise UserError('No Twins or STViT backbone found; the weights are of '
                     + (', '.join(prefixes[:8]) if names else 'nothing'))
 
 
@@ -133,7 +138,8 @@ def _to_released(weights: Weights, layout: Layout) -> dict[str, torch.Tensor]:
     weights = _rename(weights, {theirs: ours for ours, theirs in layout.names.items()})
     if layout.fused_gsa:
         weights = _split_gsa(weights)
-    return {name.replace('.gsa.', '.attn.'): value for name, value in weights.items()}
+    return {name.replace('.gsa.', '.attn.'): value for name, value in weights.items()
+            if not name.endswith(layout.constants)}
 
 
 def _from_released(weights: Weights, layout: Layout) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import UserError
 from .identity import identify
-from .layouts import Weights, name_classifier, unpack
+from .layouts import CLASSIFIER, Weights, name_classifier, unpack
 
 
 def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
@@ -49,7 +49,8 @@ def read_state_dict(model: nn.Module, state_dict: dict, prefix: str) -> None:
             notes.append('heads left out')
         weights = _fit_extent(weights, model, not prefix, notes)
         _check_fit(weights, model.state_dict())
-    if layout.name == 'mmseg' and (prefix or inner_prefix) and model.numerics != 'mmseg':
+    if layout.name == 'mmseg' and (prefix or inner_prefix) and (
+            getattr(model, 'numerics', '') == 'released'):
         notes.append("to reproduce mmseg's outputs set numerics='mmseg'")
 
     for name in given:
@@ -91,7 +92,7 @@ def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
     One channel gets the sum over red, green and blue. More channels cycle through them, scaled by
     3 / channels to keep the magnitude of the outputs.
     """
-    name = 'patch_embeds.0.proj.weight'
+    name = model.family.stem
     channels = model.state_dict()[name].shape[1]
     if channels == 3 or name not in weights or weights[name].shape[1:2] != (3,):
         return weights
@@ -109,8 +110,7 @@ def _fit_extent(weights: Weights, model: nn.Module, alone: bool, notes: list[str
 
     So may a backbone that is loaded `alone`. `notes` gets what was changed.
     """
-    kept = {name: value for name, value in weights.items()
-            if not name.startswith(('norm.', 'head.'))}
+    kept = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIER)}
     is_classifier = len(kept) < len(weights)
     if is_classifier:
         notes.append('classifier left out')
@@ -129,7 +129,10 @@ def _fit_extent(weights: Weights, model: nn.Module, alone: bool, notes: list[str
 
 def _is_of_later_stage(name: str, model: nn.Module) -> bool:
     stages = getattr(model, name.partition('.')[0], None)
-    return isinstance(stages, nn.ModuleList) and int(name.split('.')[1]) >= len(stages)
+    if not isinstance(stages, nn.ModuleList):
+        return False
+    _, stage, part, *_ = name.split('.')
+    return int(stage) + (part == 'downsample') >= len(stages)  # a merging opens the next stage
 
 
 def _check_fit(weights: Weights, expected: Weights) -> None:
@@ -139,7 +142,7 @@ def _check_fit(weights: Weights, expected: Weights) -> None:
         return
     theirs, ours = identify(weights), identify(expected)
     odd_names = weights.keys() ^ expected.keys()
-    if theirs.is_twins and theirs != ours:
+    if theirs.is_ours and theirs != ours:
         reason = f'these are {theirs} weights; the config builds {ours}'
     elif odd_names and all(name.startswith('norm_list.') for name in odd_names):
         norms = 'norm_list.0.weight' in weights

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from ..models.super_tokens import SuperTokenAttention
 from .attention_maps import Attention, AttentionMap, Box, Point, Stage
 
 # Inches: a picture with its colour bar, the bar, a picture's two lines of text.
@@ -39,7 +40,7 @@ def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
 
 
 def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) -> Figure:
-    """Draws the image and its pyramid, then each stage's last LSA and GSA for each point.
+    """Draws the image and its pyramid, then each stage's last attentions, by kind, for each point.
 
     Args:
         image: The backbone's input, `(H, W, 3)`, RGB, uint8.
@@ -53,8 +54,9 @@ def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) ->
     row_height = (_COLUMN - _BAR) * height / width + _TEXT
     shape = 1 + len(points) * len(kinds), 1 + len(stages)
     figure = Figure((_COLUMN * shape[1], row_height * shape[0]), dpi=200, layout='constrained')
-    figure.supxlabel('attention in percent, of the last LSA and GSA in each stage, mean of heads; '
-                     'around its window, LSA is enlarged', fontsize=_SMALL)
+    names = ' and '.join('LSA' if is_local else _name(stages[-1].last(False)) for is_local in kinds)
+    figure.supxlabel(f'attention in percent, of the last {names} in each stage, mean of heads'
+                     + '; around its window, LSA is enlarged' * (True in kinds), fontsize=_SMALL)
     axes = figure.subplots(*shape, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))
     _draw_pyramid(axes[0], image, stages, points)
     for row, (point, is_local) in zip(axes[1:], product(points, kinds)):
@@ -102,8 +104,8 @@ def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Att
 
 def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None],
                  point: Point) -> None:
-    _show(row[0], image, 'GSA: cells of the keys')
     first = next(attention for attention in attentions if attention)
+    _show(row[0], image, f'{_name(first)}: cells of the keys')
     for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
         if attention is None:
             ax.axis('off')
@@ -115,13 +117,20 @@ def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[At
             line = dict(colors='white', linewidth=0.4)
             row[0].vlines(np.linspace(left, right, columns + 1), top, bottom, **line)
             row[0].hlines(np.linspace(top, bottom, rows + 1), left, right, **line)
-        _show(ax, image, f'stage {number}: GSA, {columns} × {rows} keys',
-              f'sub-sampled by {attention.module.sr_ratio}', faded=True)
+        grid = getattr(attention.module, 'grid', None)
+        _show(ax, image, f'stage {number}: {_name(attention)}, {columns} × {rows} keys',
+              f'super tokens of {grid} × {grid}' if grid
+              else f'sub-sampled by {attention.module.sr_ratio}', faded=True)
         _overlay(ax, seen)
         _zoom(ax, image)
         _mark(ax, point)
     _zoom(row[0], image)
     _mark(row[0], point)
+
+
+def _name(attention: Attention | None) -> str:
+    """What the paper calls a global attention."""
+    return 'STA' if attention and isinstance(attention.module, SuperTokenAttention) else 'GSA'
 
 
 def _show(ax: Axes, image: np.ndarray, title: str, note: str = '', faded: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Where the tokens of a Twins backbone attend, taken from a forward pass.
+"""Where the tokens of a backbone attend, taken from a forward pass.
 
 Points are (x, y) in pixels from the image's upper left corner; in a stage with stride s, the token
 at (row, column) covers x from s * column to s * (column + 1).
@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..models.attention import LocallyGroupedAttention
-from ..models.twins import Twins
+from ..models.backbone import Backbone
+from ..models.super_tokens import SuperTokenAttention
 
 Point = tuple[float, float]  # x, y
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -38,6 +39,8 @@ class Attention(NamedTuple):
         stride: Pixels that a token covers on each side.
         query, key: `(L, N, tokens, D)`; L windows, or 1 if attention is global.
         mask: The visible keys, `(L, 1, 1, tokens)`; None if all are.
+
+    In STA, `query` and `key` are of super tokens, `size` and `stride` of the map's tokens.
     """
 
     module: nn.Module
@@ -60,7 +63,7 @@ class Attention(NamedTuple):
         return scores.softmax(-1)
 
     def look_from(self, x: float, y: float) -> AttentionMap:
-        """Where the token at (x, y) attends.
+        """Where the token at (x, y) attends; in STA, the super token whose cell it is in.
 
         A remainder at the right or bottom that is too small for a token belongs to the last one.
         """
@@ -73,6 +76,12 @@ class Attention(NamedTuple):
             weights = self.weigh(row // side * windows_in_row + column // side,
                                  row % side * side + column % side)
             weights = weights.mean(0).view(side, side)[:height - top, :width - left]
+        elif isinstance(self.module, SuperTokenAttention):
+            side = self.module.grid
+            top, left, cell = 0, 0, self.stride * side
+            columns = -(-width // side)
+            weights = self.weigh(0, row // side * columns + column // side).mean(0)
+            weights = weights.view(-1, columns)
         else:
             side = self.module.sr_ratio
             top, left, cell = 0, 0, self.stride * side
@@ -110,14 +119,14 @@ class _Recorder(TorchFunctionMode):
 
 
 @torch.no_grad()
-def see(backbone: Twins, image: torch.Tensor) -> list[Stage]:
+def see(backbone: Backbone, image: torch.Tensor) -> list[Stage]:
     """Runs a backbone that returns all its stages on one image `(1, C, H, W)`."""
     with _Recorder() as recorder:
         pyramid = backbone(image)
     calls = iter(recorder.calls)
-    stages, stride = [], 1
-    for patches, blocks, level in zip(backbone.patch_embeds, backbone.blocks, pyramid, strict=True):
-        stride *= patches.proj.stride[0]
+    stages = []
+    for index, (blocks, level) in enumerate(zip(backbone.stages, pyramid, strict=True)):
+        stride = 4 * 2**index
         attentions = [Attention(block.attn, level.shape[2:], stride, *next(calls))
                       for block in blocks]
         stages.append(Stage(level[0], stride, attentions))

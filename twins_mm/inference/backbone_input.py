@@ -44,7 +44,7 @@ def show_all_stages(model: nn.Module) -> nn.Module:
     if found is None:
         raise _none_of_ours()
     backbone = copy(found)
-    backbone.out_indices = tuple(range(len(backbone.blocks)))
+    backbone.out_indices = tuple(range(len(backbone.stages)))
     return backbone
 
 

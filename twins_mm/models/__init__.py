@@ -2,10 +2,11 @@
 from mmengine.registry import MODELS
 from torch import nn
 
-from .pooling import NormedAveragePooling
+from .pooling import NormedAveragePooling, ProjectedAveragePooling
+from .stvit import STViT
 from .twins import TwinsPCPVT, TwinsSVT
 
-__all__ = ['NormedAveragePooling', 'TwinsPCPVT', 'TwinsSVT']
+__all__ = ['NormedAveragePooling', 'ProjectedAveragePooling', 'STViT', 'TwinsPCPVT', 'TwinsSVT']
 
 
 @MODELS.register_module('SwinCPVT')

@@ -49,7 +49,7 @@ def _split_heads(tokens: torch.Tensor, num_heads: int) -> torch.Tensor:
     return tokens.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 
 
-def _merge_heads(tokens: torch.Tensor) -> torch.Tensor:
+def merge_heads(tokens: torch.Tensor) -> torch.Tensor:
     """Undoes `_split_heads`."""
     return tokens.transpose(1, 2).flatten(2)
 
@@ -95,7 +95,7 @@ class LocallyGroupedAttention(nn.Module):
         # A list, because torch.compile of torch 2.1 can't unpack a generator.
         q, k, v = [_split_heads(part, self.num_heads) for part in self.qkv(windows).chunk(3, -1)]
         windows = self._attend(q, k, v, self._real_tokens(x))
-        x = window_unpartition(_merge_heads(windows), self.window_size, height, width)
+        x = window_unpartition(merge_heads(windows), self.window_size, height, width)
         return self.proj_drop(self.proj(x))
 
     def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
@@ -176,5 +176,5 @@ class GlobalSubsampledAttention(nn.Module):
                 for part in self.kv(x).flatten(1, 2).chunk(2, -1)]
         x = F.scaled_dot_product_attention(
             q, k, v, dropout_p=self.attn_drop if self.training else 0.)
-        x = _merge_heads(x).unflatten(1, (height, width))
+        x = merge_heads(x).unflatten(1, (height, width))
         return self.proj_drop(self.proj(x))

@@ -1,4 +1,4 @@
-"""The parts of a Twins stage that are neither attention nor MLP.
+"""The parts of a stage that are neither attention nor MLP.
 
 Maps are `(B, H, W, C)`: LayerNorm and Linear take them directly, and the channels-last
 convolutions take `permute(0, 3, 1, 2)`, which is a view.
@@ -34,6 +34,33 @@ def make_depthwise(dim: int, kernel_size: int, stride: int = 1, padding: int = 0
     # Gives the weight its gradient's strides, which DistributedDataParallel compares. Nothing
     # moves: in memory, a depthwise weight is the same in both formats.
     return layer.to(memory_format=torch.channels_last)
+
+
+class PointwiseConv(nn.Conv2d):
+    """A 1 x 1 convolution of maps `(..., C)`: a Linear whose weight has a convolution's shape."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.weight.flatten(1), self.bias)
+
+
+class ResidualDepthwiseConv(nn.Module):
+    """Adds a depthwise 3x3 convolution to its input. `(B, H, W, C)` to the same.
+
+    The input is added by the kernel, in its middle, which saves a pass over the map.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.conv = make_depthwise(dim, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.conv.weight
+        kernel = weight + F.pad(weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
+        return F.conv2d(x.permute(0, 3, 1, 2), kernel, self.conv.bias, padding=1,
+                        groups=len(kernel)).permute(0, 2, 3, 1)
 
 
 class PositionEncodingGenerator(nn.Module):

@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
-from ..checkpoints.loading import read_classifier, read_state_dict
 from ..families import FAMILIES, Arch, Family
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
+from .backbone import Backbone, as_level, check_arch, named_arch
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
 from .mlp import Mlp
 
@@ -26,12 +24,7 @@ NUMERICS = dict(released=(1e-6, False), mmseg=(1e-5, True))
 
 def _check_arch(arch: str | Arch, family: Family) -> Arch:
     """The architecture that `arch` names or defines; raises a ValueError if it is invalid."""
-    if isinstance(arch, str):
-        if arch not in family.named_archs:
-            raise ValueError(f'arch={arch!r} is unknown; pass one of '
-                             f'{", ".join(family.named_archs)}, or a dict of '
-                             f'{", ".join(family.archs["small"])}')
-        return family.named_archs[arch]
+    arch = named_arch(arch, family)
     patterns = arch.get('patterns', family.pattern)
     if not isinstance(patterns, Sequence) or not all(
             isinstance(pattern, str) and re.fullmatch('[LG]+', pattern) for pattern in patterns):
@@ -40,30 +33,8 @@ def _check_arch(arch: str | Arch, family: Family) -> Arch:
     kinds = ''.join(patterns)
     fields = ['embed_dims', 'depths', 'num_heads', 'mlp_ratios',
               *['sr_ratios'] * ('G' in kinds), *['window_sizes'] * ('L' in kinds)]
-    missing, unknown = set(fields) - arch.keys(), arch.keys() - {*fields, 'patterns'}
-    if missing or unknown:
-        raise ValueError(f'arch must be a dict of {", ".join(fields)} and, optionally, patterns; '
-                         f'missing: {sorted(missing)}, unknown: {sorted(unknown)}')
-    if (not all(isinstance(values, Sequence) for values in arch.values())
-            or len(set(map(len, arch.values()))) != 1
-            or min(min(arch[name]) for name in fields) < 1):
-        raise ValueError(f'arch needs one value of at least 1 per stage in each entry: {arch}')
-    for dim, heads in zip(arch['embed_dims'], arch['num_heads']):
-        if dim % heads:
-            raise ValueError(f'arch: {dim} channels cannot be divided into {heads} heads')
+    check_arch(arch, fields, 'patterns')
     return arch
-
-
-def _check_out_indices(out_indices: Sequence[int] | None, num_stages: int) -> tuple[int, ...]:
-    """`out_indices` as a tuple, of all stages if None; raises a ValueError if they are invalid."""
-    if out_indices is None:
-        return tuple(range(num_stages))
-    if (not isinstance(out_indices, Sequence) or not out_indices
-            or not set(out_indices) <= set(range(num_stages))
-            or sorted(set(out_indices)) != list(out_indices)):
-        raise ValueError(f'out_indices={out_indices!r}: pass ascending stage indices from '
-                         f'{tuple(range(num_stages))}, such as (1, 2, 3)')
-    return tuple(out_indices)
 
 
 def _init_weights(module: nn.Module) -> None:
@@ -77,7 +48,7 @@ def _init_weights(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-class Twins(BaseModule):
+class Twins(Backbone):
     """The base class of both families; build `TwinsPCPVT` or `TwinsSVT` instead.
 
     Maps images `(B, in_channels, H, W)` to one map `(B, C_i, H_i, W_i)` for each of
@@ -125,25 +96,17 @@ class Twins(BaseModule):
                  sub_sampling: str = 'convolution', numerics: str = 'released',
                  frozen_stages: int = -1, with_cp: bool = False, recompute_mlp: bool = True,
                  init_cfg: dict | None = None):
-        super().__init__(init_cfg)
         arch = _check_arch(arch, family)
-        self.out_indices = _check_out_indices(out_indices, len(arch['depths']))
-        self.out_channels = tuple(arch['embed_dims'][index] for index in self.out_indices)
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f'drop_path_rate={drop_path_rate}: pass a value from 0 to below 1')
-        if frozen_stages not in range(-1, self.out_indices[-1] + 1):
-            raise ValueError(f'frozen_stages={frozen_stages}: pass -1 to train all, or the index '
-                             f'of the last stage to freeze, up to {self.out_indices[-1]}')
+        super().__init__(family, arch, out_indices, drop_path_rate, frozen_stages, with_cp,
+                         init_cfg)
         if numerics not in NUMERICS:
             raise ValueError(f'numerics={numerics!r} is unknown; pass one of '
                              f'{", ".join(NUMERICS)}')
         self.numerics = numerics
         norm_eps, pad_patches = NUMERICS[numerics]
-        self.with_cp = with_cp
 
         drops = dict(attn_drop=attn_drop_rate, proj_drop=drop_rate)
-        drop_paths = iter(
-            torch.linspace(0, drop_path_rate, sum(arch['depths']), device='cpu').tolist())
+        drop_paths = iter(self._drop_paths)
         self.token_drop = nn.Dropout(drop_rate)
         self.patch_embeds = nn.ModuleList()
         self.blocks = nn.ModuleList()
@@ -176,26 +139,13 @@ class Twins(BaseModule):
         self._min_image_size = max(
             4 * 2**stage * (arch['sr_ratios'][stage] if 'G' in kinds else 1)
             for stage, kinds in enumerate(stages))
-        self._frozen = [module for modules in (
+        self._freeze(module for modules in (
             self.patch_embeds, self.blocks, self.pos_block, self.norm_list)
-            for module in modules[:frozen_stages + 1]]
-        for module in self._frozen:
-            module.requires_grad_(False)
+            for module in modules[:frozen_stages + 1])
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        read_state_dict(self, state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def _checkpoint_filter(self, state_dict: dict, prefix: str, *args) -> None:
-        # mmpretrain's ImageClassifier calls it for its own state dict, before its modules load.
-        read_classifier(state_dict, prefix)
-
-    def train(self, mode: bool = True) -> 'Twins':
-        """Sets the mode, except for frozen stages, which stay in evaluation mode."""
-        super().train(mode)
-        for module in self._frozen:
-            module.eval()
-        return self
+    @property
+    def stages(self) -> nn.ModuleList:
+        return self.blocks
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = images.shape[2:]
@@ -208,17 +158,12 @@ class Twins(BaseModule):
         for stage, blocks in enumerate(self.blocks):
             x = self.token_drop(self.patch_embeds[stage](x))
             for index, block in enumerate(blocks):
-                recompute = self.with_cp and x.requires_grad
-                x = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
+                x = self._run(block, x)
                 if index == 0:
                     x = self.pos_block[stage](x)
             x = self.norm_list[stage](x)
             if stage in self.out_indices:
-                # mmcv's operators, such as RoIAlign, ignore strides and read memory as
-                # (B, C, H, W), so detectors need this copy. Flattening first makes the gradient
-                # contiguous; with other strides training is a tenth slower on a CPU, and
-                # torch.compile's aot_eager fails in dropout.
-                pyramid.append(x.flatten(1).view_as(x).permute(0, 3, 1, 2).contiguous())
+                pyramid.append(as_level(x))
         return tuple(pyramid)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..families import ABLATIONS, VARIANTS
+from ..families import ABLATIONS, BACKBONES, STVIT, TWINS, VARIANTS, Source
 from ..flops import Macs, count_macs
 from .figures import TABLES, PaperTable
 
@@ -26,7 +26,7 @@ class Counting(NamedTuple):
     """How the paper counts models of a method.
 
     Attributes:
-        tables: The numbers of the tables that they are in.
+        tables: The keys of the tables that they are in.
         method: As in `Column.method`.
         schedule: What the names of its configs end in.
         image_size: Height and width of the one image.
@@ -34,25 +34,33 @@ class Counting(NamedTuple):
         output_deconvolution: FLOPs include the mask head's transposed convolution as if it were a
             convolution over its output, which is 4 times what it computes.
         notes: By variant or rival, what explains a difference of more than 1%.
+        source: The paper, whose families are counted.
+        carries_classifier: Parameters of detectors and segmentors include ImageNet's classifier,
+            which the paper's carry unused.
     """
 
     title: str
-    tables: tuple[int, ...]
+    tables: tuple[int | str, ...]
     method: str
     image_size: tuple[int, int]
     attention: bool
     output_deconvolution: bool = False
     notes: Mapping[str, str] = {}
     schedule: str = '*'
+    source: Source = TWINS
+    carries_classifier: bool = True
 
     @property
     def variants(self) -> list[str]:
         """Those that its tables print and, of the method's first counting, those in no table."""
         same = [counting for counting in COUNTINGS
-                if (counting.method, counting.schedule) == (self.method, self.schedule)]
+                if (counting.method, counting.schedule, counting.source)
+                == (self.method, self.schedule, self.source)]
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
         printed = self.paper
-        return [name for name in dict.fromkeys([*VARIANTS, *printed])
+        variants = [name for name, variant in VARIANTS.items()
+                    if variant.family.source == self.source]
+        return [name for name in dict.fromkeys([*variants, *printed])
                 if name in printed or self == same[0] and name not in elsewhere]
 
     @property
@@ -103,6 +111,15 @@ COUNTINGS = (
              schedule='160k_ade20k'),
     Counting('SegFormer head on Cityscapes', (), 'hd_map/segformer', (512, 1024), attention=True,
              schedule='160k_cityscapes'),
+    Counting("ImageNet-1K classifier, STViT's supplementary Table I", ('I',), '', (224, 224),
+             attention=True, source=STVIT, notes=dict(
+                 stvit_s='25.50 rounded; 4.36 with norms, which fvcore counts')),
+    *(Counting(f'{title}, STViT', (), method, size, attention=True, source=STVIT,
+               carries_classifier=False)
+      for title, method, size in (
+          ('Mask R-CNN', 'mask_rcnn', (1280, 800)),
+          ('Cascade Mask R-CNN', 'cascade_mask_rcnn', (1280, 800)),
+          ('UperNet', 'upernet', (512, 512)))),
 )
 # The same, and what Table 7 prints of rivals alone.
 BASELINE_COUNTINGS = (
@@ -155,13 +172,14 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     """Builds and counts a counting's models, whose configs are in `folder`; takes no memory."""
     paper = counting.paper
     for name in counting.variants:
+        variant = BACKBONES[name]
         configs = sorted(folder.glob(
-            f'{counting.method}_{VARIANTS[name].in_configs}_{counting.schedule}.py'
-            if counting.method
+            f'{counting.method}_{variant.in_configs}_{counting.schedule}.py' if counting.method
             else f'_base_/backbones/{name}.py'))
         if configs:
-            # The paper's detectors and segmentors carry ImageNet's classifier unused.
-            yield _count(counting, configs, paper.get(name, {}), with_classifier=True)._replace(
+            path, = folder.glob(f'*/{variant.in_configs}.py')  # in `imagenet/` or `ablations/`
+            yield _count(counting, configs, Config.fromfile(path).model, paper.get(name, {}),
+                         counting.carries_classifier)._replace(
                 note=counting.notes.get(name, ''), row=counting.rows.get(name, ''))
 
 
@@ -171,34 +189,34 @@ def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
         configs = sorted(folder.glob(
             f'baselines/{counting.method}_{name}_[0-9]*.py' if counting.method
             else f'_base_/backbones/{name}.py'))
-        yield _count(counting, configs, paper, with_classifier=not counting.method)._replace(
+        cfg = Config.fromfile(folder / f'_base_/backbones/{name}.py')
+        width = dict(in_channels=cfg.channels[-1])
+        imagenet = ConfigDict(backbone=dict(cfg.backbone, out_indices=(3,)),
+                              neck=dict(width, type='NormedAveragePooling'), head=width)
+        yield _count(counting, configs, imagenet, paper, carries_classifier=False)._replace(
             note=counting.notes.get(name, ''))
 
 
-def _count(counting: Counting, configs: list[Path], paper: dict[str, float],
-           with_classifier: bool) -> Cost:
+def _count(counting: Counting, configs: list[Path], imagenet: ConfigDict, paper: dict[str, float],
+           carries_classifier: bool) -> Cost:
+    """Counts the first of equal configs; `imagenet` is its backbone's classifier."""
     cfg = Config.fromfile(configs[0])
-    model = build_on_meta(cfg.get('model') or _classifiers(cfg.backbone), cfg.get('default_scope'))
+    model = build_on_meta(cfg.model if counting.method else imagenet.backbone,
+                          cfg.get('default_scope'))
     with torch.device('meta'):
-        classifier = nn.Sequential(
-            nn.LayerNorm(cfg.channels[-1]), nn.Linear(cfg.channels[-1], 1000))
+        classifier = nn.ModuleList([
+            MODELS.build(imagenet.neck), nn.Linear(imagenet.head.in_channels, 1000)])
         macs = count_macs(_run, model, classifier, torch.empty(1, 3, *counting.image_size))
         counted_macs = macs.layers + counting.attention * macs.attention
         if counting.output_deconvolution:
             counted_macs += _deconvolution_surplus(model)
-    counted = [parameter for part in (model, *[classifier] * with_classifier)
-               for parameter in part.parameters() if parameter.requires_grad]
+    parts = [model, classifier] if carries_classifier or not counting.method else [model]
+    counted = [parameter for part in parts for parameter in part.parameters()
+               if parameter.requires_grad]
     place = PurePath(counting.method).parent
     return Cost(counting, [(place / path.stem).as_posix() for path in configs],
                 _count_params(model.parameters()), _count_params(counted), macs, counted_macs,
                 paper, '', '')
-
-
-def _classifiers(backbone: dict) -> dict:
-    """A backbone as it is in ImageNet's classifier."""
-    if 'arch' in backbone:
-        return dict(backbone, norm_after_stage=False)
-    return dict(backbone, out_indices=(3,))
 
 
 class _NumbersOnCpu(TorchFunctionMode):
@@ -220,15 +238,20 @@ def build_on_meta(model: dict, scope: str | None) -> nn.Module:
 def _run(model: nn.Module, classifier: nn.Module, images: torch.Tensor) -> None:
     """Runs what the paper counts: heads that only training needs too, no post-processing."""
     if not hasattr(model, 'backbone'):
-        classifier(model(images)[-1].mean((2, 3)))
+        pooling, linear = classifier
+        linear(*pooling(model(images)))
         return
     maps = model.extract_feat(images)
     for name in ('rpn_head', 'bbox_head', 'decode_head', 'auxiliary_head'):
         if hasattr(model, name):
             getattr(model, name)(maps)
     if hasattr(model, 'roi_head'):
-        model.roi_head.bbox_head(torch.empty(BOX_ROIS))
-        model.roi_head.mask_head(torch.empty(MASK_ROIS))
+        heads = model.roi_head.bbox_head
+        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+            head(torch.empty(BOX_ROIS))
+        masks = model.roi_head.mask_head
+        for head in masks if isinstance(masks, nn.ModuleList) else [masks]:
+            head(torch.empty(MASK_ROIS))
 
 
 def _deconvolution_surplus(model: nn.Module) -> int:

@@ -25,21 +25,21 @@ def write_metafiles(costs: Iterable[Cost], root: Path) -> None:
     """Writes `configs/metafiles/`, a file for each method, and their index below `root`."""
     costs = list(costs)
     for method in METHODS:
-        collection = f'{method.title} with Twins'
         task = TASKS[method.task]
         data_set = ', '.join(DATA_SETS[name].title.split()[0]
                              for name in method.data_sets or [task.data_set])
+        counted = [cost for cost in costs if cost.counting.method == method.recipe]
+        sources = dict.fromkeys(cost.counting.source for cost in counted)
         content = dict(
             Collections=[dict(
-                Name=collection,
-                Metadata={'Training Data': data_set, 'Architecture': [method.title, 'Twins']},
-                Paper=dict(URL='https://arxiv.org/abs/2104.13840',
-                           Title='Twins: Revisiting the Design of Spatial Attention in Vision '
-                                 'Transformers'))],
-            Models=[{'Name': config, 'In Collection': collection, 'Config': f'configs/{config}.py',
+                Name=f'{method.title} with {source.name}',
+                Metadata={'Training Data': data_set, 'Architecture': [method.title, source.name]},
+                Paper=dict(URL=source.url, Title=source.title)) for source in sources],
+            Models=[{'Name': config,
+                     'In Collection': f'{method.title} with {cost.counting.source.name}',
+                     'Config': f'configs/{config}.py',
                      'Metadata': _describe(cost), 'Results': _list_results(config, task, data_set)}
-                    for cost in costs if cost.counting.method == method.recipe
-                    for config in cost.configs])
+                    for cost in counted for config in cost.configs])
         _write(root / f'configs/metafiles/{method.recipe}.yml', content)
     _write(root / 'model-index.yml', dict(
         Import=sorted(f'configs/metafiles/{method.recipe}.yml' for method in METHODS)))

@@ -1,0 +1,129 @@
+"""What the backbones of all families have in common."""
+from collections.abc import Iterable, Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ..checkpoints.loading import read_classifier, read_state_dict
+from ..families import Arch, Family
+
+
+class Backbone(BaseModule):
+    """The base class of all backbones: maps images to one map for each of `out_indices`.
+
+    Args:
+        family: Its row in `FAMILIES`.
+        arch: One value per stage in each entry, among them `embed_dims` and `depths`.
+        out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
+            built.
+        drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
+        frozen_stages: Index of the last frozen stage; -1 trains all.
+        with_cp: Recomputes each block in the backward pass: less memory, more time.
+        init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`.
+
+    Attributes:
+        out_channels: Channels of the returned maps.
+
+    Raises:
+        ValueError: An argument is invalid.
+    """
+
+    def __init__(self, family: Family, arch: Arch, out_indices: Sequence[int] | None,
+                 drop_path_rate: float, frozen_stages: int, with_cp: bool, init_cfg: dict | None):
+        super().__init__(init_cfg)
+        self.family = family
+        self.out_indices = _check_out_indices(out_indices, len(arch['depths']))
+        self.out_channels = tuple(arch['embed_dims'][index] for index in self.out_indices)
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate={drop_path_rate}: pass a value from 0 to below 1')
+        if frozen_stages not in range(-1, self.out_indices[-1] + 1):
+            raise ValueError(f'frozen_stages={frozen_stages}: pass -1 to train all, or the index '
+                             f'of the last stage to freeze, up to {self.out_indices[-1]}')
+        self.with_cp = with_cp
+        self._drop_paths = torch.linspace(
+            0, drop_path_rate, sum(arch['depths']), device='cpu').tolist()
+        self._frozen: list[nn.Module] = []
+
+    @property
+    def stages(self) -> Sequence[nn.ModuleList]:
+        """The blocks of each stage."""
+        raise NotImplementedError
+
+    def _freeze(self, modules: Iterable[nn.Module]) -> None:
+        """Keeps modules, which are no longer trained, in evaluation mode."""
+        self._frozen = list(modules)
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'Backbone':
+        """Sets the mode, except for frozen stages, which stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        read_state_dict(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _checkpoint_filter(self, state_dict: dict, prefix: str, *args) -> None:
+        # mmpretrain's ImageClassifier calls it for its own state dict, before its modules load.
+        read_classifier(state_dict, prefix)
+
+    def _run(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Runs a block, which is recomputed in the backward pass if so configured."""
+        recompute = self.with_cp and x.requires_grad
+        return checkpoint(block, x, use_reentrant=False) if recompute else block(x)
+
+
+def as_level(x: torch.Tensor) -> torch.Tensor:
+    """A map `(B, H, W, C)` as it leaves a backbone: a contiguous `(B, C, H, W)`.
+
+    mmcv's operators, such as RoIAlign, ignore strides and read memory as (B, C, H, W), so detectors
+    need this copy. Flattening first makes the gradient contiguous; with other strides training is a
+    tenth slower on a CPU, and torch.compile's aot_eager fails in dropout.
+    """
+    return x.flatten(1).view_as(x).permute(0, 3, 1, 2).contiguous()
+
+
+def named_arch(arch: str | Arch, family: Family) -> Arch:
+    """The architecture that a name or a dict stands for.
+
+    Raises:
+        ValueError: The family has no architecture of this name.
+    """
+    if not isinstance(arch, str):
+        return arch
+    if arch not in family.named_archs:
+        raise ValueError(f'arch={arch!r} is unknown; pass one of {", ".join(family.named_archs)}, '
+                         f'or a dict of {", ".join(family.archs["small"])}')
+    return family.named_archs[arch]
+
+
+def check_arch(arch: Arch, fields: Sequence[str], optional: str) -> None:
+    """Raises a ValueError unless the dict has these fields, with one value per stage in each."""
+    missing, unknown = set(fields) - arch.keys(), arch.keys() - {*fields, optional}
+    if missing or unknown:
+        raise ValueError(f'arch must be a dict of {", ".join(fields)} and, optionally, {optional}; '
+                         f'missing: {sorted(missing)}, unknown: {sorted(unknown)}')
+    if (not all(isinstance(values, Sequence) for values in arch.values())
+            or len(set(map(len, arch.values()))) != 1
+            or min(min(arch[name]) for name in fields) < 1):
+        raise ValueError(f'arch needs one value of at least 1 per stage in each entry: {arch}')
+    for dim, heads in zip(arch['embed_dims'], arch['num_heads']):
+        if dim % heads:
+            raise ValueError(f'arch: {dim} channels cannot be divided into {heads} heads')
+
+
+def _check_out_indices(out_indices: Sequence[int] | None, num_stages: int) -> tuple[int, ...]:
+    """`out_indices` as a tuple, of all stages if None; raises a ValueError if they are invalid."""
+    if out_indices is None:
+        return tuple(range(num_stages))
+    if (not isinstance(out_indices, Sequence) or not out_indices
+            or not set(out_indices) <= set(range(num_stages))
+            or sorted(set(out_indices)) != list(out_indices)):
+        raise ValueError(f'out_indices={out_indices!r}: pass ascending stage indices from '
+                         f'{tuple(range(num_stages))}, such as (1, 2, 3)')
+    return tuple(out_indices)

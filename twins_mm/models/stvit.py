@@ -1,0 +1,186 @@
+"""STViT as a feature pyramid for dense prediction.
+
+Source: Huang et al., "Vision Transformer with Super Token Sampling", CVPR 2023, arXiv 2211.11167;
+where its supplement is silent, its authors' released code.
+"""
+from collections.abc import Sequence
+
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+from torch.nn import functional as F
+
+from ..families import FAMILIES, Arch
+from .backbone import Backbone, as_level, check_arch, named_arch
+from .layers import DropPath, PointwiseConv, ResidualDepthwiseConv
+from .super_tokens import SuperTokenAttention
+
+_FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
+
+
+class _MapNorm(nn.Module):
+    """LayerNorm of each token, named `norm` as released."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x)
+
+
+class _Convolutions(nn.Module):
+    """A map `(B, H, W, C)` through layers that take `(B, C, H, W)`."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.proj = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def _make_stem(in_channels: int, dim: int) -> nn.Module:
+    """Four convolutions to a quarter of the image's size, each with GELU, then BatchNorm."""
+    layers: list[nn.Module] = []
+    for width, stride in ((dim // 2, 2), (dim // 2, 1), (dim, 2), (dim, 1)):
+        layers += [nn.Conv2d(in_channels, width, 3, stride, 1), nn.GELU(), nn.BatchNorm2d(width)]
+        in_channels = width
+    return _Convolutions(*layers)
+
+
+def _make_merging(in_channels: int, dim: int) -> nn.Module:
+    """A convolution to half the map's size, with BatchNorm."""
+    return _Convolutions(nn.Conv2d(in_channels, dim, 3, 2, 1), nn.BatchNorm2d(dim))
+
+
+class ConvFfn(nn.Module):
+    """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, C)` to the same."""
+
+    def __init__(self, dim: int, hidden_dim: int):
+        super().__init__()
+        self.fc1 = PointwiseConv(dim, hidden_dim)
+        self.conv = ResidualDepthwiseConv(hidden_dim)
+        self.fc2 = PointwiseConv(hidden_dim, dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.conv(F.gelu(self.fc1(x))))
+
+
+class SuperTokenBlock(nn.Module):
+    """A position encoding, STA and ConvFFN, each added to its input. `(B, H, W, C)` to the same.
+
+    Args:
+        grid: Side of a super token's cell, see `SuperTokenAttention`.
+        layer_scale: Where the factors of both branches, one a channel, start; 0 has none.
+        drop_path: Probability of dropping each of the two branches, drawn once for each.
+    """
+
+    def __init__(self, dim: int, num_heads: int, grid: int, hidden_dim: int, layer_scale: float,
+                 drop_path: float):
+        super().__init__()
+        self.pos_embed = ResidualDepthwiseConv(dim)
+        self.norm1 = _MapNorm(dim)
+        self.attn = SuperTokenAttention(dim, num_heads, grid)
+        self.norm2 = nn.BatchNorm2d(dim)
+        self.mlp2 = ConvFfn(dim, hidden_dim)
+        self.drop_path = DropPath(drop_path)
+        self.is_scaled = layer_scale > 0
+        if self.is_scaled:
+            self.gamma_1 = nn.Parameter(torch.full((1, dim, 1, 1), layer_scale))
+            self.gamma_2 = nn.Parameter(torch.full((1, dim, 1, 1), layer_scale))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pos_embed(x)
+        branch = self.attn(self.norm1(x))
+        if self.is_scaled:
+            branch = branch * self.gamma_1.flatten()
+        x = x + self.drop_path(branch)
+        branch = self.mlp2(self.norm2(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        if self.is_scaled:
+            branch = branch * self.gamma_2.flatten()
+        return x + self.drop_path(branch)
+
+
+class _Stage(nn.Module):
+    """The blocks of a stage and, unless it is the last one, the merging that opens the next."""
+
+    def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+
+
+@MODELS.register_module()
+class STViT(Backbone):
+    """STViT: convolutions, and attention between super tokens.
+
+    Maps images `(B, in_channels, H, W)` to one map `(B, C_i, H_i, W_i)` for each of
+    `out_indices`, with strides 4, 8, 16 and 32; sizes that a stride doesn't divide are ceiled. Each
+    map is that after its stage's last block; as released, there is no norm.
+
+    Args:
+        arch: 'small', 'base', 'large'; or a dict with one value per stage in each entry:
+            `embed_dims`, `depths`, `num_heads`, `mlp_ratios`, `grid_sizes`, the sides of the
+            super tokens' cells; and, optionally, `layer_scales`, where the factors of a block's
+            branches start, 0 for none.
+        in_channels: Channels of the images.
+        out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
+            built.
+        drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
+        frozen_stages: Index of the last frozen stage; -1 trains all. Frozen stages stay in
+            evaluation mode, BatchNorm's statistics too.
+        with_cp: Recomputes each block in the backward pass: less memory, more time.
+        init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
+            released code's random initialisation, which is torch's.
+
+    Attributes:
+        out_channels: Channels of the returned maps.
+
+    Raises:
+        ValueError: An argument is invalid.
+
+    >>> backbone = STViT('small', out_indices=(2, 3))
+    >>> [tuple(level.shape) for level in backbone(torch.rand(1, 3, 64, 96))]
+    [(1, 320, 4, 6), (1, 512, 2, 3)]
+    """
+
+    def __init__(self, arch: str | Arch = 'small', *, in_channels: int = 3,
+                 out_indices: Sequence[int] | None = None, drop_path_rate: float = 0.1,
+                 frozen_stages: int = -1, with_cp: bool = False, init_cfg: dict | None = None):
+        family = FAMILIES['STViT']
+        arch = named_arch(arch, family)
+        check_arch(arch, _FIELDS, 'layer_scales')
+        super().__init__(family, arch, out_indices, drop_path_rate, frozen_stages, with_cp,
+                         init_cfg)
+        dims, drop_paths = arch['embed_dims'], iter(self._drop_paths)
+        scales = arch.get('layer_scales', [0.] * len(dims))
+        self.patch_embed = _make_stem(in_channels, dims[0])
+        self.layers = nn.ModuleList()
+        last = self.out_indices[-1]
+        for stage in range(last + 1):
+            blocks = [SuperTokenBlock(
+                dims[stage], arch['num_heads'][stage], arch['grid_sizes'][stage],
+                int(dims[stage] * arch['mlp_ratios'][stage]), scales[stage], next(drop_paths))
+                for _ in range(arch['depths'][stage])]
+            self.layers.append(_Stage(
+                blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None))
+        openings = [self.patch_embed, *(stage.downsample for stage in self.layers)]
+        self._freeze([*openings[:frozen_stages + 1], *self.stages[:frozen_stages + 1]])
+
+    @property
+    def stages(self) -> list[nn.ModuleList]:
+        return [stage.blocks for stage in self.layers]
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        x = self.patch_embed(x)
+        pyramid = []
+        for index, stage in enumerate(self.layers):
+            for block in stage.blocks:
+                x = self._run(block, x)
+            if index in self.out_indices:
+                pyramid.append(as_level(x))
+            if stage.downsample:
+                x = stage.downsample(x)
+        return tuple(pyramid)
