@@ -16,9 +16,12 @@ _base_ = '{base}'
 model = dict(
     backbone=dict(init_cfg=None, arch=dict(
         _delete_=True, embed_dims=(8, 16, 24, 32), depths=(2, 2, 2, 2), num_heads=(1, 2, 3, 4),
-        mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1), {windows})),
+        mlp_ratios=(2, 2, 2, 2), {attention})),
     {heads})
 """
+TINY_ATTENTION = dict(
+    stvit='grid_sizes=(8, 4, 1, 1)', pcpvt='sr_ratios=(8, 4, 2, 1)',
+    svt='sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7)')
 TINY_HEADS = dict(
     retinanet='neck=dict(in_channels=[16, 24, 32], out_channels=16), '
               'bbox_head=dict(in_channels=16, feat_channels=16)',
@@ -40,9 +43,9 @@ TINY_HEADS = dict(
 def make_tiny_config():
     """Makes one of our configs with a tiny backbone: a second instead of a minute."""
     def make(name, path):
-        windows = 'window_sizes=(7, 7, 7, 7)' if '_svt_' in name else ''
         path.write_text(TINY_CONFIG.format(
-            base=REPOSITORY / f'configs/{name}.py', windows=windows,
+            base=REPOSITORY / f'configs/{name}.py',
+            attention=next(sizes for key, sizes in TINY_ATTENTION.items() if key in name),
             heads=next(heads for key, heads in TINY_HEADS.items() if name.startswith(key))))
         return path
     return make

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
-from tiny_archs import tiny_arch
+from tiny_archs import TINY_ARCHS, tiny_arch
 
 pytest.importorskip('twins_mm.export', exc_type=ImportError)
 
 import onnx
 
-from twins_mm import TwinsSVT
+from twins_mm import STViT, TwinsSVT
 from twins_mm.checkpoints.trained import find_dataset_meta
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import (
@@ -153,6 +153,21 @@ class Custom(torch.nn.Module):
     def forward(self, images):
         return torch.onnx.ops.symbolic('elsewhere::Strange', [images], {}, dtype=torch.float,
                                        shape=images.shape)
+
+
+@pytest.mark.large  # half a minute: shapes with cells are long expressions
+def test_super_tokens_of_any_size(tmp_path):
+    """Cells that fit the map and cells that don't, in one graph."""
+    torch.manual_seed(0)
+    arch = {name: values[1:3] for name, values in TINY_ARCHS['STViT'].items()}
+    model = STViT(dict(arch, depths=(1, 1))).eval()
+    export(model, ['a', 'b'], tmp_path / 'stvit.onnx', torch.float)
+    exported = OnnxModel(tmp_path / 'stvit.onnx')
+    for size in (64, 96), (70, 100), (131, 65):
+        images = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            for level, expected in zip(exported(images), model(images), strict=True):
+                torch.testing.assert_close(level, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_operators_that_are_not_in_the_standard_are_refused(tmp_path):
