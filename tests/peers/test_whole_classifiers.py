@@ -3,16 +3,21 @@ import copy
 
 import pytest
 import torch
+from checkpoints.classifiers import stvit_file
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from peers.models import build_classifier, classifier_config
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from twins_mm import TwinsSVT
+from twins_mm.bench.plain_stvit import TINY_STVIT, plain_stvit
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert, load_model
 from twins_mm.checkpoints.trained import check_heads, find_dataset_meta
 from twins_mm.errors import UserError
+from twins_mm.shipped import CONFIGS
 from twins_mm.training.hooks import CheckpointFitHook
 
 SOURCES = dict(
@@ -135,3 +140,28 @@ def test_classes_come_from_the_data_set():
     init_default_scope('mmpretrain')
     with pytest.raises(UserError, match='The model has 3 classes'):
         find_dataset_meta({}, cfg)
+
+
+def test_published_stvit_has_its_own_logits(tmp_path):
+    """Backbone, projection and head from one file, against the textbook form."""
+    file = {name: value * 0.1 for name, value in stvit_file().items()} | {
+        'norm.running_var': torch.rand(16) + 0.5, 'norm.num_batches_tracked': torch.tensor(1)}
+    torch.save(dict(model=file), tmp_path / 'stvit.pth')
+    cfg = Config.fromfile(CONFIGS / 'imagenet/stvit_s.py')
+    cfg.model.backbone.arch = TINY_STVIT
+    cfg.model.neck.update(in_channels=32, out_channels=16)
+    cfg.model.head.update(in_channels=16, num_classes=10)
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model).eval()
+    load_checkpoint(model, str(tmp_path / 'stvit.pth'), strict=True)
+
+    plain = plain_stvit(TINY_STVIT).eval()
+    plain.load_state_dict({name: value for name, value in file.items() if 'fold' not in name},
+                          strict=False)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        x = F.conv2d(plain(images)[-1], file['proj.weight'], file['proj.bias'])
+        x = F.batch_norm(x, file['norm.running_mean'], file['norm.running_var'],
+                         file['norm.weight'], file['norm.bias'])
+        x = (x * x.sigmoid()).mean((2, 3))
+        torch.testing.assert_close(model(images), x @ file['head.weight'].T + file['head.bias'])

@@ -17,8 +17,8 @@ _ARCHS = {  # channels, depths, heads, sides of cells, layer scales
     'large': ((96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), (8, 4, 1, 1), (0, 0, 1e-6, 1e-6)),
 }
 # For tests where the size does not matter.
-TINY = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
-            mlp_ratios=(2, 2, 2, 2), grid_sizes=(8, 4, 1, 1), layer_scales=(0, 0, 0.5, 0.5))
+TINY_STVIT = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
+                  mlp_ratios=(2, 2, 2, 2), grid_sizes=(8, 4, 1, 1), layer_scales=(0, 0, 0.5, 0.5))
 
 
 def plain_stvit(arch, out_indices=(0, 1, 2, 3)):
