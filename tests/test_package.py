@@ -109,7 +109,9 @@ def test_wheel_alone_reaches_every_config(run_elsewhere):
     assert found['models'].keys() == {
         path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*_twins_*.py')}
     assert not any('_scope_' in model for model in found['models'].values())
-    assert sorted(found['listed']) == sorted(path.stem for path in CONFIGS.glob('*.py'))
+    assert sorted(found['listed']) == sorted(
+        path.relative_to(CONFIGS).with_suffix('').as_posix()
+        for folder in ('', 'hd_map/') for path in CONFIGS.glob(f'{folder}*.py'))
     assert found['weights'][1].startswith('0 of 6 are in the cache')
 
 
