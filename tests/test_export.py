@@ -85,7 +85,8 @@ def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, ca
     assert float(found[1]) > 50
 
 
-@pytest.mark.parametrize(('flags', 'status'), [([], 1), (['--half'], 0), (['--int8'], 0)])
+@pytest.mark.parametrize(('flags', 'status'), [
+    ([], 1), (['--int8'], 0), pytest.param(['--half'], 0, marks=pytest.mark.large)])
 def test_what_an_export_loses_is_evaluated(flags, status, files, toy_folder, call_tool, zeros):
     """Where rounding explains differences, they are for the user to judge, by the metric."""
     weights = torch.load(files[1])

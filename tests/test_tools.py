@@ -35,11 +35,11 @@ def test_help(tool, call_tool):
     assert 'usage:' in call_tool(tool, '--help')
 
 
-@pytest.mark.parametrize('name', [  # tests of the report train the first two
-    'mask_rcnn_twins_pcpvt_s_3x', 'upernet_twins_svt_s_160k',
+@pytest.mark.parametrize('name', [  # tests of the report train the next two
+    'mask_rcnn_twins_pcpvt_s_3x',
     *(pytest.param(name, marks=pytest.mark.large)
       for name in ('retinanet_twins_svt_s_1x', 'semantic_fpn_twins_svt_s_80k',
-                   'hd_map/segformer_twins_svt_s_160k_cityscapes'))])
+                   'upernet_twins_svt_s_160k', 'hd_map/segformer_twins_svt_s_160k_cityscapes'))])
 def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     config = tiny_config(name)
     output = run_tool('train', config, '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=2')

@@ -15,8 +15,9 @@ def case(peer, training=False, size=(1, 64, 64), precision='float32'):
 
 
 @pytest.mark.parametrize(('training', 'precision'), [
-    pytest.param(False, 'float32', marks=pytest.mark.large), (True, 'float32'),
-    (False, 'bfloat16')])
+    (True, 'float32'),
+    *(pytest.param(False, precision, marks=pytest.mark.large)
+      for precision in ('float32', 'bfloat16'))])
 def test_each_has_its_rounds(training, precision):
     said = []
     cases = [case(name, training, precision=precision) for name in ('matmul', 'twins_mm', 'plain')]

@@ -238,7 +238,8 @@ def test_patterns_and_sub_samplings_compile_into_one_graph(sub_sampling):
             torch.testing.assert_close(level, expected)
 
 
-@every_family
+@pytest.mark.parametrize('name', ['TwinsSVT', *(
+    pytest.param(name, marks=pytest.mark.large) for name in ('TwinsPCPVT', 'STViT'))])
 def test_compiles_with_dropout_in_training(name):
     """aot_eager relies on the traced strides, including those of gradients."""
     drops = dict(drop_rate=0.1, attn_drop_rate=0.1, norm_after_stage=False)

@@ -7,7 +7,8 @@ from twins_mm.training.preemption import AGREE_EVERY, STOPPED
 
 
 @pytest.mark.parametrize(('by_epoch', 'number'), [
-    (False, signal.SIGTERM), (True, signal.SIGUSR1)], ids=['iterations', 'epochs'])
+    pytest.param(False, signal.SIGTERM, marks=pytest.mark.large, id='iterations'),
+    pytest.param(True, signal.SIGUSR1, id='epochs')])
 def test_stopped_run_goes_on_step_for_step(by_epoch, number, train, losses):
     """Also in the middle of an epoch, which has 32 steps; not between accumulated gradients."""
     counts = 'optim_wrapper.accumulative_counts=4'
