@@ -172,6 +172,8 @@ def test_camera(open_page):
     page = open_page(permissions=['camera'])
     page.get_by_label('Capture from camera').click()
     page.get_by_text(re.compile('Click to Access Webcam', re.IGNORECASE)).click()
+    # Before the first frame, there is nothing to capture.
+    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
     page.get_by_label('capture photo').click()
     api.expect(page.locator('#status')).to_contain_text('pixels')
     api.expect(picture(page)).to_be_visible()
