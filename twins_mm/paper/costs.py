@@ -178,9 +178,8 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
             else f'_base_/backbones/{name}.py'))
         if configs:
             path, = folder.glob(f'*/{variant.in_configs}.py')  # in `imagenet/` or `ablations/`
-            yield _count(counting, configs, Config.fromfile(path).model, paper.get(name, {}),
-                         counting.carries_classifier)._replace(
-                note=counting.notes.get(name, ''), row=counting.rows.get(name, ''))
+            yield _count(counting, name, configs, Config.fromfile(path).model, paper.get(name, {}),
+                         counting.carries_classifier)
 
 
 def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
@@ -193,12 +192,11 @@ def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
         width = dict(in_channels=cfg.channels[-1])
         imagenet = ConfigDict(backbone=dict(cfg.backbone, out_indices=(3,)),
                               neck=dict(width, type='NormedAveragePooling'), head=width)
-        yield _count(counting, configs, imagenet, paper, carries_classifier=False)._replace(
-            note=counting.notes.get(name, ''))
+        yield _count(counting, name, configs, imagenet, paper, carries_classifier=False)
 
 
-def _count(counting: Counting, configs: list[Path], imagenet: ConfigDict, paper: dict[str, float],
-           carries_classifier: bool) -> Cost:
+def _count(counting: Counting, name: str, configs: list[Path], imagenet: ConfigDict,
+           paper: dict[str, float], carries_classifier: bool) -> Cost:
     """Counts the first of equal configs; `imagenet` is its backbone's classifier."""
     cfg = Config.fromfile(configs[0])
     model = build_on_meta(cfg.model if counting.method else imagenet.backbone,
@@ -216,7 +214,7 @@ def _count(counting: Counting, configs: list[Path], imagenet: ConfigDict, paper:
     place = PurePath(counting.method).parent
     return Cost(counting, [(place / path.stem).as_posix() for path in configs],
                 _count_params(model.parameters()), _count_params(counted), macs, counted_macs,
-                paper, '', '')
+                paper, counting.notes.get(name, ''), counting.rows.get(name, ''))
 
 
 class _NumbersOnCpu(TorchFunctionMode):
