@@ -7,11 +7,12 @@ import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from tiny_archs import TINY_ARCHS
 
-from twins_mm.config import drop_pretrained, walk
+from twins_mm.config import walk
 from twins_mm.families import BACKBONES, RIVALS
+from twins_mm.paper.costs import build_on_meta
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
@@ -38,14 +39,6 @@ def read(name):
     return Config.fromfile(CONFIGS / f'{name}.py')
 
 
-def build_on_meta(cfg):
-    """The model, without memory for its weights."""
-    init_default_scope(cfg.default_scope)
-    drop_pretrained(cfg)
-    with torch.device('meta'):
-        return MODELS.build(cfg.model)
-
-
 def test_files_are_recipes_times_variants():
     assert sorted(path.stem for path in CONFIGS.glob('*.py')) == sorted(PAPER + STVIT)
     assert sorted(path.stem for path in CONFIGS.glob('released/*.py')) == RELEASED
@@ -67,7 +60,7 @@ def test_files_of_backbones_are_the_tables():
 def test_builds_and_channels_fit(name):
     cfg = read(name)
     checkpoint = cfg.model.backbone.init_cfg.checkpoint
-    model = build_on_meta(cfg)
+    model = build_on_meta(cfg.model, cfg.default_scope)
     backbone = model.backbone
     family, size = ('svt' if '_svt_' in name else 'pcpvt'), cfg.model.backbone.arch
     assert f'_{family}_{size[0]}_' in name
@@ -86,7 +79,7 @@ def test_custom_keys_match_parameters(name):
     exempt = '3x' in name and ('mask_rcnn' in name or 'released' in name) or 'upernet' in name
     assert set(keys) == ({'pos_block', 'norm', 'head'} if 'segformer' in name else
                          {'pos_block', 'norm'} if exempt else set())
-    parameters = [key for key, _ in build_on_meta(cfg).named_parameters()]
+    parameters = [key for key, _ in build_on_meta(cfg.model, cfg.default_scope).named_parameters()]
     for key in keys:
         assert any(key in parameter for parameter in parameters), key
 
@@ -229,7 +222,7 @@ def test_stvit_is_trained_as_its_supplement_says(name):
     if not is_segmentor:
         pipeline = read(f'mask_rcnn_twins_svt_s_{schedule}').train_dataloader.dataset.pipeline
         assert cfg.train_dataloader.dataset.pipeline == pipeline
-    model = build_on_meta(cfg)
+    model = build_on_meta(cfg.model, cfg.default_scope)
     assert cfg.channels == list(model.backbone.out_channels)
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     assert millions == pytest.approx(STVIT_PARAMETERS[recipe]['sbl'.index(size)], abs=0.006)

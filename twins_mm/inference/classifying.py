@@ -15,8 +15,7 @@ from torch import nn
 
 from ..writing import replacing
 from .frames import Frame
-
-_COUNT = 5
+from .outputs import most_likely
 
 
 class ClassVisualizer(UniversalVisualizer):
@@ -25,7 +24,7 @@ class ClassVisualizer(UniversalVisualizer):
     def add_datasample(self, name: str, image: np.ndarray, sample: DataSample,
                        draw_gt: bool = True) -> None:
         """Draws a prediction on an RGB image; class names end at their first comma."""
-        best = sample.clone().set_pred_label(most_likely(sample))
+        best = sample.clone().set_pred_label(most_likely(sample.pred_score))
         names = [name.partition(',')[0] for name in self.dataset_meta['classes']]
         self.visualize_cls(image, best, names, draw_gt, name=name)
 
@@ -72,9 +71,4 @@ class ClassFile:
 def list_most_likely(sample: BaseDataElement, classes: Sequence[str]) -> list[dict]:
     """Name, number and score, 0 to 1, of the most likely classes, the best first."""
     return [dict(name=classes[label], label=label, score=sample.pred_score[label].item())
-            for label in most_likely(sample)]
-
-
-def most_likely(sample: BaseDataElement) -> list[int]:
-    """The numbers of the most likely classes, the best first."""
-    return sample.pred_score.topk(min(_COUNT, len(sample.pred_score))).indices.tolist()
+            for label in most_likely(sample.pred_score)]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import cv2
 import mmcv
 import numpy as np
+import torch
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
 
@@ -18,6 +19,7 @@ from ..writing import replacing
 from .frames import Frame
 
 AddPicture = Callable[[np.ndarray], object]
+_MOST_LIKELY = 5
 
 
 class Output(Protocol):
@@ -35,6 +37,11 @@ class Output(Protocol):
 
     def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
         """Writes a file of all frames, if there is one, of images and what `add` returned."""
+
+
+def most_likely(scores: torch.Tensor) -> list[int]:
+    """The numbers of an image's most likely classes, the best first."""
+    return scores.topk(min(_MOST_LIKELY, len(scores))).indices.tolist()
 
 
 class LabelFolder:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from ..inference.outputs import most_likely
 from ..tasks import Task
 
 # Inches: a picture's width; the heights of its title and of a legend line; the gaps between them.
@@ -22,7 +23,6 @@ _ALONE = 3.2  # inches: the width of a picture of its own
 _LARGE, _SMALL = 8, 6.5  # points
 _COLUMNS, _MOST_CLASSES = 4, 12  # of the legend
 _OPACITY = 140  # of 255
-_MOST_LIKELY = 5  # classes of an image
 
 
 class _Region(NamedTuple):
@@ -116,8 +116,8 @@ def list_labels(values: torch.Tensor) -> Iterator[_Region]:
         for label in values.tolist():
             yield _Region(label, None)
         return
-    for score, label in zip(*map(torch.Tensor.tolist, values.topk(min(_MOST_LIKELY, len(values))))):
-        yield _Region(label, None, score=score)
+    for label in most_likely(values):
+        yield _Region(label, None, score=values[label].item())
 
 
 def list_objects(instances: InstanceData) -> Iterator[_Region]:

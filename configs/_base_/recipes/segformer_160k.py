@@ -1,6 +1,6 @@
 # SegFormer's, without data: the sources say nothing of how the road-scene head is trained.
 _base_ = [
-    '../models/segformer.py', '../schedules/ade20k_160k.py', '../schedules/no_decay.py',
+    '../models/segformer.py', '../schedules/segmentation_160k.py', '../schedules/no_decay.py',
     '../mmseg.py'
 ]
 model = dict(backbone=dict(drop_path_rate=0.1))

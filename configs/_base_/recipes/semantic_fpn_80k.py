@@ -1,5 +1,5 @@
 _base_ = [
-    '../models/semantic_fpn.py', '../datasets/ade20k.py', '../schedules/ade20k_80k.py',
+    '../models/semantic_fpn.py', '../datasets/ade20k.py', '../schedules/segmentation_80k.py',
     '../mmseg.py'
 ]
 model = dict(backbone=dict(drop_path_rate=0.2))

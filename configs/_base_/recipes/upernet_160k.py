@@ -1,5 +1,5 @@
 _base_ = [
-    '../models/upernet.py', '../datasets/ade20k.py', '../schedules/ade20k_160k.py',
+    '../models/upernet.py', '../datasets/ade20k.py', '../schedules/segmentation_160k.py',
     '../schedules/no_decay.py', '../mmseg.py'
 ]
 model = dict(backbone=dict(drop_path_rate=0.2))
