@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .allocator import keep_freed_memory
 from .config import fit_to_cpu, move_data, require_library
 from .errors import UserError
 from .toy.toy_config import use_toy_data
@@ -149,6 +150,7 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def run() -> None:
         sys.excepthook = _point_to_doctor
+        keep_freed_memory()
         try:
             main()
         except UserError as error:

@@ -1,12 +1,16 @@
+from unittest import mock
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from twins_mm.models.attention import (
+    FEW_KEYS,
     MAX_BATCH,
     WINDOW_PADDINGS,
     GlobalSubsampledAttention,
     LocallyGroupedAttention,
+    attend,
     window_partition,
     window_unpartition,
 )
@@ -38,9 +42,31 @@ def test_mask_for_any_size_changes_nothing(size, padding):
         assert layer._real_tokens(x) is not None
 
 
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16])
+def test_attention_to_few_keys_equals_torchs(masked, dtype):
+    """Features and gradients; dropout, and more keys, are left to torch."""
+    tokens = [torch.randn(3, 2, count, 4, dtype=torch.float64, requires_grad=True)
+              for count in (5, FEW_KEYS, FEW_KEYS)]
+    seen = torch.rand(3, 1, 1, FEW_KEYS) > 0.5 if masked else None
+    expected = F.scaled_dot_product_attention(*tokens, seen)
+    with mock.patch.object(F, 'scaled_dot_product_attention') as torchs:
+        found = attend(*(x.to(dtype) for x in tokens), seen)
+        assert not torchs.called
+        attend(*tokens, seen, drop=0.5)
+        attend(tokens[0], *(F.pad(x, (0, 0, 0, 1)) for x in tokens[1:]))
+        assert torchs.call_count == 2
+    assert found.dtype == dtype
+    assert (found - expected).norm() <= 16 * torch.finfo(dtype).eps * expected.norm()
+    for one, other in zip(*(torch.autograd.grad(x.double().square().sum(), tokens)
+                            for x in (found, expected))):
+        assert (one - other).norm() <= 16 * torch.finfo(dtype).eps * other.norm()
+
+
 @pytest.mark.parametrize('padding', ['mask', 'zero'])
 def test_batches_stay_within_the_limit_of_cuda_kernels(padding, monkeypatch):
     """A map of 1790 x 1790, from an image of 7160 x 7160 pixels, has 65,536 windows."""
+    monkeypatch.setattr('twins_mm.models.attention.FEW_KEYS', 0)
     layer = LocallyGroupedAttention(2, 1, 7, padding).eval()
     batches, attend = [], F.scaled_dot_product_attention
     monkeypatch.setattr(F, 'scaled_dot_product_attention', lambda q, k, v, mask=None, *args: (

@@ -34,6 +34,19 @@ def test_pieces_equal_the_whole(dtype, rtol, atol, pieces, monkeypatch):
     torch.testing.assert_close(gradients, expected_gradients, rtol=rtol, atol=atol)
 
 
+def test_inference_has_one_hidden_map():
+    """GELU is in place where nothing is kept, and out of place where it is."""
+    mlp, x = Mlp(4, 32), torch.randn(3, 4)
+    hidden = []
+    mlp.fc1.register_forward_hook(lambda *args: hidden.append(args[2]))
+    with torch.no_grad():
+        expected = textbook(mlp, x)
+        torch.testing.assert_close(mlp(x), expected)
+    assert torch.equal(hidden[1], F.gelu(hidden[0]))
+    mlp(x)
+    assert torch.equal(hidden[2], hidden[0])
+
+
 @pytest.mark.parametrize('pieces', [1, 3])
 def test_gradients_match_finite_differences(pieces, monkeypatch):
     monkeypatch.setattr(Mlp, 'PIECE_BYTES', 8 * 8 * 6 // pieces)
@@ -42,10 +55,9 @@ def test_gradients_match_finite_differences(pieces, monkeypatch):
     assert torch.autograd.gradcheck(lambda x, *_: mlp(x), (x, *mlp.parameters()))
 
 
-@pytest.mark.parametrize(('narrow', 'drop', 'recompute', 'maps'), [
-    (4, 0., True, 0), (3, 0., True, 1), (4, 0.5, True, 1), (4, 0., False, 2)])
-def test_number_of_hidden_maps_kept(narrow, drop, recompute, maps, monkeypatch):
-    monkeypatch.setattr(Mlp, 'NARROW', narrow)
+@pytest.mark.parametrize(('drop', 'recompute', 'maps'), [
+    (0., True, 1), (0.5, True, 1), (0., False, 2)])
+def test_number_of_hidden_maps_kept(drop, recompute, maps):
     mlp, x = Mlp(4, 32, drop, recompute).train(), torch.randn(2, 3, 5, 4, requires_grad=True)
     expected, expected_gradients, plain_kept = run(mlp, x, lambda x: textbook(mlp, x))
     output, gradients, kept = run(mlp, x, mlp)

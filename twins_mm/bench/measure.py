@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..allocator import keep_freed_memory
 from ..timing import seconds_of, take_turns
 from .peers import PEERS
 
@@ -23,6 +24,8 @@ MATMULS = 5  # in a row, because a single one is too short to time
 # products above took longer than this many seconds there, smaller ones stand for them.
 SLOW, SMALL_SIZE = 20, 512
 SPARED_MEMORY = 2 * 2**30
+# Seconds of a turn: a single step on a GPU would measure how its clocks wake up.
+TURN = 0.5
 
 
 class Case(NamedTuple):
@@ -32,7 +35,8 @@ class Case(NamedTuple):
         peer: A name in `PEERS`; or 'matmul', products of large matrices.
         variant: Such as 'svt_s'.
         training: A step of training (forward, backward, AdamW) instead of inference.
-        precision: 'float32', or the type that autocast uses: 'bfloat16' or 'float16'.
+        precision: 'float32'; or 'bfloat16' or 'float16', which training uses by autocast, and
+            inference for weights and images.
         size: Batch, height and width of the images.
         device: 'cpu' or 'cuda'.
     """
@@ -104,6 +108,7 @@ class _Worker:
 
 def _serve(case: Case, pipe: Connection) -> None:
     """What a worker does: it prepares a model, then runs a step as often as it is asked to."""
+    keep_freed_memory()
     try:
         if case.peer != 'matmul':
             importlib.import_module(PEERS[case.peer].module)
@@ -114,9 +119,12 @@ def _serve(case: Case, pipe: Connection) -> None:
         memory_before = _peak_memory(case.device)
         step, share = _matmul(case) if case.peer == 'matmul' else (_make_step(case), 1)
         step()
+        calls = max(1, round(TURN / seconds_of(step)))
         pipe.send(None)
         while pipe.recv() == 'step':
-            pipe.send(seconds_of(step) / share)
+            for _ in range(calls // 4):
+                step()
+            pipe.send(seconds_of(step, calls) / share)
         pipe.send(_peak_memory(case.device) - memory_before)
     except Exception as error:  # a peer may fail in any way; the others are still measured
         message = str(error).strip().partition('\n')[0] or type(error).__name__
@@ -130,8 +138,12 @@ def _make_step(case: Case) -> Callable[[], object]:
     model.train(case.training)  # mmdet's Swin returns nothing here
     batch, height, width = case.size
     images = torch.randn(batch, 3, height, width, device=case.device)
-    autocast = nullcontext() if case.precision == 'float32' else torch.autocast(
-        case.device, getattr(torch, case.precision))
+    precision = getattr(torch, case.precision)
+    autocast = torch.autocast(case.device, precision) if (
+        case.training and precision != torch.float32) else nullcontext()
+    if not case.training:
+        # Not by autocast, which converts the weights again in every step.
+        model, images = model.to(precision), images.to(precision)
     optimizer = torch.optim.AdamW(model.parameters()) if case.training else None
 
     def step() -> None:

@@ -26,7 +26,7 @@ class OnnxBackbone(nn.Module):
         return self
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if torch.is_autocast_enabled('cpu'):
+        if images.dtype != torch.float32:
             raise RuntimeError('float32 only')
         return self.levels(images)
 

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .layers import make_depthwise
+from .layers import Linear, is_eager_on_cpu, make_depthwise
 
 WINDOW_PADDINGS = ('mask', 'zero', 'mask_legacy')
 SUB_SAMPLINGS = ('convolution', 'separable_convolution', 'average_pooling')
 # torch's CUDA kernels for attention fail beyond this batch (pytorch issues 142228 and 146704).
 MAX_BATCH = 2**16 - 1
+# Up to so many keys, such as a window's 49, a CPU is faster with two products and a softmax.
+FEW_KEYS = 64
 
 
 def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
@@ -54,6 +56,21 @@ def merge_heads(tokens: torch.Tensor) -> torch.Tensor:
     return tokens.transpose(1, 2).flatten(2)
 
 
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None = None,
+           drop: float = 0.) -> torch.Tensor:
+    """`F.scaled_dot_product_attention` of `(B, N, T, D)`, on a CPU by what is faster there.
+
+    `seen`, `(B, 1, 1, T)`, are the keys that queries may see, at least one; None is all. `drop` is
+    the dropout on the weights.
+    """
+    if k.shape[-2] > FEW_KEYS or drop or not is_eager_on_cpu(q):
+        return F.scaled_dot_product_attention(q, k, v, seen, drop)
+    weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if seen is not None:
+        weights = weights.masked_fill(~seen, -torch.inf)
+    return weights.softmax(-1) @ v
+
+
 class LocallyGroupedAttention(nn.Module):
     """LSA: self-attention inside each K x K window. `(B, H, W, C)` to the same.
 
@@ -85,8 +102,8 @@ class LocallyGroupedAttention(nn.Module):
         self.window_size = window_size
         self.padding = padding
         self.attn_drop = attn_drop
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -102,7 +119,7 @@ class LocallyGroupedAttention(nn.Module):
                 real: torch.Tensor | None) -> torch.Tensor:
         drop = self.attn_drop if self.training else 0.
         if self.any_size or len(q) <= MAX_BATCH:
-            return F.scaled_dot_product_attention(q, k, v, real, drop)
+            return attend(q, k, v, real, drop)
         return torch.cat([self._attend(*parts) for parts in zip(
             *(tensor.split(MAX_BATCH) for tensor in (q, k, v)),
             repeat(None) if real is None else real.split(MAX_BATCH))])
@@ -159,9 +176,9 @@ class GlobalSubsampledAttention(nn.Module):
         self.num_heads = num_heads
         self.sr_ratio = sr_ratio
         self.attn_drop = attn_drop
-        self.q = nn.Linear(dim, dim)
-        self.kv = nn.Linear(dim, 2 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.q = Linear(dim, dim)
+        self.kv = Linear(dim, 2 * dim)
+        self.proj = Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
         if sr_ratio > 1:
             self.sr = _make_sub_sampling(sub_sampling, dim, sr_ratio)
@@ -174,7 +191,6 @@ class GlobalSubsampledAttention(nn.Module):
             x = self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
         k, v = [_split_heads(part, self.num_heads)
                 for part in self.kv(x).flatten(1, 2).chunk(2, -1)]
-        x = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=self.attn_drop if self.training else 0.)
+        x = attend(q, k, v, drop=self.attn_drop if self.training else 0.)
         x = merge_heads(x).unflatten(1, (height, width))
         return self.proj_drop(self.proj(x))
