@@ -18,8 +18,16 @@ from twins_mm.bench.results import (
     summarise,
 )
 from twins_mm.bench.shares import measure_shares
-from twins_mm.cli import load_config, make_parser, tool
+from twins_mm.checkpoints.trained import load_model
+from twins_mm.cli import (
+    add_data_root_argument,
+    add_option_arguments,
+    load_config,
+    make_parser,
+    tool,
+)
 from twins_mm.config import fit_to_cpu
+from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 from twins_mm.families import VARIANTS
 
@@ -28,6 +36,7 @@ EXAMPLES = """examples:
   python tools/benchmark.py --preset seg det --variants svt_s --precision float32 bfloat16
   python tools/benchmark.py --preset growth --modes inference
   python tools/benchmark.py --model configs/retinanet_twins_svt_s_1x.py
+  python tools/benchmark.py --deploy configs/semantic_fpn_twins_svt_s_80k.py CHECKPOINT --toy
   python tools/benchmark.py --preset paper det --precision float16 --peers twins_mm plain timm Swin
   python tools/benchmark.py --variants svt_s --peers twins_mm svt_s_lll svt_s_llg svt_s_lllg
   python tools/benchmark.py --throughput                    # Table 1's, on this machine
@@ -57,6 +66,12 @@ def parse_args() -> argparse.Namespace:
                         help='what to measure; those that are not installed are left out')
     parser.add_argument('--model', metavar='CONFIG',
                         help='measure this detector or segmentor instead: the time of each part')
+    parser.add_argument('--deploy', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+                        help='compare ways to run this trained model on a CPU instead: eager, '
+                             'compiled, bfloat16, onnxruntime, int8, and what each loses in '
+                             'accuracy on the validation set')
+    add_option_arguments(parser, 'with --deploy: evaluate on toy data')
+    add_data_root_argument(parser)
     parser.add_argument('--throughput', nargs='*', choices=ROW_PEERS, metavar='ROW',
                         help="measure these rows of the paper's Table 1 instead, at 224 x 224: "
                              f'images a second. All by default: {", ".join(ROW_PEERS)}')
@@ -75,6 +90,21 @@ def show_shares(path: str, rounds: int, device: str) -> None:
     with Console(stderr=True).status(path):
         seconds = measure_shares(cfg, rounds)
     print(describe_machine(device), describe_shares(seconds), sep='\n\n')
+
+
+def show_ways(args: argparse.Namespace) -> None:
+    path, checkpoint = args.deploy
+    cfg = load_config(path, args.cfg_options, args.toy, args.data_root)
+    check_data(cfg, 'val')
+    try:
+        from twins_mm.bench.deployments import compare_ways, describe_ways
+    except ImportError as error:
+        raise UserError(str(error)) from None
+    model = load_model(cfg, checkpoint)
+    print(f'{describe_machine("cpu")}\n')
+    with Console(stderr=True).status(path) as status:
+        ways = compare_ways(cfg, model, status.update)
+    print(describe_ways(ways))
 
 
 def find_installed(names: Iterable[str]) -> list[str]:
@@ -130,7 +160,9 @@ def main() -> None:
     if args.rounds < 3:
         raise UserError(f'--rounds {args.rounds}: fewer than 3 cannot show noise')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if args.model:
+    if args.deploy:
+        show_ways(args)
+    elif args.model:
         show_shares(args.model, args.rounds, device)
     elif args.throughput is not None:
         show_throughput(args, device)

@@ -78,13 +78,14 @@ def main() -> None:
         pictures = Path(runner.log_dir, 'vis_data', 'vis_image')
         checkpoint = find_latest_checkpoint(runner.work_dir)
         print(f'\nDone.\n  checkpoint: {checkpoint}\n  log:        {runner.log_dir}')
-        if best := runner.message_hub.runtime_info.get('best_ckpt'):
+        best = runner.message_hub.runtime_info.get('best_ckpt')
+        if best:
             print(f'  best:       {best}')
         if pictures.is_dir():
             print(f'  pictures:   {pictures}')
         data = ' --toy' if args.toy else f' --data-root {args.data_root}' if args.data_root else ''
         test = Path(sys.argv[0]).with_name('test.py')
-        print(f'Next:\n  python {test} {args.config} {checkpoint}{data} '
+        print(f'Next:\n  python {test} {args.config} {best or checkpoint}{data} '
               f'--show-dir {runner.work_dir}/pictures')
 
 

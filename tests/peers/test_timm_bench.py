@@ -1,5 +1,6 @@
 import pytest
 import torch
+from steps import fastest_steps
 
 from twins_mm.bench import peers
 from twins_mm.bench.peers import PEERS, build_ours
@@ -16,3 +17,11 @@ def test_timm_is_a_peer_with_our_weights(variant, monkeypatch):
         expected = theirs(images)
         found = theirs.norm(ours(images)[-1].flatten(2).transpose(1, 2)).mean(1)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_ours_is_not_slower_than_timms(training):
+    """A tenth is noise: measured, timm's takes longer."""
+    ours, timm = fastest_steps(
+        ['twins_mm', 'timm'], 'svt_s', training, torch.randn(2, 3, 224, 224), rounds=8)
+    assert ours < timm * 1.1

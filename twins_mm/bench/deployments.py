@@ -1,0 +1,123 @@
+"""Ways to run a trained model on this CPU: how fast each is, and what it loses in accuracy."""
+import tempfile
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from ..export.comparison import OnnxModel, find_test_size, read_images, stack, time_side_by_side
+from ..export.deployable import Deployable, make_deployable
+from ..export.evaluation import evaluate, predict_with
+from ..export.onnx_file import export, quantize
+from ..printing import format_table
+
+ORIGINAL = 'PyTorch'
+MOST_LOST = 0.5  # points, of each metric
+
+
+class Way(NamedTuple):
+    """A way to run a model: median seconds for an image, metrics in percent; or why it can't."""
+
+    name: str
+    seconds: float | None = None
+    metrics: dict[str, float] | None = None
+    error: str = ''
+
+
+Run = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+
+
+def _compile(deployable: Deployable, folder: Path) -> Run:
+    # Freezing packs weights for oneDNN and folds norms.
+    return _in_tuples(torch.compile(deployable, options=dict(freezing=True)))
+
+
+def _in_bfloat16(deployable: Deployable, folder: Path) -> Run:
+    deployable.model.bfloat16()
+    return _in_tuples(deployable)
+
+
+def _in_tuples(module: nn.Module) -> Run:
+    """A module that returns several outputs or one, as a function that returns a tuple."""
+    def run(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs = module(images)
+        return outputs if isinstance(outputs, tuple) else (outputs,)
+    return run
+
+
+def _export(deployable: Deployable, folder: Path) -> Run:
+    export(deployable, list(deployable.outputs), folder / 'model.onnx')
+    return OnnxModel(folder / 'model.onnx')
+
+
+def _quantize(deployable: Deployable, folder: Path) -> Run:
+    quantize(folder / 'model.onnx')
+    return OnnxModel(folder / 'model.onnx')
+
+
+# Each gets a copy of its own, and the folder where the last two share a file.
+WAYS: dict[str, Callable[[Deployable, Path], Run]] = {
+    'PyTorch, compiled': _compile, 'PyTorch, bfloat16': _in_bfloat16,
+    'onnxruntime': _export, 'onnxruntime, int8': _quantize}
+
+
+@torch.no_grad()
+def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] = lambda text: None
+                 ) -> list[Way]:
+    """Runs a model in each way: in turns on one image of the config's test size, and on its data.
+
+    The first way is the model itself. `progress` gets a line for each part.
+
+    Raises:
+        UserError: The model can't be exported whole.
+    """
+    deployable = make_deployable(model)
+    image, = read_images()[:1]
+    inputs = stack([image], find_test_size(cfg, image))
+    runs, ways = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, build in WAYS.items():
+            progress(f'{name}: preparing')
+            try:
+                runs[name] = build(deepcopy(deployable), Path(folder))
+                runs[name](inputs)
+            except Exception as error:  # a way may fail in any way; the others are still measured
+                runs.pop(name, None)
+                ways[name] = Way(name, error=str(error).strip().partition('\n')[0])
+    progress('measuring')
+    seconds = time_side_by_side([
+        lambda: deployable.expected(model, inputs),
+        *(lambda run=run: run(inputs) for run in runs.values())])
+    predictions = {ORIGINAL: model.test_step,
+                   **{name: predict_with(run, deployable) for name, run in runs.items()}}
+    for (name, predict), time in zip(predictions.items(), seconds):
+        progress(f'{name}: evaluating')
+        ways[name] = Way(name, time, evaluate(cfg, predict, name))
+    return [ways[name] for name in (ORIGINAL, *WAYS)]
+
+
+def best_of(ways: list[Way]) -> Way:
+    """The fastest way that loses at most `MOST_LOST` of each of the first way's metrics."""
+    wanted = ways[0].metrics
+    return min((way for way in ways if way.seconds and all(
+        wanted[metric] - way.metrics.get(metric, 0.) <= MOST_LOST for metric in wanted)),
+        key=lambda way: way.seconds)
+
+
+def describe_ways(ways: list[Way]) -> str:
+    """A table for a terminal, and which way to take."""
+    first, best = ways[0], best_of(ways)
+    rows = []
+    for name, seconds, metrics, error in ways:
+        rows.append([name, error, *[''] * (1 + 2 * len(first.metrics))] if error else [
+            name, f'{seconds * 1e3:.0f}', f'{first.seconds / seconds:.2f}',
+            *(text for metric, value in first.metrics.items() for text in (
+                f'{metrics.get(metric, 0.):.2f}', f'{value - metrics.get(metric, 0.):.2f}'))])
+    head = ['', 'ms', 'times as fast', *(text for metric in first.metrics
+                                         for text in (metric, f'{metric} lost'))]
+    return (f'{format_table(head, rows, text=["ms"])}\n\nFastest with at most {MOST_LOST} points '
+            f'lost: {best.name}, {first.seconds / best.seconds:.2f} times as fast')
