@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from twins_mm import STViT
 from twins_mm.bench.plain_stvit import plain_stvit
 from twins_mm.models.pooling import ProjectedAveragePooling
+from twins_mm.models.stvit import ConvFfn
 from twins_mm.models.super_tokens import _gather, _scatter
 
 TINY = TINY_ARCHS['STViT']
@@ -120,3 +121,17 @@ def test_any_size_has_a_pyramid(size):
     levels = STViT(TINY).eval()(torch.randn(1, 3, *size))
     assert [level.shape[2:] for level in levels] == [
         tuple(-(-side // (4 * 2**stage)) for side in size) for stage in range(4)]
+
+
+def test_hidden_map_is_kept_once():
+    """The textbook's `fc1`, GELU, convolution and `fc2` keep it three times."""
+    ffn, kept = ConvFfn(4, 32), []
+    x = torch.randn(1, 5, 6, 4, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor):
+        output = ffn(x)
+        expected = ffn._finish(ffn.fc1(x))
+    assert kept.count(5 * 6 * 32) == 1 + 3
+    gradients = [torch.autograd.grad(y.square().sum(), [x, *ffn.parameters()])
+                 for y in (output, expected)]
+    torch.testing.assert_close(*gradients)

@@ -9,6 +9,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ..families import FAMILIES, Arch
 from .backbone import Backbone, as_level, check_arch, named_arch
@@ -55,7 +56,10 @@ def _make_merging(in_channels: int, dim: int) -> nn.Module:
 
 
 class ConvFfn(nn.Module):
-    """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, C)` to the same."""
+    """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, C)` to the same.
+
+    In training, the hidden map is kept once, before GELU, and not three times.
+    """
 
     def __init__(self, dim: int, hidden_dim: int):
         super().__init__()
@@ -64,7 +68,13 @@ class ConvFfn(nn.Module):
         self.fc2 = PointwiseConv(hidden_dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.conv(F.gelu(self.fc1(x))))
+        hidden = self.fc1(x)
+        if torch.is_grad_enabled():
+            return checkpoint(self._finish, hidden, use_reentrant=False, preserve_rng_state=False)
+        return self._finish(hidden)
+
+    def _finish(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.conv(F.gelu(hidden)))
 
 
 class SuperTokenBlock(nn.Module):
