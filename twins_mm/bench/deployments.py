@@ -119,5 +119,5 @@ def describe_ways(ways: list[Way]) -> str:
                 f'{metrics.get(metric, 0.):.2f}', f'{value - metrics.get(metric, 0.):.2f}'))])
     head = ['', 'ms', 'times as fast', *(text for metric in first.metrics
                                          for text in (metric, f'{metric} lost'))]
-    return (f'{format_table(head, rows, text=["ms"])}\n\nFastest with at most {MOST_LOST} points '
+    return (f'{format_table(head, rows)}\n\nFastest with at most {MOST_LOST} points '
             f'lost: {best.name}, {first.seconds / best.seconds:.2f} times as fast')
