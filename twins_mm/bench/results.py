@@ -174,7 +174,7 @@ def plot_ratios(groups: Sequence[Group]) -> Figure:
                       if (row := group.row_of(peer))]
             axes.plot(*zip(*points), marker, color=_color(peer), markeredgecolor='white',
                       markersize=7, label=peer)
-        axes.set(xlim=(0, None), xlabel=f'{label} / ours')
+        axes.set(xlim=(0, None), xlabel=f'{label}, times ours')
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy(axes)
     panels[0].plot([group.floor / (base.seconds or 1) for group, base in zip(groups, ours)],
