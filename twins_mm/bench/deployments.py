@@ -1,6 +1,7 @@
 """Ways to run a trained model on this CPU: how fast each is, and what it loses in accuracy."""
+import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from torch import nn
 
 from ..export.comparison import OnnxModel, find_test_size, read_images, stack, time_side_by_side
 from ..export.deployable import Deployable, make_deployable
-from ..export.evaluation import evaluate, predict_with
+from ..export.evaluation import Run, evaluate, predict_with
 from ..export.onnx_file import export, quantize
 from ..printing import format_table
 
@@ -23,12 +24,9 @@ class Way(NamedTuple):
     """A way to run a model: median seconds for an image, metrics in percent; or why it can't."""
 
     name: str
-    seconds: float | None = None
-    metrics: dict[str, float] | None = None
+    seconds: float = math.inf
+    metrics: Mapping[str, float] = {}
     error: str = ''
-
-
-Run = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
 def _compile(deployable: Deployable, folder: Path) -> Run:
@@ -78,7 +76,8 @@ def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] 
     deployable = make_deployable(model)
     image, = read_images()[:1]
     inputs = stack([image], find_test_size(cfg, image))
-    runs, ways = {}, {}
+    runs: dict[str, Run] = {}
+    ways: dict[str, Way] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, build in WAYS.items():
             progress(f'{name}: preparing')
@@ -103,7 +102,7 @@ def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] 
 def best_of(ways: list[Way]) -> Way:
     """The fastest way that loses at most `MOST_LOST` of each of the first way's metrics."""
     wanted = ways[0].metrics
-    return min((way for way in ways if way.seconds and all(
+    return min((way for way in ways if not way.error and all(
         wanted[metric] - way.metrics.get(metric, 0.) <= MOST_LOST for metric in wanted)),
         key=lambda way: way.seconds)
 

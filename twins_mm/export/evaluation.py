@@ -16,9 +16,9 @@ from rich.progress import track
 
 from ..config import task_of
 from ..runs.work_dir import to_percent
-from .comparison import OnnxModel
 from .deployable import Deployable
 
+Run = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 Predict = Callable[[dict], Sequence[BaseDataElement]]
 
 
@@ -56,10 +56,10 @@ def evaluate(cfg: Config, predict: Predict, name: str) -> dict[str, float]:
     return known or found
 
 
-def predict_with(exported: OnnxModel, deployable: Deployable) -> Predict:
-    """The `test_step` of a file, exported from `deployable`."""
+def predict_with(run: Run, deployable: Deployable) -> Predict:
+    """The `test_step` of what runs `deployable`, such as its exported file."""
     def predict(batch: dict) -> Sequence[BaseDataElement]:
         for image, sample in zip(batch['inputs'], batch['data_samples']):
-            deployable.fill_sample(sample, [output[0] for output in exported(image[None])])
+            deployable.fill_sample(sample, [output[0] for output in run(image[None])])
         return batch['data_samples']
     return predict
