@@ -104,7 +104,7 @@ def test_a_pyramid_cannot_be_evaluated(tiny_config, save_model, call_tool, tmp_p
     config, option = tiny_config('mask_rcnn_twins_svt_s_1x'), (
         'model.roi_head.bbox_roi_extractor.roi_layer.pool_mode=max')
     save_model(config, tmp_path / 'model.pth')
-    assert 'backbone and FPN alone predict nothing' in call_tool(
+    assert 'Backbone and FPN alone predict nothing' in call_tool(
         'export', config, 'model.pth', '--out', 'model.onnx', '--evaluate', '--cfg-options', option,
         status=1)
 

@@ -4,9 +4,7 @@ import os
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from rich.console import Console
-from torch import nn
 
 from twins_mm.cli import (
     add_data_root_argument,
@@ -81,20 +79,6 @@ def check_requirements(out: Path) -> None:
         raise UserError(f'{out} cannot be written: {folder} is not a folder with write permission')
 
 
-def check_evaluation(cfg: Config, deployable: nn.Module) -> None:
-    """Finds what an evaluation needs, before the export.
-
-    Raises:
-        UserError: Something is missing.
-    """
-    from twins_mm.export.deployable import DeployablePyramid
-    if isinstance(deployable, DeployablePyramid):
-        raise UserError('--evaluate: backbone and FPN alone predict nothing to evaluate')
-    if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
-        raise UserError(f'--evaluate: {cfg.filename} needs val_dataloader and val_evaluator')
-    check_data(cfg, 'val')
-
-
 def show_rows(rows: list[dict], limit: float) -> None:
     head = list(dict.fromkeys(name for row in rows for name in row))
     print(f'\nONNX compared with PyTorch; up to {limit:.0%} may differ')
@@ -134,7 +118,7 @@ def main() -> None:
         time_side_by_side,
     )
     from twins_mm.export.deployable import make_deployable
-    from twins_mm.export.evaluation import evaluate, predict_with
+    from twins_mm.export.evaluation import check_evaluation, evaluate, predict_with
     from twins_mm.export.metadata import describe_export
     from twins_mm.export.onnx_file import export, quantize
 
@@ -144,6 +128,7 @@ def main() -> None:
     deployable = make_deployable(model)
     if args.evaluate:
         check_evaluation(cfg, deployable)
+        check_data(cfg, 'val')
     size = find_test_size(cfg, images[0])
     answers = answer(model, deployable, images, [*SIZES, size])
     if args.precision == 'float16':

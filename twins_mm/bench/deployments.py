@@ -12,7 +12,7 @@ from torch import nn
 
 from ..export.comparison import OnnxModel, find_test_size, read_images, stack, time_side_by_side
 from ..export.deployable import Deployable, make_deployable
-from ..export.evaluation import Run, evaluate, predict_with
+from ..export.evaluation import Run, check_evaluation, evaluate, predict_with
 from ..export.onnx_file import export, quantize
 from ..printing import format_table
 
@@ -71,9 +71,10 @@ def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] 
     The first way is the model itself. `progress` gets a line for each part.
 
     Raises:
-        UserError: The model can't be exported whole.
+        UserError: The model can't be exported whole, or not be evaluated.
     """
     deployable = make_deployable(model)
+    check_evaluation(cfg, deployable)
     image, = read_images()[:1]
     inputs = stack([image], find_test_size(cfg, image))
     runs: dict[str, Run] = {}

@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.progress import track
 
 from ..config import task_of
+from ..errors import UserError
 from ..runs.work_dir import to_percent
-from .deployable import Deployable
+from .deployable import Deployable, DeployablePyramid
 
 Run = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 Predict = Callable[[dict], Sequence[BaseDataElement]]
@@ -54,6 +55,18 @@ def evaluate(cfg: Config, predict: Predict, name: str) -> dict[str, float]:
     found = {key: float(value) for key, value in to_percent(found).items()}
     known = {title: found[key] for key, (title, _) in task_of(cfg).metrics.items() if key in found}
     return known or found
+
+
+def check_evaluation(cfg: Config, deployable: Deployable) -> None:
+    """Finds out whether `deployable` can be evaluated by this config.
+
+    Raises:
+        UserError: It predicts nothing, or the config says nothing about validation.
+    """
+    if isinstance(deployable, DeployablePyramid):
+        raise UserError('Backbone and FPN alone predict nothing to evaluate')
+    if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
+        raise UserError(f'To evaluate, {cfg.filename} needs val_dataloader and val_evaluator')
 
 
 def predict_with(run: Run, deployable: Deployable) -> Predict:
