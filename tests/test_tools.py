@@ -163,7 +163,7 @@ def test_recipe_on_data_elsewhere(
     assert set(checkpoints) == {'2', '3', '4'}
     best, = toy_folder.glob(f'run/{best}')
     assert re.search(r'best: +(.*)', output)[1] == str(best)
-    assert f'tools/test.py {config} {checkpoints["4"]} {" ".join(data)} ' in output
+    assert f'tools/test.py {config} {best} {" ".join(data)} ' in output
 
     legal = toy_folder / 'legal.py'
     legal.write_text(LEGAL.format(config=config))

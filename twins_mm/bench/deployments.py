@@ -12,7 +12,7 @@ from torch import nn
 
 from ..export.comparison import OnnxModel, find_test_size, read_images, stack, time_side_by_side
 from ..export.deployable import Deployable, make_deployable
-from ..export.evaluation import Run, check_evaluation, evaluate, predict_with
+from ..export.evaluation import Infer, check_evaluation, evaluate, predict_with
 from ..export.onnx_file import export, quantize
 from ..printing import format_table
 
@@ -29,17 +29,17 @@ class Way(NamedTuple):
     error: str = ''
 
 
-def _compile(deployable: Deployable, folder: Path) -> Run:
+def _compile(deployable: Deployable, folder: Path) -> Infer:
     # Freezing packs weights for oneDNN and folds norms.
     return _in_tuples(torch.compile(deployable, options=dict(freezing=True)))
 
 
-def _in_bfloat16(deployable: Deployable, folder: Path) -> Run:
+def _in_bfloat16(deployable: Deployable, folder: Path) -> Infer:
     deployable.model.bfloat16()
     return _in_tuples(deployable)
 
 
-def _in_tuples(module: nn.Module) -> Run:
+def _in_tuples(module: nn.Module) -> Infer:
     """A module that returns several outputs or one, as a function that returns a tuple."""
     def run(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = module(images)
@@ -47,18 +47,18 @@ def _in_tuples(module: nn.Module) -> Run:
     return run
 
 
-def _export(deployable: Deployable, folder: Path) -> Run:
+def _export(deployable: Deployable, folder: Path) -> Infer:
     export(deployable, list(deployable.outputs), folder / 'model.onnx')
     return OnnxModel(folder / 'model.onnx')
 
 
-def _quantize(deployable: Deployable, folder: Path) -> Run:
+def _quantize(deployable: Deployable, folder: Path) -> Infer:
     quantize(folder / 'model.onnx')
     return OnnxModel(folder / 'model.onnx')
 
 
 # Each gets a copy of its own, and the folder where the last two share a file.
-WAYS: dict[str, Callable[[Deployable, Path], Run]] = {
+WAYS: dict[str, Callable[[Deployable, Path], Infer]] = {
     'PyTorch, compiled': _compile, 'PyTorch, bfloat16': _in_bfloat16,
     'onnxruntime': _export, 'onnxruntime, int8': _quantize}
 
@@ -77,7 +77,7 @@ def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] 
     check_evaluation(cfg, deployable)
     image, = read_images()[:1]
     inputs = stack([image], find_test_size(cfg, image))
-    runs: dict[str, Run] = {}
+    runs: dict[str, Infer] = {}
     ways: dict[str, Way] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, build in WAYS.items():

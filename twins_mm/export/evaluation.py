@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..runs.work_dir import to_percent
 from .deployable import Deployable, DeployablePyramid
 
-Run = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+Infer = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 Predict = Callable[[dict], Sequence[BaseDataElement]]
 
 
@@ -69,7 +69,7 @@ def check_evaluation(cfg: Config, deployable: Deployable) -> None:
         raise UserError(f'To evaluate, {cfg.filename} needs val_dataloader and val_evaluator')
 
 
-def predict_with(run: Run, deployable: Deployable) -> Predict:
+def predict_with(run: Infer, deployable: Deployable) -> Predict:
     """The `test_step` of what runs `deployable`, such as its exported file."""
     def predict(batch: dict) -> Sequence[BaseDataElement]:
         for image, sample in zip(batch['inputs'], batch['data_samples']):
