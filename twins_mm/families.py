@@ -46,7 +46,7 @@ STVIT = Source('STViT', 'Vision Transformer with Super Token Sampling',
 class Family(NamedTuple):
     """A family of backbones.
 
-    Blocks are letters: L is LSA, G is GSA, S is super token attention.
+    Blocks are letters: L is LSA, G is GSA, S is STViT's, T is that without convolutions.
 
     Attributes:
         name: In file names and flags: 'svt' in `configs/_base_/backbones/svt_s.py`.
@@ -59,7 +59,6 @@ class Family(NamedTuple):
         layouts: The layouts that its weights are published in, ours first.
         rivals: By kin and size, the names in `RIVALS` that the paper compares it with.
         source: The paper that it is from.
-        stem: The weight of its first convolution.
         blocks: What the names of a block's weights begin with; stage and block to be filled in.
     """
 
@@ -72,7 +71,6 @@ class Family(NamedTuple):
     layouts: tuple[Layout, ...]
     rivals: Mapping[str, Mapping[str, str]]
     source: Source = TWINS
-    stem: str = 'patch_embeds.0.proj.weight'
     blocks: str = 'blocks.{}.{}.'
 
     @property
@@ -219,22 +217,23 @@ _SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', _SVT_ARCHS, dict(
     small_lllg={**_SVT_S, 'patterns': ('L', 'L', 'L', 'G')},
 ), 'LG', _TWINS_LAYOUTS, _RIVALS)
 # Supplementary Table I, and layer scales as released.
-_STVIT = Family('stvit', 'STViT', 'STViT', {
+_STVIT_ARCHS: dict[str, Arch] = {
     size: dict(embed_dims=dims, depths=depths, num_heads=heads, mlp_ratios=(4, 4, 4, 4),
                grid_sizes=(8, 4, 1, 1), layer_scales=(0., 0., scale, scale))
     for size, dims, depths, heads, scale in (
         ('small', (64, 128, 320, 512), (3, 5, 9, 3), (1, 2, 5, 8), 0.),
         ('base', (96, 192, 384, 512), (4, 6, 14, 6), (2, 3, 6, 8), 1e-6),
-        ('large', (96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), 1e-6))
-}, {}, 'S', (Layout(
+        ('large', (96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), 1e-6))}
+_STVIT = Family('stvit', 'STViT', 'STViT', _STVIT_ARCHS, dict(
+    small_isotropic={**_STVIT_ARCHS['small'], 'patterns': ('T', 'T', 'T', 'T')},
+), 'S', (Layout(
     'released', "released: the authors' and twins_mm's names",
-    ('patch_embed.proj.0.weight', 'layers.0.blocks.0.pos_embed.conv.weight'), {},
-    constants=('.fold.weights', '.unfold.weights')),), {}, STVIT,
-    stem='patch_embed.proj.0.weight', blocks='layers.{}.blocks.{}.')
+    ('layers.0.blocks.0.attn.stoken_refine.qkv.weight',), {},
+    constants=('.fold.weights', '.unfold.weights')),), {}, STVIT, blocks='layers.{}.blocks.{}.')
 FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT, _STVIT)}
 VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs
             for variant in [Variant(family, size)]}
-# The rows of Tables 5 and 6.
+# Rows of Tables 5 and 6, and of the supplementary Table II of STViT's paper.
 ABLATIONS = {
     '(L, L, L)': Variant(_SVT, 'small_lll'),
     '(L, LLG, LLG, G)': Variant(_SVT, 'small_llg'),
@@ -243,6 +242,7 @@ ABLATIONS = {
     '2D Conv.': VARIANTS['svt_s'],
     '2D Separable Conv.': Variant(_SVT, 'small', 'separable_convolution'),
     'Average Pooling': Variant(_SVT, 'small', 'average_pooling'),
+    'STViT 64-512': Variant(_STVIT, 'small_isotropic'),
 }
 # Every backbone above once, by name.
 BACKBONES = VARIANTS | {variant.name: variant for variant in ABLATIONS.values()}

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from tiny_archs import tiny_arch
 
-from twins_mm import TwinsPCPVT, TwinsSVT
+from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspection import describe_checkpoint
@@ -133,6 +133,12 @@ def test_backbone_of_another_pattern(patterns, sub_sampling, name):
     topics = describe_checkpoint(weights, CONFIGS)
     assert topics['backbone'] == name
     assert topics['config'] == 'none'
+
+
+def test_stvit_without_convolutions():
+    with torch.device('meta'):
+        topics = describe_checkpoint(STViT('small_isotropic').state_dict(), CONFIGS)
+    assert topics['backbone'] == 'STViT-S_isotropic'
 
 
 def test_detector_with_a_backbone_that_no_config_has():

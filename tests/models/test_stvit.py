@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from twins_mm import STViT
 from twins_mm.bench.plain_stvit import plain_stvit
+from twins_mm.models.layers import ResidualDepthwiseConv
 from twins_mm.models.pooling import ProjectedAveragePooling
 from twins_mm.models.stvit import ConvFfn
 from twins_mm.models.super_tokens import _gather, _scatter
@@ -84,6 +85,23 @@ def test_names_and_parameters_are_the_released_ones(arch, backbone, classifier):
         set() if arch == 'small' else {'gamma_1', 'gamma_2'})
 
 
+@pytest.mark.parametrize('patterns', ['TTTT', 'STST'])
+def test_blocks_without_convolutions_are_those_with_kernels_of_zero(patterns):
+    torch.manual_seed(0)
+    ours = STViT(dict(TINY, patterns=tuple(patterns))).eval()
+    whole = STViT(TINY).eval()
+    whole.load_state_dict(ours.state_dict(), strict=False)
+    whole.patch_embed = ours.patch_embed
+    for stage, kind in zip(whole.stages, patterns):
+        for module in stage.modules():
+            if kind == 'T' and isinstance(module, ResidualDepthwiseConv):
+                nn.init.zeros_(module.conv.weight)
+                nn.init.zeros_(module.conv.bias)
+    images = torch.randn(1, 3, 66, 97)
+    for level, expected in zip(ours(images), whole(images), strict=True):
+        torch.testing.assert_close(level, expected)
+
+
 @pytest.mark.parametrize('size', [(1, 1), (1, 4), (3, 5)])
 def test_surroundings_are_those_of_unfold_and_fold(size):
     cells = torch.randn(2, *size, 4, dtype=torch.double)
@@ -109,6 +127,7 @@ def test_copies_are_those_of_cells():
     (dict(arch={**TINY, 'window_sizes': (7,) * 4}), r"unknown: \['window_sizes'\]"),
     (dict(arch={**TINY, 'grid_sizes': (8, 4, 0, 1)}), 'at least 1'),
     (dict(arch={**TINY, 'num_heads': (3, 2, 3, 4)}), '8 channels'),
+    (dict(arch={**TINY, 'patterns': ('S', 'S', 'L', 'S')}), 'other than S and T'),
     (dict(out_indices=(2, 1)), 'pass ascending'), (dict(drop_path_rate=1.), 'below 1'),
     (dict(frozen_stages=4), 'pass -1 to train all')])
 def test_bad_arguments_are_refused(kwargs, message):
@@ -117,8 +136,9 @@ def test_bad_arguments_are_refused(kwargs, message):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 70)])
-def test_any_size_has_a_pyramid(size):
-    levels = STViT(TINY).eval()(torch.randn(1, 3, *size))
+@pytest.mark.parametrize('pattern', 'ST')
+def test_any_size_has_a_pyramid(pattern, size):
+    levels = STViT(dict(TINY, patterns=(pattern,) * 4)).eval()(torch.randn(1, 3, *size))
     assert [level.shape[2:] for level in levels] == [
         tuple(-(-side // (4 * 2**stage)) for side in size) for stage in range(4)]
 

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from twins_mm.families import FAMILIES
+from twins_mm.flops import count_macs
 from twins_mm.paper.costs import COUNTINGS, Counting, count_costs
 from twins_mm.paper.figures import TABLES
 from twins_mm.paper.metafiles import write_metafiles
@@ -72,6 +73,8 @@ COUNTED = {
     'stvit_s': (25.496, None),
     'stvit_b': (51.691, None),
     'stvit_l': (94.971, None),
+    # The supplement's, as is its FLOPs' last digit, see below.
+    'stvit_s_isotropic: STViT 64-512': (24.132, None),
     'mask_rcnn_stvit_s_*': (44.11, None),
     'mask_rcnn_stvit_b_*': (70.35, None),
     'mask_rcnn_stvit_l_*': (113.55, None),
@@ -119,22 +122,36 @@ def test_notes_are_where_the_paper_is_more_than_a_percent_away(costs):
     assert sum(cost.params_off is None for cost in costs.values()) == 3 + 12 + 9
 
 
-@pytest.mark.parametrize('name', ['stvit_s', 'stvit_b', 'stvit_l'])
-def test_stvit_with_norms_is_the_supplements_to_its_last_digit(costs, name):
+SWIN_SHAPE = dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))
+
+
+@pytest.mark.parametrize(('name', 'arch', 'row'), [
+    *((f'imagenet/stvit_{size}', {}, ('I', f'STViT-{size.upper()}')) for size in 'sbl'),
+    ('ablations/stvit_s_isotropic', {}, ('II', 'STViT 64-512')),
+    ('ablations/stvit_s_isotropic', SWIN_SHAPE, ('II', 'STViT 96-768 with RPE'))])
+def test_stvit_with_norms_is_the_supplements_to_its_last_digit(name, arch, row):
     """fvcore, which the released code uses, counts 5 for a value of LayerNorm, 2 of BatchNorm."""
     norms = []
-    model = Config.fromfile(CONFIGS / f'imagenet/{name}.py').model
+    model = Config.fromfile(CONFIGS / f'{name}.py').model
+    if arch:
+        named = FAMILIES['STViT'].named_archs[model.backbone.arch]
+        model.backbone.arch = {**named, **arch}
+        model.neck.in_channels = model.head.in_channels = arch['embed_dims'][-1]
     with torch.device('meta'):
-        classifier = nn.Sequential(MODELS.build(model.backbone), MODELS.build(model.neck)).eval()
+        backbone, pooling = MODELS.build(model.backbone), MODELS.build(model.neck)
+        classifier = nn.ModuleList(
+            [backbone, pooling, nn.Linear(model.head.in_channels, 1000)]).eval()
         for module in classifier.modules():
             if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
                 weight = 5 if isinstance(module, nn.LayerNorm) else 2
                 module.register_forward_hook(
                     lambda _, __, output, weight=weight: norms.append(weight * output.numel()))
-        classifier(torch.empty(1, 3, 224, 224))
-    cost = costs[name]
-    assert round((cost.counted_macs + sum(norms)) / 1e9, 1) == cost.paper['flops']
-    assert round(cost.counted_params / 1e6) == cost.paper['params']
+        macs = count_macs(lambda images: classifier[2](*pooling(backbone(images))),
+                          torch.empty(1, 3, 224, 224))
+    params = sum(parameter.numel() for parameter in classifier.parameters())
+    table, name = row
+    assert TABLES[table].rows[name][:2] == [
+        round(params / 1e6), round((macs.layers + macs.attention + sum(norms)) / 1e9, 1)]
 
 
 def test_note_on_the_padding_of_windows(costs):

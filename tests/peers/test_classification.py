@@ -78,7 +78,7 @@ def build(name=NAME, **backbone):
 
 
 @pytest.mark.parametrize('row', [row for row in ABLATIONS if row not in ('2D Conv.', SVT_S)])
-def test_rows_of_tables_5_and_6_are_classifiers(row):
+def test_ablations_are_classifiers(row):
     with torch.device('meta'):
         _, model = build(f'ablations/{ABLATIONS[row].in_configs}')
         logits = model(torch.empty(1, 3, 224, 224))

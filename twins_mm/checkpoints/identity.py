@@ -59,7 +59,8 @@ class Identity(NamedTuple):
 
 def identify(backbone: Weights) -> Identity:
     """Identifies a backbone by its weights under our names; later stages may be missing."""
-    names = next((family.blocks for family in FAMILIES.values() if family.stem in backbone), '')
+    names = next((family.blocks for family in FAMILIES.values()
+                  if f'{family.blocks.format(0, 0)}norm2.weight' in backbone), '')
     embed_dims, blocks = [], []
     while (width := f'{names.format(len(blocks), 0)}norm2.weight') in backbone:
         kinds = ''
@@ -76,7 +77,7 @@ def identify(backbone: Weights) -> Identity:
 def _kind_of(block: str, backbone: Weights) -> str:
     """The letter of the block whose names begin with `block`."""
     if f'{block}attn.stoken_refine.qkv.weight' in backbone:
-        return 'S'
+        return 'S' if f'{block}pos_embed.conv.weight' in backbone else 'T'
     if 'pos_block.0.proj.0.weight' not in backbone:
         return '?'  # of PVT or Swin
     parts = {part for part in ('q', 'kv', 'qkv') if f'{block}attn.{part}.weight' in backbone}

@@ -92,8 +92,8 @@ def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
     One channel gets the sum over red, green and blue. More channels cycle through them, scaled by
     3 / channels to keep the magnitude of the outputs.
     """
-    name = model.family.stem
-    channels = model.state_dict()[name].shape[1]
+    name, first = next(iter(model.named_parameters()))
+    channels = first.shape[1]
     if channels == 3 or name not in weights or weights[name].shape[1:2] != (3,):
         return weights
     rgb = weights[name]

@@ -102,12 +102,13 @@ def named_arch(arch: str | Arch, family: Family) -> Arch:
     return family.named_archs[arch]
 
 
-def check_arch(arch: Arch, fields: Sequence[str], optional: str) -> None:
+def check_arch(arch: Arch, fields: Sequence[str], *optional: str) -> None:
     """Raises a ValueError unless the dict has these fields, with one value per stage in each."""
-    missing, unknown = set(fields) - arch.keys(), arch.keys() - {*fields, optional}
+    missing, unknown = set(fields) - arch.keys(), arch.keys() - {*fields, *optional}
     if missing or unknown:
-        raise ValueError(f'arch must be a dict of {", ".join(fields)} and, optionally, {optional}; '
-                         f'missing: {sorted(missing)}, unknown: {sorted(unknown)}')
+        raise ValueError(f'arch must be a dict of {", ".join(fields)} and, optionally, '
+                         f'{", ".join(optional)}; missing: {sorted(missing)}, '
+                         f'unknown: {sorted(unknown)}')
     if (not all(isinstance(values, Sequence) for values in arch.values())
             or len(set(map(len, arch.values()))) != 1
             or min(min(arch[name]) for name in fields) < 1):

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..families import FAMILIES, Arch
 from .backbone import Backbone, as_level, check_arch, named_arch
-from .layers import DropPath, PointwiseConv, ResidualDepthwiseConv
+from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
 from .super_tokens import SuperTokenAttention
 
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
@@ -59,12 +59,15 @@ class ConvFfn(nn.Module):
     """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, C)` to the same.
 
     In training, the hidden map is kept once, before GELU, and not three times.
+
+    Args:
+        has_conv: False leaves a plain MLP.
     """
 
-    def __init__(self, dim: int, hidden_dim: int):
+    def __init__(self, dim: int, hidden_dim: int, has_conv: bool = True):
         super().__init__()
         self.fc1 = PointwiseConv(dim, hidden_dim)
-        self.conv = ResidualDepthwiseConv(hidden_dim)
+        self.conv = ResidualDepthwiseConv(hidden_dim) if has_conv else nn.Identity()
         self.fc2 = PointwiseConv(hidden_dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -84,16 +87,17 @@ class SuperTokenBlock(nn.Module):
         grid: Side of a super token's cell, see `SuperTokenAttention`.
         layer_scale: Where the factors of both branches, one a channel, start; 0 has none.
         drop_path: Probability of dropping each of the two branches, drawn once for each.
+        has_convs: False leaves STA and a plain MLP.
     """
 
     def __init__(self, dim: int, num_heads: int, grid: int, hidden_dim: int, layer_scale: float,
-                 drop_path: float):
+                 drop_path: float, has_convs: bool = True):
         super().__init__()
-        self.pos_embed = ResidualDepthwiseConv(dim)
+        self.pos_embed = ResidualDepthwiseConv(dim) if has_convs else nn.Identity()
         self.norm1 = _MapNorm(dim)
         self.attn = SuperTokenAttention(dim, num_heads, grid)
         self.norm2 = nn.BatchNorm2d(dim)
-        self.mlp2 = ConvFfn(dim, hidden_dim)
+        self.mlp2 = ConvFfn(dim, hidden_dim, has_convs)
         self.drop_path = DropPath(drop_path)
         self.is_scaled = layer_scale > 0
         if self.is_scaled:
@@ -133,7 +137,9 @@ class STViT(Backbone):
         arch: 'small', 'base', 'large'; or a dict with one value per stage in each entry:
             `embed_dims`, `depths`, `num_heads`, `mlp_ratios`, `grid_sizes`, the sides of the
             super tokens' cells; and, optionally, `layer_scales`, where the factors of a block's
-            branches start, 0 for none.
+            branches start, 0 for none, and `patterns`, which the blocks of a stage repeat: 'S'
+            is the block, 'T' lacks its convolutions. Where the first is 'T', the map starts with
+            patches of 4x4 pixels, as in the supplement's Table II.
         in_channels: Channels of the images.
         out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
             built.
@@ -160,19 +166,23 @@ class STViT(Backbone):
                  frozen_stages: int = -1, with_cp: bool = False, init_cfg: dict | None = None):
         family = FAMILIES['STViT']
         arch = named_arch(arch, family)
-        check_arch(arch, _FIELDS, 'layer_scales')
+        check_arch(arch, _FIELDS, 'layer_scales', 'patterns')
+        stages = family.blocks_of(arch)
+        if not set(''.join(stages)) <= set('ST'):
+            raise ValueError(f'arch: patterns={arch["patterns"]!r} has letters other than S and T')
         super().__init__(family, arch, out_indices, drop_path_rate, frozen_stages, with_cp,
                          init_cfg)
         dims, drop_paths = arch['embed_dims'], iter(self._drop_paths)
         scales = arch.get('layer_scales', [0.] * len(dims))
-        self.patch_embed = _make_stem(in_channels, dims[0])
+        self.patch_embed = (_make_stem(in_channels, dims[0]) if stages[0][0] == 'S'
+                            else PatchEmbed(in_channels, dims[0], 4, pad=True))
         self.layers = nn.ModuleList()
         last = self.out_indices[-1]
         for stage in range(last + 1):
             blocks = [SuperTokenBlock(
                 dims[stage], arch['num_heads'][stage], arch['grid_sizes'][stage],
-                int(dims[stage] * arch['mlp_ratios'][stage]), scales[stage], next(drop_paths))
-                for _ in range(arch['depths'][stage])]
+                int(dims[stage] * arch['mlp_ratios'][stage]), scales[stage], next(drop_paths),
+                has_convs=kind == 'S') for kind in stages[stage]]
             self.layers.append(_Stage(
                 blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None))
         openings = [self.patch_embed, *(stage.downsample for stage in self.layers)]

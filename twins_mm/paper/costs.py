@@ -114,6 +114,9 @@ COUNTINGS = (
     Counting("ImageNet-1K classifier, STViT's supplementary Table I", ('I',), '', (224, 224),
              attention=True, source=STVIT, notes=dict(
                  stvit_s='25.50 rounded; 4.36 with norms, which fvcore counts')),
+    Counting("ImageNet-1K classifier, STViT's supplementary Table II", ('II',), '', (224, 224),
+             attention=True, source=STVIT, notes=dict(
+                 stvit_s_isotropic='3.96 with norms, which fvcore counts')),
     *(Counting(f'{title}, STViT', (), method, size, attention=True, source=STVIT,
                carries_classifier=False)
       for title, method, size in (

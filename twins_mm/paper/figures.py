@@ -220,4 +220,15 @@ STViT-S 25  4.4 83.6
 STViT-B 52  9.9 84.8
 STViT-L 95 15.6 85.3
 """),
+    'II': _read('ImageNet-1K, 224 x 224, STViT without convolutions in stem and blocks', [
+        Column('M', '', 'params'), Column('G', '', 'flops'),
+        Column('top-1', '', 'accuracy/top1')], """
+Swin 96-768 with RPE                          28 4.5 81.3
+STViT 96-768 with RPE                         30 4.3 82.3
+Swin 64-512 with RPE                          23 4.2 81.4
+Swin 64-512 with RPE, global in third stage   23 4.3 81.7
+STViT 64-512 with RPE                         24 4.0 82.6
+Swin 64-512                                   23 4.2 80.2
+STViT 64-512                                  24 4.0 82.3
+"""),
 }
