@@ -39,6 +39,17 @@ TINY_HEADS = dict(
     imagenet='neck=dict(in_channels=32), head=dict(in_channels=32)')
 
 
+@pytest.fixture(scope='session', autouse=True)
+def end_data_workers_at_once():
+    """A runner that is collected as garbage has closed the pipes that tell its workers to end.
+
+    torch waits 5 seconds for each of them, then kills it.
+    """
+    if 'torch' in sys.modules:
+        from torch.utils.data import _utils
+        _utils.MP_STATUS_CHECK_INTERVAL = 0.1
+
+
 @pytest.fixture(scope='session')
 def make_tiny_config():
     """Makes one of our configs with a tiny backbone: a second instead of a minute."""

@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from twins_mm.config import (
     batch_size,
+    check_pretrained,
     data_sets,
     describe_batch,
     drop_pretrained,
@@ -31,6 +32,20 @@ def test_drop_pretrained_leaves_other_initialisation():
     drop_pretrained(cfg)
     assert cfg.load_from is cfg.model.pretrained is cfg.model.backbone.init_cfg is None
     assert [head.init_cfg for head in cfg.model.heads] == [normal, None]
+
+
+@pytest.mark.parametrize('checkpoint', ['there.pth', 'hf://timm/x', 'torchvision://resnet50'])
+def test_weights_that_exist_or_are_downloaded_are_accepted(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'there.pth').touch()
+    check_pretrained(Config(dict(model=dict(backbone=dict(
+        init_cfg=dict(PRETRAINED, checkpoint=checkpoint))))))
+
+
+def test_file_of_weights_that_is_missing_is_named():
+    backbone = dict(init_cfg=PRETRAINED)
+    with pytest.raises(UserError, match=r'x\.pth, which is not there(.|\n)*init_cfg=None'):
+        check_pretrained(Config(dict(model=dict(backbone=backbone))))
 
 
 def test_fit_to_cpu_replaces_sync_bn_and_amp():

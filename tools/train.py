@@ -9,7 +9,12 @@ try:
     from mmengine.runner import Runner, find_latest_checkpoint
 
     from twins_mm.cli import add_config_arguments, build_runner, make_parser, prepare_run, tool
-    from twins_mm.config import accumulative_counts, batch_size, describe_batch
+    from twins_mm.config import (
+        accumulative_counts,
+        batch_size,
+        check_pretrained,
+        describe_batch,
+    )
     from twins_mm.data.checks import check_data
     from twins_mm.errors import UserError
     from twins_mm.training.locking import lock_work_dir
@@ -70,6 +75,7 @@ def main() -> None:
     cfg = prepare_run(args, 'train')
     apply_flags(cfg, args)
     check_data(cfg, 'train', 'val')
+    check_pretrained(cfg)
     lock_work_dir(cfg)
     runner = build_runner(cfg)
     fit_learning_rate(cfg, runner)

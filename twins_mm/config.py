@@ -2,13 +2,17 @@
 import importlib
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from mmengine.config import Config
 
 from .errors import UserError
 from .tasks import TASKS, Task
+
+OTHER_WEIGHTS = """\
+      --cfg-options model.backbone.init_cfg.checkpoint=PATH
+  - train from random weights:  --cfg-options model.backbone.init_cfg=None"""
 
 
 def walk(node: Any) -> Iterator[dict]:
@@ -158,6 +162,21 @@ def drop_pretrained(cfg: Config) -> None:
             node['init_cfg'] = None
         if isinstance(node.get('pretrained'), str):
             node['pretrained'] = None
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Checks that the weights that the model starts from exist, if they are a file.
+
+    Raises:
+        UserError: A file is missing.
+    """
+    for node in walk(cfg.model):
+        init = node.get('init_cfg') or {}
+        file = init.get('checkpoint') if init.get('type') == 'Pretrained' else None
+        if file and '://' not in file and not Path(file).expanduser().is_file():
+            raise UserError(f'The config starts from weights in {file}, which is not there.\n'
+                            'What you can do:\n'
+                            '  - put the file there, or pass another:\n' + OTHER_WEIGHTS)
 
 
 def fit_to_cpu(cfg: Config) -> list[str]:

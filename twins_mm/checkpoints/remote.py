@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import torch
 from mmengine.dist import barrier
 
+from ..config import OTHER_WEIGHTS
 from ..errors import UserError
 from .files import load_from_file
 
@@ -67,5 +68,4 @@ def _download_error(address: str, source: str, error: Exception) -> UserError:
         'What you can do:\n'
         '  - if this machine has internet access, check the address and try again;\n'
         f'  - download {source} elsewhere and pass the file:\n'
-        '      --cfg-options model.backbone.init_cfg.checkpoint=PATH\n'
-        '  - train from random weights:  --cfg-options model.backbone.init_cfg=None')
+        + OTHER_WEIGHTS)
