@@ -7,6 +7,11 @@ from torch.utils.checkpoint import checkpoint
 from .layers import Linear, is_eager_on_cpu
 
 
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """GELU, in place where nothing is kept: a CPU pays for another large map with page faults."""
+    return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+
+
 class Mlp(nn.Module):
     """Linear, GELU, Linear over the last dimension.
 
@@ -44,6 +49,4 @@ class Mlp(nn.Module):
         return self._finish(hidden)
 
     def _finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        # In place where nothing is kept: a CPU pays for another large map with page faults.
-        gelu = F.gelu if torch.is_grad_enabled() else torch.ops.aten.gelu_
         return self.drop(self.fc2(self.drop(gelu(hidden))))

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import torch
 from mmengine.registry import MODELS
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ..families import FAMILIES, Arch
 from .backbone import Backbone, as_level, check_arch, named_arch
 from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
+from .mlp import gelu
 from .super_tokens import SuperTokenAttention
 
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
@@ -77,7 +77,7 @@ class ConvFfn(nn.Module):
         return self._finish(hidden)
 
     def _finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.conv(F.gelu(hidden)))
+        return self.fc2(self.conv(gelu(hidden)))
 
 
 class SuperTokenBlock(nn.Module):
