@@ -127,7 +127,8 @@ def test_copies_are_those_of_cells():
     (dict(arch={**TINY, 'window_sizes': (7,) * 4}), r"unknown: \['window_sizes'\]"),
     (dict(arch={**TINY, 'grid_sizes': (8, 4, 0, 1)}), 'at least 1'),
     (dict(arch={**TINY, 'num_heads': (3, 2, 3, 4)}), '8 channels'),
-    (dict(arch={**TINY, 'patterns': ('S', 'S', 'L', 'S')}), 'other than S and T'),
+    *((dict(arch={**TINY, 'patterns': ('S', 'S', wrong, 'S')}), 'other than S and T')
+      for wrong in ('L', '', 5)),
     (dict(out_indices=(2, 1)), 'pass ascending'), (dict(drop_path_rate=1.), 'below 1'),
     (dict(frozen_stages=4), 'pass -1 to train all')])
 def test_bad_arguments_are_refused(kwargs, message):

@@ -55,8 +55,7 @@ def test_gains_that_the_paper_prints(number, ours, baseline, gains):
 
 def test_every_row_has_a_cell_for_each_column():
     assert {number: len(table.rows) for number, table in TABLES.items()} == {
-        1: 35, 2: 16, 3: 11, 4: 11, 5: 5, 6: 3, 7: 2, 8: 5, 'I': 3,
-        'II': 7}
+        1: 35, 2: 16, 3: 11, 4: 11, 5: 5, 6: 3, 7: 2, 8: 5, 'I': 3, 'II': 7}
     for table in TABLES.values():
         for backbone, values in table.rows.items():
             assert len(values) == len(table.columns), backbone

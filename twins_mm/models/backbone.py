@@ -118,6 +118,13 @@ def check_arch(arch: Arch, fields: Sequence[str], *optional: str) -> None:
             raise ValueError(f'arch: {dim} channels cannot be divided into {heads} heads')
 
 
+def are_patterns(patterns: object, letters: str) -> bool:
+    """Whether these are patterns of blocks, each of one or more of these letters."""
+    return isinstance(patterns, Sequence) and all(
+        isinstance(pattern, str) and pattern and set(pattern) <= set(letters)
+        for pattern in patterns)
+
+
 def _check_out_indices(out_indices: Sequence[int] | None, num_stages: int) -> tuple[int, ...]:
     """`out_indices` as a tuple, of all stages if None; raises a ValueError if they are invalid."""
     if out_indices is None:

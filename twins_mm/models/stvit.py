@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..families import FAMILIES, Arch
-from .backbone import Backbone, as_level, check_arch, named_arch
+from .backbone import Backbone, are_patterns, as_level, check_arch, named_arch
 from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
 from .mlp import gelu
 from .super_tokens import SuperTokenAttention
@@ -61,7 +61,7 @@ class ConvFfn(nn.Module):
     In training, the hidden map is kept once, before GELU, and not three times.
 
     Args:
-        has_conv: False leaves a plain MLP.
+        has_conv: False makes it a plain MLP.
     """
 
     def __init__(self, dim: int, hidden_dim: int, has_conv: bool = True):
@@ -87,7 +87,7 @@ class SuperTokenBlock(nn.Module):
         grid: Side of a super token's cell, see `SuperTokenAttention`.
         layer_scale: Where the factors of both branches, one a channel, start; 0 has none.
         drop_path: Probability of dropping each of the two branches, drawn once for each.
-        has_convs: False leaves STA and a plain MLP.
+        has_convs: False makes it STA and a plain MLP.
     """
 
     def __init__(self, dim: int, num_heads: int, grid: int, hidden_dim: int, layer_scale: float,
@@ -167,9 +167,10 @@ class STViT(Backbone):
         family = FAMILIES['STViT']
         arch = named_arch(arch, family)
         check_arch(arch, _FIELDS, 'layer_scales', 'patterns')
+        if not are_patterns(arch.get('patterns', family.pattern), 'ST'):
+            raise ValueError(f'arch: one of patterns={arch["patterns"]!r} is empty or has letters '
+                             'other than S and T')
         stages = family.blocks_of(arch)
-        if not set(''.join(stages)) <= set('ST'):
-            raise ValueError(f'arch: patterns={arch["patterns"]!r} has letters other than S and T')
         super().__init__(family, arch, out_indices, drop_path_rate, frozen_stages, with_cp,
                          init_cfg)
         dims, drop_paths = arch['embed_dims'], iter(self._drop_paths)

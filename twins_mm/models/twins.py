@@ -4,7 +4,6 @@ Source: Chu et al., "Twins: Revisiting the Design of Spatial Attention in Vision
 NeurIPS 2021, arXiv 2104.13840; where the paper is silent, its authors' released code.
 """
 import math
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,7 +13,7 @@ from torch import nn
 
 from ..families import FAMILIES, Arch, Family
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
-from .backbone import Backbone, as_level, check_arch, named_arch
+from .backbone import Backbone, are_patterns, as_level, check_arch, named_arch
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
 from .mlp import Mlp
 
@@ -26,8 +25,7 @@ def _check_arch(arch: str | Arch, family: Family) -> Arch:
     """The architecture that `arch` names or defines; raises a ValueError if it is invalid."""
     arch = named_arch(arch, family)
     patterns = arch.get('patterns', family.pattern)
-    if not isinstance(patterns, Sequence) or not all(
-            isinstance(pattern, str) and re.fullmatch('[LG]+', pattern) for pattern in patterns):
+    if not are_patterns(patterns, 'LG'):
         raise ValueError('arch needs patterns of L for LSA and G for GSA, such as '
                          f"('LG', 'LG', 'LLG', 'G'): {patterns!r}")
     kinds = ''.join(patterns)
