@@ -13,10 +13,21 @@ LINT = ['codespell==2.4.3', 'mypy==2.4.1', 'ruff==0.17.6']  # as in .pre-commit-
 
 
 class BuildWithRecipes(build_py):
-    """Adds configs, tools and their index, in the folder that OpenMMLab's packages use."""
+    """Adds configs, tools and their index, in the folder that OpenMMLab's packages use.
+
+    And mmcv's operators, where mmcv looks for its compiled module: a compiled one goes first.
+    """
 
     def run(self) -> None:
         super().run()
+        # pip removes it with the package, from an editable installation too.
+        site_packages = (self.get_finalized_command('install').install_lib
+                         if self.editable_mode else self.build_lib)
+        mmcv = Path(site_packages, 'mmcv')
+        mmcv.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / 'mmcv_operators/mmcv_ext.py', mmcv / '_ext.py')
+        if self.editable_mode:
+            return
         mim = Path(self.build_lib, 'twins_mm/.mim')
         shutil.rmtree(mim, ignore_errors=True)  # from an earlier build
         for folder in ('configs', 'tools'):
@@ -32,15 +43,14 @@ setup(
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=find_packages(include=['twins_mm', 'twins_mm.*']),
+    packages=find_packages(include=['mmcv_operators', 'twins_mm', 'twins_mm.*']),
     package_data={'twins_mm': ['py.typed']},
     cmdclass={'build_py': BuildWithRecipes},
-    # mmcv 2.1.0 ends at Python 3.12; the maintained forks set no upper limit.
-    python_requires='>=3.10',
+    # mmcv and mmengine call pkgutil.find_loader, which is gone in 3.14.
+    python_requires='>=3.10,<3.14',
     install_requires=[
         'torch>=2.1',
         'mmengine>=0.10.4',
-        'mmcv>=2.0.0,<2.2.0',  # mmdet 3.3.0 and mmsegmentation 1.2.2 refuse 2.2.0
         'mmdet>=3.3.0,<4',
         'mmsegmentation>=1.2.2,<2',
         # Imported but not declared: by mmsegmentation; by mmengine, pkg_resources for `mmdet::`.
@@ -55,6 +65,8 @@ setup(
         'deploy': DEPLOY,
         # mmpretrain also imports torchvision; only the user knows which fits their torch.
         'imagenet': ['mmpretrain>=1.2.0,<2', 'importlib-metadata<8'],
+        # Not above: beside a compiled mmcv, it would overwrite that. mmdet and mmseg refuse 2.2.
+        'lite': ['mmcv-lite>=2.0.0,<2.2.0'],
         'video': VIDEO,
         'test': [*DEPLOY, *LINT, *VIDEO, 'pytest', 'pytest-xdist', 'pre-commit'],
     },
