@@ -98,7 +98,7 @@ def roi_align_backward(grad_output: torch.Tensor, rois: torch.Tensor, argmax_y: 
 
 def _check_mode(pool_mode: int) -> None:
     if pool_mode != 1:
-        raise NotImplementedError("RoIAlign with pool_mode='max' needs compiled mmcv; 'avg' doesn't")
+        raise NotImplementedError("RoIAlign's pool_mode='max' needs compiled mmcv, unlike 'avg'")
 
 
 def _check_rois(rois: torch.Tensor, images: int, aligned: bool) -> None:

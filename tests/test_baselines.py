@@ -92,7 +92,10 @@ def shipped():
 
 @pytest.mark.parametrize('rival', one_of_each(RIVALS))
 def test_backbones_are_the_libraries_own(rival, shipped):
-    """Their channels, and the weights that the libraries' own configs start from."""
+    """Their channels, and the weights that the libraries' own configs start from.
+
+    timm's weights are in place of those that are gone; `tests/peers` shows that all of them fit.
+    """
     cfg = Config.fromfile(CONFIGS / f'_base_/backbones/{rival}.py')
     known = mmengine.load(Path(mmengine.__file__).parent / 'hub/torchvision_0.12.json')
     backbones = [cfg[key] for key in ('backbone', 'segmentor_backbone') if key in cfg]
@@ -100,11 +103,25 @@ def test_backbones_are_the_libraries_own(rival, shipped):
         weights = backbone.init_cfg.checkpoint
         assert backbone.init_cfg.type == 'Pretrained'
         names = [f'torchvision://{name}' for name, url in known.items() if url == weights]
-        assert any(f"'{name}'" in shipped for name in [weights, *names]), weights
+        assert weights.startswith('hf://timm/') or any(
+            f"'{name}'" in shipped for name in [weights, *names]), weights
         built = build_on_meta(backbone, 'mmdet')
         maps = built(torch.empty(1, 3, 64, 64, device='meta'))
         assert [level.shape[1:] for level in maps] == [
             (width, 16 // 2**stage, 16 // 2**stage) for stage, width in enumerate(cfg.channels)]
+
+
+@pytest.mark.parametrize(('stem', 'millions'), [('DeepStemResNet', 86), ('mmseg.ResNet', 85)])
+def test_papers_parameters_tell_the_stem_of_segmentors(stem, millions):
+    """UperNet's. Semantic FPN's round to the paper's with both."""
+    cfg = read('upernet_resnet_101_160k')
+    assert cfg.model.backbone.type == 'DeepStemResNet'
+    cfg.model.backbone.type = stem
+    model = build_on_meta(cfg.model, cfg.default_scope)
+    assert round(sum(value.numel() for value in model.parameters()) / 1e6) == millions
+    printed, = (value for rival, column, value in TABLES[2].list_rivals() if (
+        rival.name, column.method, column.figure) == ('resnet_101', 'upernet', 'params'))
+    assert (printed == millions) == (stem == 'DeepStemResNet')
 
 
 @pytest.mark.parametrize('name', [

@@ -12,7 +12,7 @@ ALIGN_CASES = 36
 
 
 def boxes_in(rng, number, extent, kind):
-    """`(N, 4)`, in a square of this extent: of pixels, so that IoUs are simple fractions, or not."""
+    """`(N, 4)` in a square; of whole pixels, IoUs are simple fractions."""
     if kind == 'pixels':
         corners, sides = rng.randint(0, 20, (number, 2)), rng.randint(0, 8, (number, 2))
     else:
@@ -62,7 +62,7 @@ def align(roi_align, seed):
 
 
 def extract():
-    """What mmdet's RoI extractor takes from P2 to P5 for boxes and masks, and the maps' gradients."""
+    """What mmdet takes from P2 to P5 for boxes and masks, and the gradients of the maps."""
     from mmdet.models.roi_heads import SingleRoIExtractor
     rng = np.random.RandomState(0)
     maps = [torch.from_numpy(rng.randn(2, 4, 64 >> level, 80 >> level).astype(np.float32))

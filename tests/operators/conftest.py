@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from operators import textbook
 import torch
+from operators import textbook
 
 from mmcv_operators.kernels import has_torchvision
 

@@ -5,7 +5,6 @@ from mmcv.ops import batched_nms, roi_align
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-
 from operators.cases import align_case, nms_case
 
 
@@ -23,7 +22,8 @@ def test_functions_of_operators_compile():
     outputs = torch.compile(find, backend='aot_eager')(*arguments)
     for output, other in zip(outputs, expected):
         torch.testing.assert_close(output, other)
-    grads = [torch.autograd.grad(pooled.sum(), arguments[0])[0] for _, pooled in (outputs, expected)]
+    grads = [torch.autograd.grad(pooled.sum(), arguments[0])[0]
+             for _, pooled in (outputs, expected)]
     torch.testing.assert_close(*grads)
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from operators import textbook
 import torch
-from operators.cases import NMS_LARGE_SETS, NMS_SETS, THRESHOLDS, nms_case
 from mmcv.ops import batched_nms, nms
+from operators import textbook
+from operators.cases import NMS_LARGE_SETS, NMS_SETS, THRESHOLDS, nms_case
 
 from mmcv_operators import nms as module
 from mmcv_operators.nms import nms as operator

@@ -1,10 +1,10 @@
 from functools import partial
 
 import pytest
-from operators import textbook
 import torch
-from operators.cases import ALIGN_CASES, align, align_case, extract
 from mmcv.ops import RoIAlign, roi_align
+from operators import textbook
+from operators.cases import ALIGN_CASES, align, align_case, extract
 
 from mmcv_operators import roi_align as module
 
@@ -39,7 +39,8 @@ def test_torchvisions_kernel(seed, torchvision, monkeypatch):
 def test_gradient_is_the_derivative(seed):
     features, rois, arguments, _ = align_case(seed)
     features = features[:, :, :6, :5].double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda maps: roi_align(maps, rois.double(), *arguments), features)
+    assert torch.autograd.gradcheck(
+        lambda maps: roi_align(maps, rois.double(), *arguments), features)
 
 
 @pytest.mark.parametrize('kernel', ['torch', 'torchvision'])

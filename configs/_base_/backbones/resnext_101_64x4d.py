@@ -1,6 +1,6 @@
 _base_ = 'resnext_101_32x4d.py'
 backbone = dict(
-    groups=64, init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnext101_64x4d'))
+    groups=64, init_cfg=dict(type='Pretrained', checkpoint='hf://timm/resnext101_64x4d.gluon_in1k'))
 # Of mmseg's, all is trained.
 segmentor_backbone = dict(
     dict(_base_.backbone, **backbone),
