@@ -34,8 +34,9 @@ $(READY): Makefile setup.py
 	touch $@
 
 .PHONY: openmmlab onedl
+# A compiled mmcv stays: mmcv-lite would overwrite it.
 openmmlab:
-	$(BIN)/pip install -e ".[lite,test]"
+	$(BIN)/pip install -e ".[$(shell $(BIN)/pip show --quiet mmcv 2> /dev/null || echo lite,)test]"
 
 onedl:
 	$(BIN)/pip install setuptools wheel

@@ -12,28 +12,30 @@ VIDEO = ['av']
 LINT = ['codespell==2.4.3', 'mypy==2.4.1', 'ruff==0.17.6']  # as in .pre-commit-config.yaml
 
 
-class BuildWithRecipes(build_py):
-    """Adds configs, tools and their index, in the folder that OpenMMLab's packages use.
-
-    And mmcv's operators, where mmcv looks for its compiled module: a compiled one goes first.
-    """
+class Build(build_py):
+    """Adds mmcv's operators, and configs, tools and their index in the folder OpenMMLab's have."""
 
     def run(self) -> None:
         super().run()
-        # pip removes it with the package, from an editable installation too.
-        site_packages = (self.get_finalized_command('install').install_lib
-                         if self.editable_mode else self.build_lib)
-        mmcv = Path(site_packages, 'mmcv')
-        mmcv.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / 'mmcv_operators/mmcv_ext.py', mmcv / '_ext.py')
         if self.editable_mode:
+            _add_operators(Path(self.get_finalized_command('install').install_lib))
             return
+        _add_operators(Path(self.build_lib))
         mim = Path(self.build_lib, 'twins_mm/.mim')
         shutil.rmtree(mim, ignore_errors=True)  # from an earlier build
         for folder in ('configs', 'tools'):
             shutil.copytree(ROOT / folder, mim / folder,
                             ignore=shutil.ignore_patterns('__pycache__'))
         shutil.copy(ROOT / 'model-index.yml', mim)
+
+
+def _add_operators(site_packages: Path) -> None:
+    """Adds what mmcv-lite lacks, where mmcv looks for it; a compiled module goes first.
+
+    As it is part of our wheel, pip removes it with us.
+    """
+    (site_packages / 'mmcv').mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / 'mmcv_operators/mmcv_ext.py', site_packages / 'mmcv/_ext.py')
 
 
 setup(
@@ -45,7 +47,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mmcv_operators', 'twins_mm', 'twins_mm.*']),
     package_data={'twins_mm': ['py.typed']},
-    cmdclass={'build_py': BuildWithRecipes},
+    cmdclass={'build_py': Build},
     # mmcv and mmengine call pkgutil.find_loader, which is gone in 3.14.
     python_requires='>=3.10,<3.14',
     install_requires=[
