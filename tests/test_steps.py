@@ -96,8 +96,7 @@ def test_step(path):
 @pytest.mark.parametrize('name', [
     'retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k',
     pytest.param('upernet_twins_svt_s_160k', marks=pytest.mark.large),
-    pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.skipif(
-        get_device() == 'cpu', reason="mmcv's NMS has no half precision on a CPU"))])
+    pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.large)])
 def test_mixed_precision_hardly_changes_the_losses(name, dtype):
     device = get_device()
     if device == 'cpu' and dtype == torch.float16 and torch.__version__ < '2.3':

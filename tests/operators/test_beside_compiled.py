@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
@@ -61,11 +62,11 @@ def make_batch():
     samples = []
     for _ in range(2):
         corners = torch.rand(OBJECTS, 2, generator=generator) * torch.tensor([150., 100.])
-        boxes = torch.cat((corners, corners + 30 + 60 * torch.rand(OBJECTS, 2, generator=generator)), 1)
+        sides = 30 + 60 * torch.rand(OBJECTS, 2, generator=generator)
+        boxes = torch.cat((corners, corners + sides), 1)
         masks = torch.zeros(OBJECTS, HEIGHT, WIDTH, dtype=torch.uint8)
         for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist()):
             mask[y1:y2, x1:x2] = 1
-        from mmdet.structures.mask import BitmapMasks
         size = (HEIGHT, WIDTH)
         sample = DetDataSample(metainfo=dict(
             img_shape=size, ori_shape=size, batch_input_shape=size, pad_shape=size,

@@ -38,9 +38,9 @@ def test_torchvision_is_used_if_it_has_cuda_kernels(load, has_kernel, expected, 
 
 
 def test_backend_is_named(monkeypatch):
-    backends = {kernels.name_backend(device) for device in ('cpu', 'cuda')}
-    assert backends == {f'torch {torch.__version__}'}
-    kernels.has_torchvision.cache_clear()
     monkeypatch.setattr(kernels, 'import_module', lambda _: SimpleNamespace(__version__='0.28'))
-    monkeypatch.setattr(kernels, '_has_kernel', lambda *_: True)
-    assert kernels.name_backend('cuda') == 'torchvision 0.28'
+    for has_kernel, backend in ((False, f'torch {torch.__version__}'), (True, 'torchvision 0.28')):
+        kernels.has_torchvision.cache_clear()
+        monkeypatch.setattr(kernels, '_has_kernel', lambda *_, found=has_kernel: found)
+        assert kernels.name_backend('cuda') == backend
+        assert kernels.name_backend('cpu') == f'torch {torch.__version__}'
