@@ -38,10 +38,10 @@ $(READY): Makefile setup.py
 openmmlab:
 	$(BIN)/pip install -e ".[$(shell $(BIN)/pip show --quiet mmcv 2> /dev/null || echo lite,)test]"
 
+# Built in isolation, where it finds no torch, onedl-mmcv has no operators; the others need torch.
 onedl:
-	$(BIN)/pip install setuptools wheel
-	MMCV_WITH_OPS=0 $(BIN)/pip install --no-build-isolation onedl-mmcv==2.3.6 \
-		onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2
+	$(BIN)/pip install setuptools wheel onedl-mmcv==2.3.6
+	$(BIN)/pip install --no-build-isolation onedl-mmdetection==3.5.1 onedl-mmsegmentation==1.4.2
 	$(BIN)/pip install huggingface_hub safetensors onnx onnx_ir onnxscript onnxruntime av \
 		pytest pytest-xdist codespell==2.4.3 mypy==2.4.1 ruff==0.17.6
 	$(BIN)/pip install --no-deps -e .
