@@ -10,8 +10,8 @@ from twins_mm.training.resuming import list_checkpoints
 
 @pytest.mark.parametrize(('interval', 'newest'), [
     (1, 13), pytest.param(6, 12, marks=pytest.mark.large), (50, None)])
-def test_nan_stops_a_run_before_it_is_saved(interval, newest, train, tmp_path):
-    """At a checkpoint, or a few iterations later; the message names the batch that it was."""
+def test_nan_stops_a_run_at_once(interval, newest, train, losses, tmp_path):
+    """Before it is saved; the message names the batch that it was."""
     images = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()[26:28]
     output = train(f'train_dataloader.dataset.bad={images[0]}', 'model.seconds=0',
                    interval=interval, end=20).end(1)
@@ -22,6 +22,7 @@ def test_nan_stops_a_run_before_it_is_saved(interval, newest, train, tmp_path):
     good = [tmp_path / f'run/iter_{newest}.pth'] if newest else []
     assert f'The last good checkpoint: {good[0] if good else "none yet"}\n' in output
     assert list_checkpoints(tmp_path / 'run')[:1] == good
+    assert max(losses()[0]) == 13
 
 
 @pytest.mark.large
@@ -37,9 +38,11 @@ def test_nan_in_another_process_is_named_and_not_saved(train, tmp_path):
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    checkpoint = dict(state_dict=dict(count=torch.tensor(3), weight=torch.tensor([1., torch.inf])))
-    with pytest.raises(UserError, match='at iteration 7, with NaN or infinite weights'):
-        FiniteLossHook().before_save_checkpoint(
-            SimpleNamespace(iter=7, work_dir=tmp_path), checkpoint)
-    checkpoint['state_dict']['weight'] = torch.ones(2)
-    FiniteLossHook().before_save_checkpoint(None, checkpoint)
+    """A buffer may be infinite, as a causal mask is."""
+    model = torch.nn.BatchNorm1d(2)
+    model.running_mean.fill_(-torch.inf)
+    runner = SimpleNamespace(iter=7, work_dir=tmp_path, model=model)
+    FiniteLossHook().before_save_checkpoint(runner, {})
+    torch.nn.init.constant_(model.weight, torch.inf)
+    with pytest.raises(UserError, match=r'at iteration 7, with NaN or infinite weights\.\n'):
+        FiniteLossHook().before_save_checkpoint(runner, {})

@@ -3,67 +3,47 @@ import math
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, all_reduce
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..checkpoints.files import weights_of
 from ..errors import UserError
 from .resuming import list_checkpoints
-
-READ_EVERY = 10
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
     """Stops a run when a loss is NaN or infinite, and keeps such weights out of checkpoints.
 
-    Reading a loss waits for the GPU, so losses are read every ten iterations, and before an epoch
-    ends or a checkpoint is written.
+    mmengine's RuntimeInfoHook reads every loss anyway, so reading it again waits for nothing.
     """
-
-    def __init__(self):
-        self.unread: list[tuple[int, torch.Tensor, list[str]]] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None,
                          outputs: dict | None = None) -> None:
-        if outputs and 'loss' in outputs:
-            self.unread.append((runner.iter + 1, outputs['loss'], _list_images(data_batch)))
-        if self.every_n_train_iters(runner, READ_EVERY) or self.is_last_train_iter(runner):
-            self._read_all(runner)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        self._read_all(runner)
+        loss = float((outputs or {}).get('loss', 0.))
+        is_bad = torch.tensor(not math.isfinite(loss), dtype=torch.int)
+        all_reduce(is_bad, 'max')  # the processes stop together, and the first one reports
+        if is_bad:
+            images = [] if math.isfinite(loss) else _list_images(data_batch)
+            losses, batches = zip(*all_gather_object((loss, images)))
+            loss = next(value for value in losses if not math.isfinite(value))
+            _stop(runner, runner.iter + 1, f'{loss} as the loss', sum(batches, []))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Called in one process, whose weights the others' losses have changed too."""
-        images = self.unread[-1][-1] if self.unread else []
-        _stop_at(self._read(), runner)
-        if not all(value.isfinite().all() for value in weights_of(checkpoint).values()):
-            _stop_at((runner.iter, 'NaN or infinite weights', images), runner)
-
-    def _read_all(self, runner: Runner) -> None:
-        found = filter(None, all_gather_object(self._read()))
-        _stop_at(min(found, default=None), runner)
-
-    def _read(self) -> tuple[int, str, list[str]] | None:
-        """Iteration, loss and images of the first step since the last call that went wrong."""
-        steps, self.unread = self.unread, []
-        losses = torch.stack([loss for _, loss, _ in steps]).tolist() if steps else []
-        return next(((iteration, f'{loss} as the loss', images)
-                     for (iteration, _, images), loss in zip(steps, losses)
-                     if not math.isfinite(loss)), None)
+        """Parameters only: a buffer may hold -inf, as a causal mask does."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not all(value.isfinite().all() for value in model.parameters()):
+            _stop(runner, runner.iter, 'NaN or infinite weights', [])
 
 
-def _stop_at(step: tuple[int, str, list[str]] | None, runner: Runner) -> None:
-    if step is None:
-        return
-    iteration, what, images = step
+def _stop(runner: Runner, iteration: int, what: str, images: list[str]) -> None:
     good = next(iter(list_checkpoints(runner.work_dir)), 'none yet')
-    raise UserError('\n  '.join([
-        f'Training stopped at iteration {iteration}, with {what}. The images of this batch:',
-        *images]) + f'\nThe last good checkpoint: {good}\n'
+    named = ''.join(['. The images of this batch:', *(f'\n  {image}' for image in images)])
+    raise UserError(
+        f'Training stopped at iteration {iteration}, with {what}{named if images else "."}\n'
+        f'The last good checkpoint: {good}\n'
         'Look at these images and their annotations. If they are right, a lower learning rate, '
         'optim_wrapper.clip_grad or training without --amp may help.')
 
