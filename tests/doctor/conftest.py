@@ -17,10 +17,7 @@ def run_doctor(tmp_path):
             [sys.executable, '-m', 'twins_mm.doctor', *args], cwd=folder, text=True,
             capture_output=True, env={**os.environ, 'PYTHONPATH': path, 'HF_HUB_OFFLINE': '1'})
         assert done.returncode == status, done.stdout + done.stderr
-        # A package that can't register warns once; nothing else may fail.
-        lines = [line for line in done.stderr.splitlines() if 'UserWarning: twins_mm' in line]
-        assert bool(done.stderr) == bool(status) == bool(lines)
-        assert 'Traceback' not in done.stderr
+        assert not done.stderr
         return done.stdout
     return run
 

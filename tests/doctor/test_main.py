@@ -1,11 +1,14 @@
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from twins_mm.doctor import __main__ as doctor
 from twins_mm.doctor.probe import Finding
 
+REPOSITORY = Path(__file__).parents[2]
 OK = Finding('ok', 'torch 2.13.0')
 ABSENT = Finding('warning', 'there is no data', 'make data')
 BROKEN = Finding('wrong', 'it is broken', 'fix it')
@@ -82,3 +85,12 @@ def test_unexpected_error_points_to_the_doctor(stub, run_tool, tiny_config, toy_
     output = run_tool('train', tiny_config('retinanet_twins_svt_s_1x'), '--toy', status=1)
     assert 'RuntimeError: of all things' in output
     assert output.endswith('python -m twins_mm.doctor\n')
+
+
+def test_import_that_fails_is_not_swallowed(stub, tmp_path):
+    """A config's `custom_imports` would pass, and `TwinsSVT` be missing from the registry."""
+    stub('mmengine', "raise ImportError('libGL.so.1: cannot open shared object file')")
+    done = subprocess.run([sys.executable, '-c', 'import twins_mm'], text=True,
+                          capture_output=True, cwd=REPOSITORY)
+    assert done.returncode == 1
+    assert done.stderr.endswith('ImportError: libGL.so.1: cannot open shared object file\n')
