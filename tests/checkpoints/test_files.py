@@ -47,8 +47,9 @@ def test_checkpoints_of_the_authors_code_load(tmp_path):
 
 
 def test_missing_file_is_reported(tmp_path):
-    with pytest.raises(UserError, match='Checkpoint not found'):
+    with pytest.raises(FileNotFoundError, match='Checkpoint not found') as caught:
         CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))
+    assert isinstance(caught.value, UserError)
 
 
 class OwnGet(OrderedDict):

@@ -92,6 +92,15 @@ def test_files_with_the_same_name_are_distinguished(web):
             assert loaded['x'] == value
 
 
+def test_what_torch_has_downloaded_is_not_downloaded_again(web):
+    """On a node without a network, whose cache others filled."""
+    cache = Path(torch.hub.get_dir(), 'checkpoints')
+    cache.mkdir(parents=True)
+    torch.save(dict(x=torch.ones(1)), cache / 'weights.pth')
+    loaded = CheckpointLoader.load_checkpoint('http://127.0.0.1:9/v1/weights.pth', 'cpu')
+    assert loaded == dict(x=torch.ones(1))
+
+
 @pytest.mark.skipif(not WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
 def test_nothing_unsafe_comes_from_the_web(web):
     site, address = web

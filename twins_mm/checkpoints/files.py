@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import UserError
+from ..errors import MissingFileError, UserError
 from .pickles import WEIGHTS_ONLY, load_pickle
 
 # Without a config, mmengine's inferencers execute the one in the checkpoint.
@@ -21,12 +21,12 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
     Before torch 2.6 the file can't be checked and must be trusted.
 
     Raises:
-        UserError: The file is missing, damaged, or contains anything else; none of its code was
-            run.
+        MissingFileError: There is no such file.
+        UserError: It is damaged, or contains anything else; none of its code was run.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise UserError(f'Checkpoint not found: {filename}')
+        raise MissingFileError(f'Checkpoint not found: {filename}')
     try:
         if path.suffix == '.safetensors':
             import safetensors.torch

@@ -49,11 +49,14 @@ def load_from_url(url: str, map_location: str | torch.device | None = None) -> d
         UserError: It could not be downloaded, or it is damaged.
     """
     file = Path(urlsplit(url).path)
-    # Many URLs end in the same name, such as best.pth.
+    # Many URLs end in the same name, such as best.pth, which is all that torch's names have.
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
-    path = Path(torch.hub.get_dir(), 'checkpoints', f'{file.stem}-{digest}{file.suffix}')
-    if not path.exists() and int(os.environ.get('LOCAL_RANK', 0)) == 0:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    path, torchs = folder / f'{file.stem}-{digest}{file.suffix}', folder / file.name
+    if not path.exists() and torchs.exists():
+        path = torchs
+    elif not path.exists() and int(os.environ.get('LOCAL_RANK', 0)) == 0:
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, str(path))
         except OSError as error:
