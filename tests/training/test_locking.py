@@ -24,3 +24,10 @@ def test_only_the_first_process_of_a_run_takes_the_lock(tmp_path, monkeypatch):
     monkeypatch.setenv('RANK', '1')
     lock_work_dir(Config(dict(work_dir=str(tmp_path), launcher='pytorch')))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_in_no_group_takes_the_lock(tmp_path, monkeypatch):
+    """Whatever rank its environment has, as that of a notebook on a cluster."""
+    monkeypatch.setenv('RANK', '1')
+    lock_work_dir(Config(dict(work_dir=str(tmp_path), launcher='none')))
+    assert [path.name for path in tmp_path.iterdir()] == ['run.lock']

@@ -296,3 +296,13 @@ def test_process_without_a_gpu_is_reported(cards, enough, started_by, monkeypatc
     monkeypatch.setattr('torch.cuda.device_count', lambda: cards)
     with nullcontext() if enough else pytest.raises(UserError, match='sees 1. .*--gres'):
         find_place('slurm')
+
+
+def test_torchrun_without_a_launcher_is_refused(monkeypatch):
+    """It would start unrelated runs in one folder."""
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'none')
+    monkeypatch.setenv('WORLD_SIZE', '1')
+    assert find_place('none') == 'none'
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(UserError, match='torchrun started 2 processes, .*: add --launcher pytorch'):
+        find_place('none')

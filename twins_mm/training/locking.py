@@ -14,7 +14,9 @@ _held: list[TextIOWrapper] = []
 
 
 def lock_work_dir(cfg: Config) -> None:
-    """Takes the work dir of a run for this process until it ends, in the first process of the run.
+    """Takes the work dir of a run for this process until it ends.
+
+    Of several processes that a launcher connects, the first one takes it.
 
     The system releases the lock of a process that died, also on NFS. Unlike those of `flock`,
     these locks are not inherited, so data workers that outlive a killed run don't hold them.
@@ -23,7 +25,7 @@ def lock_work_dir(cfg: Config) -> None:
         UserError: Another run has it.
     """
     import fcntl  # only Unix has it
-    if not is_first_process():
+    if cfg.get('launcher', 'none') != 'none' and not is_first_process():
         return
     path = Path(cfg.work_dir, LOCK)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,9 +29,13 @@ def find_place(launcher: str) -> str:
     GPU, and takes the same port for every job of a machine.
 
     Raises:
-        UserError: This launcher did not start the process, or no GPU is left for it.
+        UserError: This launcher did not start the process, torchrun did and is not named, or no GPU
+            is left for it.
     """
     if launcher == 'none':
+        if 'TORCHELASTIC_RUN_ID' in os.environ and os.environ['WORLD_SIZE'] != '1':
+            raise UserError(f'torchrun started {os.environ["WORLD_SIZE"]} processes, which would '
+                            'not know of each other: add --launcher pytorch')
         return launcher
     command, variables = _LAUNCHERS[launcher]
     try:
