@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from twins_mm.models.layers import Block, DropPath, Linear
+from twins_mm.models.layers import Block, DropPath, Linear, ResidualDepthwiseConv
 
 
 class Fill(nn.Module):
@@ -90,3 +90,21 @@ def test_drop_path_drops_whole_samples():
 def test_drop_path_does_nothing(p, training):
     x = torch.rand(2, 3)
     assert DropPath(p).train(training)(x) is x
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('autocast', [False, True])
+def test_residual_of_a_convolution(dtype, autocast):
+    """In half precision, the convolution is rounded and the input is not."""
+    layer, x = ResidualDepthwiseConv(4).to(dtype), 8 * torch.randn(1, 5, 6, 4, dtype=dtype)
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        expected = x + layer.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        output = layer(x)
+        if dtype == torch.float32 and not autocast:
+            torch.testing.assert_close(output, expected)
+        else:
+            assert torch.equal(output, expected)
+    calls = []
+    layer.conv.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(layer(x).float(), expected.float(), atol=0.05, rtol=0.02)
+    assert calls

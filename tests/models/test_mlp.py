@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from twins_mm.models import mlp as mlp_module
 from twins_mm.models.mlp import Mlp
+from twins_mm.models.stvit import ConvFfn
 
 
 def textbook(mlp, x):
@@ -34,17 +36,46 @@ def test_pieces_equal_the_whole(dtype, rtol, atol, pieces, monkeypatch):
     torch.testing.assert_close(gradients, expected_gradients, rtol=rtol, atol=atol)
 
 
-def test_inference_has_one_hidden_map():
+@pytest.mark.parametrize('make', [lambda: Mlp(4, 32), lambda: ConvFfn(4, 32)], ids=['MLP', 'FFN'])
+def test_inference_has_one_hidden_map(make, monkeypatch):
     """GELU is in place where nothing is kept, and out of place where it is."""
-    mlp, x = Mlp(4, 32), torch.randn(3, 4)
-    hidden = []
+    mlp, x, hidden = make().eval(), torch.randn(1, 3, 3, 4), []
+    run_first = mlp.fc1.forward
+    monkeypatch.setattr(mlp.fc1, 'forward', lambda x: hidden.append(run_first(x)) or hidden[-1])
+    with torch.no_grad():
+        expected = mlp(x)
+    assert torch.equal(hidden[0], F.gelu(run_first(x)))
+    torch.testing.assert_close(mlp(x), expected)
+    assert torch.equal(hidden[1], run_first(x))
+
+
+@pytest.mark.parametrize('make', [lambda: Mlp(4, 32), lambda: ConvFfn(4, 32)], ids=['MLP', 'FFN'])
+def test_hooks_see_what_is_written(make, monkeypatch):
+    """The first layer's own output, once, whatever is faster on a CPU."""
+    monkeypatch.setattr(Mlp, 'PIECE_BYTES', 8)
+    mlp, x, hidden = make().eval(), torch.randn(1, 3, 3, 4), []
+    expected = mlp(x)
     mlp.fc1.register_forward_hook(lambda *args: hidden.append(args[2]))
     with torch.no_grad():
-        expected = textbook(mlp, x)
         torch.testing.assert_close(mlp(x), expected)
-    assert torch.equal(hidden[1], F.gelu(hidden[0]))
-    mlp(x)
-    assert torch.equal(hidden[2], hidden[0])
+        output, = hidden
+        assert torch.equal(output, mlp.fc1.forward(x))
+
+
+@pytest.mark.parametrize('make', [lambda: Mlp(4, 32), lambda: ConvFfn(4, 32)], ids=['MLP', 'FFN'])
+@pytest.mark.parametrize(('training', 'frozen', 'recomputed'), [
+    (True, False, True), (False, False, False), (True, True, False)])
+def test_only_training_recomputes(training, frozen, recomputed, make, monkeypatch):
+    """Not an evaluation with gradients, nor frozen stages."""
+    calls = []
+    monkeypatch.setattr(mlp_module, 'checkpoint', lambda run, x, **_: calls.append(run) or run(x))
+    mlp = make().train(training).requires_grad_(not frozen)
+    mlp(torch.randn(1, 3, 3, 4))
+    assert bool(calls) == recomputed
+    if not training:
+        traced = torch.jit.trace(mlp, torch.randn(1, 3, 3, 4))
+        x = torch.randn(1, 5, 2, 4)
+        torch.testing.assert_close(traced(x), mlp(x))
 
 
 @pytest.mark.parametrize('pieces', [1, 3])

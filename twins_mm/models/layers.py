@@ -9,13 +9,25 @@ from torch.nn import functional as F
 
 # torch 2.1 only has it under a private name.
 _is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
+_AUTOCAST_TAKES_DEVICE = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 4)
 # torch gives larger convolutions of one image to oneDNN, 1 x 1 ones if it has several threads.
 _ONEDNN_SIZE = 20480
+
+
+def _is_autocast(device: str) -> bool:
+    if device == 'cpu' and not _AUTOCAST_TAKES_DEVICE:
+        return torch.is_autocast_cpu_enabled()
+    return torch.is_autocast_enabled(*[device] * _AUTOCAST_TAKES_DEVICE)
 
 
 def is_eager_on_cpu(x: torch.Tensor) -> bool:
     """Whether `x` is computed on a CPU and now: not compiled, traced or exported."""
     return x.device.type == 'cpu' and not (_is_compiling() or torch.jit.is_tracing())
+
+
+def is_observed(module: nn.Module) -> bool:
+    """Whether hooks of its layers would see that it is computed otherwise than it is written."""
+    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.children())
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
@@ -77,7 +89,8 @@ class PointwiseConv(nn.Conv2d):
 class ResidualDepthwiseConv(nn.Module):
     """Adds a depthwise 3x3 convolution to its input. `(B, H, W, C)` to the same.
 
-    The input is added by the kernel, in its middle, which saves a pass over the map.
+    In float32 the input is added by the kernel, in its middle, which saves a pass over the map. In
+    half precision, that would round kernel and input together.
     """
 
     def __init__(self, dim: int):
@@ -85,10 +98,12 @@ class ResidualDepthwiseConv(nn.Module):
         self.conv = make_depthwise(dim, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.conv.weight
+        weight, x = self.conv.weight, x.permute(0, 3, 1, 2)
+        if weight.dtype != torch.float32 or _is_autocast(x.device.type) or is_observed(self):
+            return (x + self.conv(x)).permute(0, 2, 3, 1)
         kernel = weight + F.pad(weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
-        return F.conv2d(x.permute(0, 3, 1, 2), kernel, self.conv.bias, padding=1,
-                        groups=len(kernel)).permute(0, 2, 3, 1)
+        x = F.conv2d(x, kernel, self.conv.bias, padding=1, groups=self.conv.groups)
+        return x.permute(0, 2, 3, 1)
 
 
 class PositionEncodingGenerator(nn.Module):

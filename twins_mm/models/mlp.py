@@ -4,19 +4,28 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .layers import Linear, is_eager_on_cpu
+from .layers import Linear, is_eager_on_cpu, is_observed
 
 
-def gelu(x: torch.Tensor) -> torch.Tensor:
+def gelu(hidden: torch.Tensor, mlp: nn.Module) -> torch.Tensor:
     """GELU, in place where nothing is kept: a CPU pays for another large map with page faults."""
-    return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+    if torch.is_grad_enabled() or not is_eager_on_cpu(hidden) or is_observed(mlp):
+        return F.gelu(hidden)
+    return torch.ops.aten.gelu_(hidden)
+
+
+def finish(mlp: nn.Module, hidden: torch.Tensor, drop: float = 0.) -> torch.Tensor:
+    """`mlp.finish(hidden)`; in training recomputed in the backward pass, if `mlp.recompute`."""
+    if mlp.recompute and mlp.training and hidden.requires_grad:
+        return checkpoint(mlp.finish, hidden, use_reentrant=False, preserve_rng_state=drop > 0)
+    return mlp.finish(hidden)
 
 
 class Mlp(nn.Module):
     """Linear, GELU, Linear over the last dimension.
 
     The hidden activations are 4 or 8 times as large as the input. If they don't fit a CPU's cache,
-    they are computed piece by piece.
+    they are computed piece by piece, unless a layer has hooks.
 
     Args:
         recompute: Saves memory in training: the hidden activations are kept once, before GELU.
@@ -34,7 +43,7 @@ class Mlp(nn.Module):
         self.drop = nn.Dropout(drop)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if is_eager_on_cpu(x):
+        if is_eager_on_cpu(x) and not is_observed(self):
             piece = max(1, self.PIECE_BYTES // (self.fc1.out_features * x.element_size()))
             parts = x.flatten(0, -2).split(piece)
             if len(parts) > 1:
@@ -42,11 +51,8 @@ class Mlp(nn.Module):
         return self._run(x)
 
     def _run(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = self.fc1(x)
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(self._finish, hidden, use_reentrant=False,
-                              preserve_rng_state=self.training and self.drop.p > 0)
-        return self._finish(hidden)
+        return finish(self, self.fc1(x), self.drop.p)
 
-    def _finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.drop(self.fc2(self.drop(gelu(hidden))))
+    def finish(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What follows the first layer."""
+        return self.drop(self.fc2(self.drop(gelu(hidden, self))))

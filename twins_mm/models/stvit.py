@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import torch
 from mmengine.registry import MODELS
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from ..families import FAMILIES, Arch
 from .backbone import Backbone, are_patterns, as_level, check_arch, named_arch
 from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
-from .mlp import gelu
+from .mlp import finish, gelu
 from .super_tokens import SuperTokenAttention
 
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
@@ -62,22 +61,22 @@ class ConvFfn(nn.Module):
 
     Args:
         has_conv: False makes it a plain MLP.
+        recompute: See `Mlp`.
     """
 
-    def __init__(self, dim: int, hidden_dim: int, has_conv: bool = True):
+    def __init__(self, dim: int, hidden_dim: int, has_conv: bool = True, recompute: bool = True):
         super().__init__()
+        self.recompute = recompute
         self.fc1 = PointwiseConv(dim, hidden_dim)
         self.conv = ResidualDepthwiseConv(hidden_dim) if has_conv else nn.Identity()
         self.fc2 = PointwiseConv(hidden_dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = self.fc1(x)
-        if torch.is_grad_enabled():
-            return checkpoint(self._finish, hidden, use_reentrant=False, preserve_rng_state=False)
-        return self._finish(hidden)
+        return finish(self, self.fc1(x))
 
-    def _finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.conv(gelu(hidden)))
+    def finish(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What follows the first layer."""
+        return self.fc2(self.conv(gelu(hidden, self)))
 
 
 class SuperTokenBlock(nn.Module):
@@ -88,16 +87,17 @@ class SuperTokenBlock(nn.Module):
         layer_scale: Where the factors of both branches, one a channel, start; 0 has none.
         drop_path: Probability of dropping each of the two branches, drawn once for each.
         has_convs: False makes it STA and a plain MLP.
+        recompute_mlp: See `ConvFfn`.
     """
 
     def __init__(self, dim: int, num_heads: int, grid: int, hidden_dim: int, layer_scale: float,
-                 drop_path: float, has_convs: bool = True):
+                 drop_path: float, has_convs: bool = True, recompute_mlp: bool = True):
         super().__init__()
         self.pos_embed = ResidualDepthwiseConv(dim) if has_convs else nn.Identity()
         self.norm1 = _MapNorm(dim)
         self.attn = SuperTokenAttention(dim, num_heads, grid)
         self.norm2 = nn.BatchNorm2d(dim)
-        self.mlp2 = ConvFfn(dim, hidden_dim, has_convs)
+        self.mlp2 = ConvFfn(dim, hidden_dim, has_convs, recompute_mlp)
         self.drop_path = DropPath(drop_path)
         self.is_scaled = layer_scale > 0
         if self.is_scaled:
@@ -147,6 +147,8 @@ class STViT(Backbone):
         frozen_stages: Index of the last frozen stage; -1 trains all. Frozen stages stay in
             evaluation mode, BatchNorm's statistics too.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
+        recompute_mlp: Recomputes the cheap part of each ConvFFN in the backward pass; False uses
+            more memory.
         init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`. None keeps the
             released code's random initialisation, which is torch's.
 
@@ -163,7 +165,8 @@ class STViT(Backbone):
 
     def __init__(self, arch: str | Arch = 'small', *, in_channels: int = 3,
                  out_indices: Sequence[int] | None = None, drop_path_rate: float = 0.1,
-                 frozen_stages: int = -1, with_cp: bool = False, init_cfg: dict | None = None):
+                 frozen_stages: int = -1, with_cp: bool = False, recompute_mlp: bool = True,
+                 init_cfg: dict | None = None):
         family = FAMILIES['STViT']
         arch = named_arch(arch, family)
         check_arch(arch, _FIELDS, 'layer_scales', 'patterns')
@@ -183,7 +186,7 @@ class STViT(Backbone):
             blocks = [SuperTokenBlock(
                 dims[stage], arch['num_heads'][stage], arch['grid_sizes'][stage],
                 int(dims[stage] * arch['mlp_ratios'][stage]), scales[stage], next(drop_paths),
-                has_convs=kind == 'S') for kind in stages[stage]]
+                has_convs=kind == 'S', recompute_mlp=recompute_mlp) for kind in stages[stage]]
             self.layers.append(_Stage(
                 blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None))
         openings = [self.patch_embed, *(stage.downsample for stage in self.layers)]
