@@ -115,6 +115,14 @@ def test_length_stretches_the_whole_schedule(name, length, epoch_length, decay):
         assert 10 <= length / cfg.train_cfg.val_interval <= 12
 
 
+def test_a_single_scheduler_may_be_a_dict():
+    cfg = Config.fromfile(CONFIGS / 'retinanet_twins_svt_s_1x.py')
+    cfg.param_scheduler = dict(cfg.param_scheduler[-1])
+    use_own_data(cfg, **{**BOXES, 'length': 24})
+    assert [(scheduler.end, scheduler.milestones) for scheduler in cfg.param_scheduler] == [
+        (24, [16, 22])]
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     (dict(classes='apple'), 'a comma makes a tuple of one'),
     (dict(classes=['apple', 'apple']), 'must be a list of different names'),

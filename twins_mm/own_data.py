@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from .config import data_sets, heads_with_classes, resize_scale, task_of, walk
+from .config import data_sets, heads_with_classes, resize_scale, schedulers, task_of, walk
 from .errors import UserError
 
 # What a pipeline's steps and SegDataPreProcessor call a size in pixels.
@@ -104,7 +104,7 @@ def _set_length(cfg: Config | ConfigDict, length: int) -> None:
             node[key] = max(1, round(node[key] * length / old))
     loop[unit] = length
     cfg.param_scheduler = [_stretch_scheduler(scheduler, old, length, unit == 'max_epochs')
-                           for scheduler in cfg.param_scheduler]
+                           for scheduler in schedulers(cfg)]
 
 
 def _stretch_scheduler(scheduler: dict, old: int, new: int, counts_epochs: bool) -> dict:

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 
-from ..config import accumulative_counts
+from ..config import accumulative_counts, schedulers
 
 # Where recipes are; `RELEASED` has the same folders.
 FOLDERS, RELEASED = ('', 'imagenet', 'hd_map', 'baselines'), 'released'
@@ -88,13 +88,13 @@ def expected_lr(cfg: Config, iterations: int, epoch_length: int | None,
     `scale` is the factor by which `--auto-scale-lr` multiplies the optimizer's learning rate.
     """
     optimizer = torch.optim.SGD([torch.zeros(1)], scale * cfg.optim_wrapper.optimizer.lr)
-    schedulers = [PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
-                  for scheduler in cfg.param_scheduler]
+    built = [PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+             for scheduler in schedulers(cfg)]
     optimizer.step()  # otherwise the schedulers warn about their order
     rates = []
     for iteration in range(1, iterations + 1):
         rates.append(optimizer.param_groups[0]['lr'])
-        for scheduler in schedulers:
+        for scheduler in built:
             if not scheduler.by_epoch or epoch_length and iteration % epoch_length == 0:
                 scheduler.step()
     return rates
@@ -115,7 +115,7 @@ def _stretch(recipe: Config, run: Config) -> Config:
     count = accumulative_counts(run)
     if count > 1 and 'max_iters' in recipe.train_cfg:
         recipe.train_cfg.max_iters *= count
-        for scheduler in recipe.param_scheduler:
+        for scheduler in schedulers(recipe):
             scheduler.end *= count
     return recipe
 
