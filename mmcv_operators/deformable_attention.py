@@ -22,7 +22,7 @@ def ms_deform_attn_forward(value: torch.Tensor, shapes: torch.Tensor, starts: to
         weights: `(B, Q, N, L, P)`.
         im2col_step: Images that compiled mmcv computes at once; not used.
     """
-    return _attend(*map(as_computed, (value, locations, weights)), shapes).to(value.dtype)
+    return _attend(shapes, *map(as_computed, (value, locations, weights))).to(value.dtype)
 
 
 @torch.compiler.disable
@@ -35,14 +35,14 @@ def ms_deform_attn_backward(value: torch.Tensor, shapes: torch.Tensor, starts: t
     with torch.enable_grad():
         leaves = [as_computed(tensor.detach()).requires_grad_()
                   for tensor in (value, locations, weights)]
-        output = _attend(*leaves, shapes)
+        output = _attend(shapes, *leaves)
     grads = torch.autograd.grad(output, leaves, as_computed(grad_output))
     for filled, grad in zip((grad_value, grad_locations, grad_weights), grads):
         filled.copy_(grad)
 
 
-def _attend(value: torch.Tensor, locations: torch.Tensor, weights: torch.Tensor,
-            shapes: torch.Tensor) -> torch.Tensor:
+def _attend(shapes: torch.Tensor, value: torch.Tensor, locations: torch.Tensor,
+            weights: torch.Tensor) -> torch.Tensor:
     sizes = shapes.tolist()
     grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # (B * N, Q, L, P, 2)
     maps = value.split([height * width for height, width in sizes], 1)

@@ -13,13 +13,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 @pytest.fixture
 def make(tmp_path):
-    """Runs make in a folder with the Makefile and stubs; returns pip's calls and the whole output.
-
-    Args:
-        version: Of the Python that make finds.
-        cuda: torch's version of it.
-        mmcv: Whether mmcv is installed, which mmcv-lite isn't.
-    """
+    """Runs make in a folder with stubs; returns pip's calls and the whole output."""
     def write(path, script):
         path = tmp_path / path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +40,7 @@ def make(tmp_path):
 
 @pytest.mark.parametrize(('cuda', 'with_torchvision'), [(None, False), ('13.0', True)])
 def test_torchvision_is_for_cuda(cuda, with_torchvision, make):
-    """Together with torch, which pip would otherwise replace by what the newest torchvision needs."""
+    """With torch's version, or pip would replace torch by what the newest torchvision needs."""
     calls, _ = make(cuda=cuda)
     found = [call for call in calls if 'torchvision' in call]
     assert len(found) == with_torchvision

@@ -116,7 +116,7 @@ def _stretch(recipe: Config, run: Config) -> Config:
     if count > 1 and 'max_iters' in recipe.train_cfg:
         recipe.train_cfg.max_iters *= count
         for scheduler in schedulers(recipe):
-            scheduler.end *= count
+            scheduler['end'] *= count
     return recipe
 
 
