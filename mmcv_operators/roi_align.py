@@ -5,6 +5,8 @@ weights of rows, the region's part of the map, and weights of columns.
 
 Letters in shapes: K regions (RoIs), P bins along an axis, G samples along a bin.
 """
+from collections.abc import Iterator
+
 import torch
 
 from .kernels import find_torchvision
@@ -116,7 +118,8 @@ def _check_rois(rois: torch.Tensor, images: int, aligned: bool) -> None:
 
 
 def _regions(rois: torch.Tensor, size: tuple[int, int], bins: tuple[int, int], scale: float,
-             sampling_ratio: int, aligned: bool):
+             sampling_ratio: int, aligned: bool
+             ) -> Iterator[tuple[int, slice, torch.Tensor, slice, torch.Tensor]]:
     """Yields, for each RoI, its image, and for both axes the slice and its weights."""
     starts, ends = (rois[:, 1:] * scale - 0.5 * aligned).split(2, 1)
     sides = ends - starts if aligned else (ends - starts).clamp(min=1)
