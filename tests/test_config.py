@@ -1,10 +1,15 @@
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
 
+from twins_mm import config
 from twins_mm.config import (
     batch_size,
+    check_mixed_precision,
     check_pretrained,
     data_sets,
     describe_batch,
@@ -28,10 +33,12 @@ def test_drop_pretrained_leaves_other_initialisation():
     normal = dict(type='Normal', layer='Conv2d')
     cfg = Config(dict(load_from='x.pth', model=dict(
         pretrained='torchvision://resnet50', backbone=dict(init_cfg=PRETRAINED),
-        heads=[dict(init_cfg=normal), dict(init_cfg=PRETRAINED)])))
+        heads=[dict(init_cfg=normal), dict(init_cfg=PRETRAINED)],
+        neck=dict(init_cfg=[normal, PRETRAINED]), aux=dict(init_cfg=[PRETRAINED]))))
     drop_pretrained(cfg)
     assert cfg.load_from is cfg.model.pretrained is cfg.model.backbone.init_cfg is None
     assert [head.init_cfg for head in cfg.model.heads] == [normal, None]
+    assert cfg.model.neck.init_cfg == [normal] and cfg.model.aux.init_cfg is None
 
 
 @pytest.mark.parametrize('checkpoint', ['there.pth', 'hf://timm/x', 'torchvision://resnet50'])
@@ -42,20 +49,38 @@ def test_weights_that_exist_or_are_downloaded_are_accepted(checkpoint, tmp_path,
         init_cfg=dict(PRETRAINED, checkpoint=checkpoint))))))
 
 
-def test_file_of_weights_that_is_missing_is_named():
-    backbone = dict(init_cfg=PRETRAINED)
+@pytest.mark.parametrize('init', [PRETRAINED, [dict(type='Normal', layer='Linear'), PRETRAINED]])
+def test_file_of_weights_that_is_missing_is_named(init):
+    backbone = dict(init_cfg=init)
     with pytest.raises(UserError, match=r'x\.pth, which is not there(.|\n)*init_cfg=None'):
         check_pretrained(Config(dict(model=dict(backbone=backbone))))
 
 
-def test_fit_to_cpu_replaces_sync_bn_and_amp():
+@pytest.mark.parametrize(('supported', 'kind', 'precision'), [
+    (True, 'BFloat16OptimWrapper', 'bfloat16'), (False, 'OptimWrapper', 'float32')])
+def test_fit_to_cpu_replaces_sync_bn_and_amp(supported, kind, precision, monkeypatch):
+    monkeypatch.setattr(config, 'multiplies_bfloat16', lambda: supported)
     cfg = Config(dict(
         model=dict(heads=[dict(norm_cfg=dict(type='SyncBN', requires_grad=True))]),
         optim_wrapper=dict(type='AmpOptimWrapper', loss_scale=512., clip_grad=None)))
     notes = fit_to_cpu(cfg)
     assert cfg.model.heads[0].norm_cfg == dict(type='BN', requires_grad=True)
-    assert cfg.optim_wrapper == dict(type='OptimWrapper', clip_grad=None)
+    assert cfg.optim_wrapper == dict(type=kind, clip_grad=None)
     assert ['SyncBN' in note for note in notes] == [True, False]
+    assert precision in notes[1]
+
+
+@pytest.mark.parametrize(('device', 'has', 'allowed'), [
+    ('cpu', dict(_is_avx512_bf16_supported=lambda: True), True),
+    ('cpu', dict(_is_avx512_bf16_supported=lambda: False), False),
+    ('cpu', {}, False),  # an older torch
+    ('cuda', {}, True)])
+def test_amp_needs_a_gpu_or_products_in_bfloat16(device, has, allowed, monkeypatch):
+    monkeypatch.setattr(config, 'get_device', lambda: device)
+    monkeypatch.setattr(torch, 'cpu', SimpleNamespace(**has))
+    message = r'^--amp needs a GPU, or a CPU that multiplies bfloat16 \(AVX-512 BF16 or AMX\)$'
+    with nullcontext() if allowed else pytest.raises(UserError, match=message):
+        check_mixed_precision()
 
 
 @pytest.mark.parametrize('norm', ['BN', 'GN'])

@@ -9,18 +9,25 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
+from twins_mm.config import multiplies_bfloat16
+
 IMAGES = dict(mmdet='data/toy/coco/val2017',
               mmseg='data/toy/ADEChallengeData2016/images/validation')
 BLUE = 200, 50, 10
+each_precision = pytest.mark.parametrize('flags', [
+    pytest.param([], id='float32'),
+    pytest.param(['--amp'], id='amp', marks=pytest.mark.skipif(
+        not torch.cuda.is_available() and not multiplies_bfloat16(), reason='refused here'))])
 
 
-def test_labels_equal_those_of_the_test_tool(tiny_config, save_model, run_tool, toy_folder):
+@each_precision
+def test_labels_equal_those_of_the_test_tool(flags, tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('upernet_twins_svt_s_160k')
     save_model(config, toy_folder / 'model.pth')
     images = sorted((toy_folder / IMAGES['mmseg']).iterdir())[:3]
-    run_tool('test', config, 'model.pth', '--toy', '--out', 'theirs', '--cfg-options',
+    run_tool('test', config, 'model.pth', '--toy', '--out', 'theirs', *flags, '--cfg-options',
              'test_dataloader.dataset.indices=3')
-    output = run_tool('predict', config, 'model.pth', *images, '--toy', '--out', 'ours')
+    output = run_tool('predict', config, 'model.pth', *images, '--toy', '--out', 'ours', *flags)
     assert '3 images, ' in output
     for image in images:
         ours, theirs = (cv2.imread(str(toy_folder / f'{folder}/{image.stem}.png'),
@@ -30,13 +37,14 @@ def test_labels_equal_those_of_the_test_tool(tiny_config, save_model, run_tool, 
         assert picture.shape == cv2.imread(str(image)).shape
 
 
+@each_precision
 def test_boxes_and_masks_equal_those_of_the_test_tool(
-        tiny_config, save_model, run_tool, toy_folder):
+        flags, tiny_config, save_model, run_tool, toy_folder):
     config = tiny_config('mask_rcnn_twins_pcpvt_s_3x')
     classes = tuple(f'name {number}' for number in range(80))
     save_model(config, toy_folder / 'model.pth', dict(dataset_meta=dict(classes=classes)))
     images = sorted((toy_folder / IMAGES['mmdet']).iterdir())[:3]
-    few = ['--cfg-options', 'test_dataloader.dataset.indices=3',
+    few = [*flags, '--cfg-options', 'test_dataloader.dataset.indices=3',
            'model.test_cfg.rcnn.score_thr=0.0', 'model.test_cfg.rcnn.max_per_img=5']
     run_tool('test', config, 'model.pth', '--toy', '--out', 'theirs.pkl', *few)
     run_tool('predict', config, 'model.pth', *images, '--toy', '--out', 'ours', *few)

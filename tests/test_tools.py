@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 
 from twins_mm.checkpoints.pickles import WEIGHTS_ONLY
+from twins_mm.config import multiplies_bfloat16
 from twins_mm.errors import UserError
 
 TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('*.py'))
@@ -74,6 +75,22 @@ def test_resumed_toy_run_repeats_the_losses(name, tiny_config, run_tool, toy_fol
     whole, resumed = scalars(toy_folder / 'whole'), scalars(toy_folder / 'resumed')
     assert list(resumed) == [4, 5]
     assert resumed == pytest.approx({step: whole[step] for step in resumed}, rel=1e-6)
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or not multiplies_bfloat16(),
+                    reason='this machine has other mixed precision, or none')
+@pytest.mark.parametrize('name', [
+    'mask_rcnn_twins_pcpvt_s_3x',
+    pytest.param('upernet_twins_svt_s_160k', marks=pytest.mark.large)])
+def test_trains_and_resumes_in_bfloat16_on_a_cpu(name, tiny_config, run_tool, toy_folder):
+    flags = [tiny_config(name), '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=4',
+             'default_hooks.checkpoint.interval=3']
+    run_tool('train', *flags, '--work-dir', 'long')
+    run_tool('train', '--amp', *flags, '--work-dir', 'short')
+    run_tool('train', '--amp', *flags, '--work-dir', 'resumed', '--resume', 'short/iter_3.pth')
+    long, short, resumed = (scalars(toy_folder / name) for name in ('long', 'short', 'resumed'))
+    assert short != long and short[1] == pytest.approx(long[1], rel=0.02)
+    assert resumed == {4: pytest.approx(short[4], rel=1e-6)}
 
 
 def test_resumed_epoch_repeats_the_losses(tiny_config, run_tool, toy_folder):
@@ -266,17 +283,27 @@ def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, call_tool, toy
 
 @pytest.mark.parametrize(('args', 'message'), [
     (['train', 'none.py'], 'Config not found: none.py'),
-    (['train', '{config}', '--toy', '--amp'], '--amp needs a GPU'),
     (['test', '{config}', 'none.pth', '--toy'], 'Checkpoint not found: none.pth'),
     (['test', '{config}', '{config}', '--toy', '--out', 'x.json'], 'go into a .pkl file'),
 ])
 def test_bad_flags_are_reported_in_one_message(args, message, tiny_config, call_tool, toy_folder):
-    if torch.cuda.is_available() and '--amp' in args:
-        pytest.skip('there is a GPU')
     config = tiny_config('retinanet_twins_svt_s_1x')
     tool, *args = (arg.format(config=config) for arg in args)
     output = call_tool(tool, *args, status=1)
     assert message in output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there, --amp is float16')
+@pytest.mark.parametrize('args', [
+    ['train', '{config}', '--toy'], ['test', '{config}', '{config}', '--toy'],
+    ['predict', '{config}', '{config}', 'data/toy/coco/val2017', '--toy']])
+def test_amp_is_refused_by_a_cpu_without_bfloat16(
+        args, tiny_config, call_tool, toy_folder, monkeypatch):
+    monkeypatch.setattr('twins_mm.config.multiplies_bfloat16', lambda: False)
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    tool, *args = (arg.format(config=config) for arg in args)
+    assert '--amp needs a GPU, or a CPU that multiplies bfloat16' in call_tool(
+        tool, *args, '--amp', status=1)
 
 
 def test_benchmark(run_tool, tmp_path):

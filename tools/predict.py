@@ -13,19 +13,21 @@ from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import (
+    add_amp_argument,
     add_launcher_argument,
     add_option_arguments,
     load_config,
     make_parser,
     tool,
 )
-from twins_mm.config import task_of
+from twins_mm.config import check_mixed_precision, task_of
 from twins_mm.errors import UserError
 from twins_mm.inference.frames import MAX_MEGAPIXELS, Video, open_frames
 from twins_mm.inference.outputs import write_video
 from twins_mm.inference.predictor import build_inferencer, predict
 from twins_mm.inference.progress import Progress, fingerprint
 from twins_mm.inference.workers import Job, write_beside
+from twins_mm.training.mixed_precision import mixed_precision
 from twins_mm.training.processes import find_place, start_process_group
 from twins_mm.writing import replacing
 
@@ -53,6 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=1, metavar='N',
                         help='predict up to N consecutive images of the same size at once '
                              '(default: %(default)s)')
+    add_amp_argument(parser, 'predict')
     parser.add_argument('--no-pictures', action='store_true',
                         help='write boxes, masks or labels only')
     parser.add_argument('--max-megapixels', type=float, default=MAX_MEGAPIXELS, metavar='N',
@@ -74,6 +77,8 @@ def main() -> None:
     for name, count in (('batch-size', args.batch_size), ('workers', args.workers)):
         if count < 1:
             raise UserError(f'--{name} {count}: pass 1 or more')
+    if args.amp:
+        check_mixed_precision()
     frames = open_frames(args.images, args.out, args.max_megapixels)
     total, is_video = len(frames), isinstance(frames, Video)
     if is_video and args.launcher != 'none':
@@ -82,7 +87,8 @@ def main() -> None:
     decisive = {'config or --cfg-options': cfg.to_dict(),
                 'checkpoint': fingerprint(args.checkpoint),
                 'images': sorted(map(os.path.abspath, args.images)),
-                '--score-thr': args.score_thr, '--no-pictures': args.no_pictures}
+                '--score-thr': args.score_thr, '--no-pictures': args.no_pictures,
+                '--amp': args.amp}
     start_process_group(find_place(args.launcher))
     inferencer = build_inferencer(cfg, args.checkpoint)
 
@@ -110,6 +116,7 @@ def main() -> None:
                 yield frame, sample
 
     with ExitStack() as stack:
+        stack.enter_context(mixed_precision(inferencer.model, args.amp))
         if is_video and not args.no_pictures:
             pictures /= f'{frames.path.stem}.mp4'
             add_picture = stack.enter_context(write_video(pictures, frames.fps))

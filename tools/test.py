@@ -6,10 +6,18 @@ from pkgutil import resolve_name
 
 from mmengine.config import Config, ConfigDict
 
-from twins_mm.cli import add_config_arguments, build_runner, make_parser, prepare_run, tool
-from twins_mm.config import add_hook, data_sets, task_of, walk
+from twins_mm.cli import (
+    add_amp_argument,
+    add_config_arguments,
+    build_runner,
+    make_parser,
+    prepare_run,
+    tool,
+)
+from twins_mm.config import add_hook, check_mixed_precision, data_sets, task_of, walk
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
+from twins_mm.training.mixed_precision import mixed_precision
 
 EXAMPLES = """examples:
   python tools/test.py configs/upernet_twins_svt_s_160k.py CHECKPOINT --tta    # paper's scales
@@ -29,6 +37,7 @@ def parse_args() -> argparse.Namespace:
                              "folder; of several processes, the first one's")
     parser.add_argument('--tta', action='store_true',
                         help="test-time augmentation: the config's scales and flips")
+    add_amp_argument(parser, 'evaluate')
     add_config_arguments(parser)
     return parser.parse_args()
 
@@ -46,6 +55,9 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
         find_label_writer(cfg).update(output_dir=args.out, keep_results=True)
     elif args.out and not args.out.endswith('.pkl'):
         raise UserError(f'--out {args.out}: predictions of {task.models} go into a .pkl file')
+    if args.amp:
+        check_mixed_precision()
+        cfg.test_cfg.fp16 = True  # else mmengine switches it off again
     if args.tta:
         if not cfg.get('tta_model') or not cfg.get('tta_pipeline'):
             raise UserError(f'{args.config} has no tta_model and tta_pipeline')
@@ -74,7 +86,8 @@ def main() -> None:
     runner = build_runner(cfg)
     if args.out and (dump := task_of(cfg).dump):
         runner.test_evaluator.metrics.append(resolve_name(dump)(args.out))
-    runner.test()
+    with mixed_precision(runner.model, args.amp):
+        runner.test()
     for name, path in (('pictures', args.show_dir), ('predictions', args.out)):
         if path and runner.rank == 0:
             print(f'{name}: {path}')

@@ -8,12 +8,21 @@ try:
     from mmengine.device import get_device
     from mmengine.runner import Runner, find_latest_checkpoint
 
-    from twins_mm.cli import add_config_arguments, build_runner, make_parser, prepare_run, tool
+    from twins_mm.cli import (
+        add_amp_argument,
+        add_config_arguments,
+        build_runner,
+        make_parser,
+        prepare_run,
+        tool,
+    )
     from twins_mm.config import (
         accumulative_counts,
         batch_size,
+        check_mixed_precision,
         check_pretrained,
         describe_batch,
+        fit_to_cpu,
     )
     from twins_mm.data.checks import check_data
     from twins_mm.errors import UserError
@@ -33,7 +42,7 @@ EXAMPLES = """examples:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help='an mmdet, mmseg or mmpretrain config, ours or your own')
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    add_amp_argument(parser, 'train')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate to the actual batch size')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
@@ -45,9 +54,10 @@ def parse_args() -> argparse.Namespace:
 
 def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp:
-        if get_device() == 'cpu':
-            raise UserError('--amp needs a GPU')
+        check_mixed_precision()
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+        if get_device() == 'cpu':
+            fit_to_cpu(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError('--auto-scale-lr needs the batch size that the learning rate is for: '

@@ -36,6 +36,13 @@ def add_option_arguments(parser: argparse.ArgumentParser, toy: str) -> None:
                                          'train_dataloader.batch_size=4')
 
 
+def add_amp_argument(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Adds `--amp`, for tools that `verb` in mixed precision."""
+    parser.add_argument('--amp', action='store_true',
+                        help=f'{verb} in mixed precision: float16 on a GPU, bfloat16 on a CPU that '
+                             'multiplies it')
+
+
 def add_data_root_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--data-root`, for tools that read the data sets of a config."""
     parser.add_argument('--data-root', metavar='DIR',

@@ -1,35 +1,67 @@
+import importlib
 import json
 import os
 import re
+import site
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from twins_mm.doctor import installation
+from twins_mm.doctor import fixes, installation
 from twins_mm.doctor.__main__ import CHECKS
-from twins_mm.doctor.fixes import _ONEDL, _OPENMMLAB, uses_forks
+from twins_mm.doctor.fixes import _ONEDL, _OPENMMLAB, PIP, replace_torchvision, uses_forks
 
+# Replaces mmcv by one without compiled operators.
+REPLACE = r'uninstall -y [\w -]+ && .*install (--no-cache-dir onedl-mmcv==|"mmcv-lite>=2\.0,<2\.2")'
 REPOSITORY = Path(__file__).parents[2]
 OPERATORS = """
+import types, mmcv
+mmcv._ext = types.SimpleNamespace(__file__={extension!r})
 def get_compiling_cuda_version():
     return {cuda!r}
 def nms(*_):
     {run}
+roi_align = nms
 """
-CPU_OPERATORS = OPERATORS.format(cuda='not available', run=(
-    "raise RuntimeError('nms_impl: implementation for device cuda:0 not found.')"))
-OTHER_CARDS = OPERATORS.format(cuda='13.0', run=(
-    "raise RuntimeError('CUDA error: no kernel image is available for execution on the device')"))
+OURS, COMPILED = '_ext.py', f'_ext{EXTENSION_SUFFIXES[0]}'
+NO_CUDA = "raise RuntimeError('nms_impl: implementation for device cuda:0 not found.')"
+OTHER_CARD = "raise RuntimeError('CUDA error: no kernel image is available for execution')"
 
 
 @pytest.fixture
 def hide(monkeypatch):
     """Makes modules look uninstalled."""
     def make(*modules):
-        monkeypatch.setattr(installation, 'find_spec', lambda name: (
-            None if name in modules else find_spec(name)))
+        for module in (fixes, installation):
+            monkeypatch.setattr(module, 'find_spec', lambda name: (
+                None if name in modules else find_spec(name)))
+    return make
+
+
+@pytest.fixture
+def put_distribution(tmp_path):
+    """Puts the metadata of a package into the folder of the stubs."""
+    def make(name, version, module):
+        folder = tmp_path / f'{name.replace("-", "_")}-{version}.dist-info'
+        folder.mkdir()
+        (folder / 'METADATA').write_text(f'Name: {name}\nVersion: {version}\n')
+        (folder / 'top_level.txt').write_text(module)
+    return make
+
+
+@pytest.fixture
+def put_mmcv(tmp_path, stub, monkeypatch):
+    """Replaces mmcv by one whose operators do as told, and are in this file if any."""
+    monkeypatch.delitem(sys.modules, 'mmcv', raising=False)
+
+    def make(extension, cuda='not available', run='pass'):
+        stub('mmcv.ops', OPERATORS.format(extension=extension, cuda=cuda, run=run))
+        (tmp_path / 'mmcv' / extension).touch()
+        importlib.invalidate_caches()
     return make
 
 
@@ -54,51 +86,87 @@ def set_driver(tmp_path, monkeypatch):
      'operator torchvision::nms does not exist', 'pip uninstall -y torchvision'),
     ('torchvision', 'torchvision', "raise OSError('libcudart.so.12: cannot open')",
      'OSError: libcudart', 'pip uninstall -y torchvision'),
+    ('mmpretrain', 'mmpretrain',
+     """raise ModuleNotFoundError("No module named 'torchvision'")""",
+     "No module named 'torchvision'", f'{PIP} install torchvision torch=='),
     ('mmengine', 'addict', """raise ModuleNotFoundError("No module named 'addict'")""",
      "No module named 'addict'", 'pip install addict'),
     ('torch', 'torch', "raise OSError('libtorch.so: undefined symbol')", 'OSError: libtorch',
      'pip install torch'),
-    ('mmcv, its _ext', 'mmcv.ops', 'import mmcv._ext', "No module named 'mmcv._ext'",
-     'MMCV_WITH_OPS=1'),
-    ('mmcv, its _ext', 'mmcv.ops',
+    ('mmdet', 'mmdet',
      "raise ImportError('mmcv/_ext.cpython-311-x86_64-linux-gnu.so: undefined symbol: _ZN2at')",
-     'undefined symbol: _ZN2at', '--no-cache-dir --force-reinstall --no-deps'),
-    ('mmcv, its _ext', 'mmcv.ops', 'import os; os.kill(os.getpid(), 11)', 'Python crashed: SIGSEGV',
-     'MMCV_WITH_OPS=1'),
-    ('mmcv, its _ext', 'mmcv.ops', CPU_OPERATORS, 'implementation for device cuda:0 not found',
-     'MMCV_WITH_OPS=1'),
-    ('mmcv, its _ext', 'mmcv.ops', OTHER_CARDS, 'no kernel image', 'MMCV_WITH_OPS=1'),
-    ('mmdet', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', 'mmcv=='),
-    ('mmseg', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', 'mmcv=='),
-    ('mmdet', 'mmcv', "__version__ = '2.2.0'", 'MMCV==2.2.0 is used but incompatible', 'mmcv=='),
-    ('mmseg', 'mmcv', "__version__ = '2.2.0'", 'MMCV==2.2.0 is used but incompatible', 'mmcv=='),
+     'undefined symbol: _ZN2at', REPLACE),
+    ('operators', 'mmcv.ops', 'import os; os.kill(os.getpid(), 11)', 'Python crashed: SIGSEGV',
+     REPLACE),
+    ('mmdet', 'mmdet', """raise ModuleNotFoundError("No module named 'mmcv.utils'")""",
+     "No module named 'mmcv.utils'", REPLACE),
+    ('operators', 'mmcv.ops', """raise ModuleNotFoundError("No module named 'mmcv_operators'")""",
+     "No module named 'mmcv_operators'", '-e .'),
+    ('mmdet', 'mmcv', 'pass', "module 'mmcv' has no attribute '__version__'", REPLACE),
+    ('mmdet', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', REPLACE),
+    ('mmseg', 'mmcv', "__version__ = '1.7.2'", 'MMCV==1.7.2 is used but incompatible', REPLACE),
+    ('mmdet', 'mmcv', "__version__ = '2.2.0'", 'MMCV==2.2.0 is used but incompatible', REPLACE),
+    ('mmseg', 'mmcv', "__version__ = '2.2.0'", 'MMCV==2.2.0 is used but incompatible', REPLACE),
     ('mmseg', 'ftfy', """raise ModuleNotFoundError("No module named 'ftfy'")""",
      "No module named 'ftfy'", 'pip install ftfy'),
     ('twins_mm', 'huggingface_hub', """raise ModuleNotFoundError("No module named 'httpx.x'")""",
      "No module named 'httpx.x'", 'pip install httpx')])
 def test_broken_module_is_wrong(check, module, code, message, fix, stub):
-    if 'incompatible' in message and uses_forks():
+    if re.search('incompatible|__version__', message) and uses_forks():
         pytest.skip("the forks don't compare mmcv's version")
     stub(module, code)
     finding = CHECKS[check]()
     assert finding.state == 'wrong'
     assert message in finding.message
-    assert fix in finding.fix
+    assert re.search(fix, finding.fix) if fix is REPLACE else fix in finding.fix
 
 
 def test_missing_module_is_wrong(hide):
     hide('mmcv', 'mmseg', 'ftfy', 'regex')
-    operators = CHECKS['mmcv, its _ext']()
-    assert operators[:2] == CHECKS['mmseg']()[:2] == ('wrong', 'not installed')
-    assert 'MMCV_WITH_OPS=1' in operators.fix
-    assert 'mmsegmentation==' in CHECKS['mmseg']().fix
+    operators = CHECKS['operators']()
+    assert operators[:2] == ('wrong', 'mmcv is not installed')
+    assert re.search(REPLACE, operators.fix)
+    assert CHECKS['mmseg']()[:2] == ('wrong', 'not installed')
+    assert 'mmsegmentation' in CHECKS['mmseg']().fix
     finding = CHECKS['ftfy, regex']()
     assert finding.state == 'wrong' and finding.fix.endswith('pip install ftfy regex')
 
 
-def test_torchvision_is_not_needed(hide):
+@pytest.mark.parametrize(('extension', 'driver', 'state'), [
+    (OURS, '', 'ok'), (OURS, '580.3', 'warning'), (COMPILED, '580.3', 'ok')])
+def test_missing_torchvision_is_a_warning_if_a_gpu_would_use_it(extension, driver, state, put_mmcv,
+                                                                hide, set_driver):
+    put_mmcv(extension)
     hide('torchvision')
-    assert CHECKS['torchvision']().state == 'ok'
+    set_driver(driver)
+    finding = CHECKS['torchvision']()
+    assert finding.state == state
+    assert ('install' in finding.fix) == (state == 'warning')
+
+
+INDEX = ' --index-url https://download.pytorch.org/whl/'
+
+
+@pytest.mark.parametrize(('torch', 'driver', 'hidden', 'fix'), [
+    ('2.12.0', '580.3', ['torchvision'], '{} install torchvision torch==2.12.0'),
+    ('2.12.0', '580.3', ['mmpretrain', 'timm'],
+     '{} uninstall -y torchvision && {} install torchvision torch==2.12.0'),
+    ('2.12.0+cu126', '580.3', ['torchvision'],
+     '{} install torchvision torch==2.12.0+cu126' + INDEX + 'cu126'),
+    ('2.12.0+cpu', '580.3', ['torchvision'],
+     '{} uninstall -y torch torchvision && {} install torch torchvision'),
+    ('2.12.0+cpu', '', ['torchvision'], '{} install torchvision torch==2.12.0+cpu' + INDEX + 'cpu'),
+    ('2.12.0+cpu', '', ['mmpretrain', 'timm'], '{} uninstall -y torchvision'),
+    ('2.12.0+cpu', '', ['timm'], '{} uninstall -y torchvision && '
+     '{} install torchvision torch==2.12.0+cpu' + INDEX + 'cpu')])
+def test_torchvision_that_fits_torch(torch, driver, hidden, fix, stub, put_distribution, hide,
+                                     set_driver):
+    for module in ('torchvision', 'mmpretrain', 'timm'):
+        stub(module, '')
+    put_distribution('torch', torch, 'torch')
+    hide(*hidden)
+    set_driver(driver)
+    assert replace_torchvision() == fix.format(PIP, PIP)
 
 
 @pytest.mark.parametrize(('mmengine', 'state'), [('mmengine', 'warning'), ('onedl-mmengine', 'ok')])
@@ -125,16 +193,19 @@ def test_two_packages_in_one_folder_are_a_warning(monkeypatch, stub):
     assert re.search('pip uninstall -y a b && .*pip install opencv-python$', finding.fix)
 
 
-@pytest.mark.parametrize(('installed', 'state'), [(True, 'ok'), (False, 'warning')])
-def test_new_python_is_a_warning_until_mmcv_is_installed(installed, state, hide, monkeypatch):
-    monkeypatch.setattr(sys, 'version_info', (3, 14))
-    hide(*[] if installed else ['mmcv'])
+@pytest.mark.parametrize(('python', 'state'), [((3, 13), 'ok'), ((3, 14), 'wrong')])
+def test_python_that_openmmlab_needs(python, state, monkeypatch):
+    monkeypatch.setattr(sys, 'version_info', python)
     finding = CHECKS['Python']()
     assert finding.state == state
-    assert ('PYTHON=python3.11' in finding.fix) == (not installed)
+    assert ('pkgutil.find_loader' in finding.message) == (state == 'wrong')
+    assert ('Python 3.10 to 3.13' in finding.fix) == (state == 'wrong')
 
 
 TORCH = """
+__version__, Tensor = '2.13.0', None
+class _C:
+    def _dispatch_has_kernel_for_dispatch_key(name, key): return True
 class version:
     cuda, hip = {build!r}, None
 class cuda:
@@ -160,7 +231,7 @@ NO_KERNEL = "raise RuntimeError('no kernel image is available for execution on t
     ('', None, 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('', '12.6', 0, 'pass', None, 'warning', 'no GPU', 'NVIDIA GPU'),
     ('560.1', None, 0, 'pass', None, 'wrong', 'driver 560.1, but this torch is built for CPUs',
-     'make install CUDA=1'),
+     f'{PIP} uninstall -y torch torchvision && {PIP} install torch torchvision'),
     ('460.1', '12.6', 0, 'pass', None, 'wrong', 'system is too old', 'update the driver'),
     ('460.1', '12.6', 0, 'pass', None, 'wrong', 'finds no GPU; this CUDA needs driver 525 or newer',
      'update the driver'),
@@ -186,34 +257,98 @@ def test_cuda(driver, build, count, kernel, visible, state, message, fix,
     assert fix in finding.fix
 
 
-@pytest.mark.parametrize(('driver', 'build', 'nvcc', 'state', 'message'), [
-    ('', 'not available', None, 'ok', 'mmcv'),
-    ('580.3', '13.0', '12.4', 'ok', 'mmcv'),
-    ('580.3', 'not available', '13.1', 'wrong', 'RuntimeError: mmcv has no CUDA operators'),
-    ('580.3', 'not available', '12.4', 'wrong', 'nvcc: release 12.4 in {}, torch needs 13.0'),
-    ('580.3', 'not available', None, 'wrong', 'nvcc: none, torch needs 13.0')])
-def test_operators_are_for_the_gpu(driver, build, nvcc, state, message, stub, set_driver, tmp_path):
-    stub('torch', TORCH.format(build='13.0', count=0, kernel='pass'))
-    stub('torch.utils.cpp_extension', f'CUDA_HOME = {str(tmp_path)!r}')
-    stub('mmcv.ops', OPERATORS.format(cuda=build, run='pass'))
+@pytest.mark.parametrize(
+    ('extension', 'cuda', 'driver', 'gpus', 'torchvision', 'run', 'state', 'message', 'fix'), [
+    (OURS, '', '', 0, '', 'pass', 'ok', '; on CPUs by torch 2.13.0', ''),
+    (OURS, '', '580.3', 1, "__version__ = '0.28.0'", 'pass', 'ok',
+     '; on CPUs by torch 2.13.0, on CUDA by torchvision 0.28.0', ''),
+    (OURS, '', '580.3', 1, 'raise OSError', 'pass', 'warning',
+     "; on CPUs by torch 2.13.0, on CUDA by torch 2.13.0, which is slower than torchvision's",
+     'install torchvision torch=='),
+    (OURS, '', '580.3', 1, '', OTHER_CARD, 'wrong', 'no kernel image', 'install a torch that'),
+    (COMPILED, 'not available', '', 0, '', 'pass', 'ok', '; compiled for CPUs', ''),
+    (COMPILED, '13.0', '580.3', 1, '', 'pass', 'ok', '; compiled for CUDA 13.0', ''),
+    (COMPILED, 'not available', '580.3', 0, '', 'pass', 'wrong', '; compiled for CPUs only',
+     REPLACE),
+    (COMPILED, 'not available', '580.3', 1, '', NO_CUDA, 'wrong', 'for device cuda:0 not found',
+     REPLACE),
+    (COMPILED, '12.6', '580.3', 1, '', OTHER_CARD, 'wrong', 'no kernel image', REPLACE)])
+def test_operators_say_which_run(extension, cuda, driver, gpus, torchvision, run, state, message,
+                                 fix, stub, put_mmcv, put_distribution, set_driver):
+    stub('torch', TORCH.format(build='13.0', count=gpus, kernel='pass'))
+    put_distribution('torch', '2.13.0', 'torch')
+    stub('torchvision', torchvision)
+    put_mmcv(extension, cuda, run)
+    put_distribution('mmcv', '2.1.0', 'mmcv')
     set_driver(driver)
-    if nvcc:
-        program = tmp_path / 'bin/nvcc'
-        program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\necho Cuda compilation tools, release {nvcc}, V{nvcc}.88')
-        program.chmod(0o755)
-    finding = CHECKS['mmcv, its _ext']()
+    finding = CHECKS['operators']()
     assert finding.state == state
-    assert message.format(tmp_path) in finding.message
-    assert ('torch needs' in finding.message) == ('torch needs' in message)
-    assert finding.fix.startswith('make install CUDA=1  # or') == (state == 'wrong')
+    assert finding.message.startswith('mmcv 2.1.0')
+    assert finding.message.endswith(message) or state == 'wrong' and message in finding.message
+    assert re.search(fix, finding.fix) and bool(fix) == bool(finding.fix)
 
 
-def test_fixes_install_the_tested_versions():
-    tested = (REPOSITORY / 'Makefile').read_text() + (REPOSITORY / 'README.md').read_text()
-    for package in (*_OPENMMLAB.values(), *_ONEDL.values()):
-        name, _, version = package.partition('==')
-        assert package in tested or f'{name} {version}' in re.sub(r'\s+', ' ', tested)
+def test_mmcv_beside_mmcv_lite_is_a_warning(put_mmcv, put_distribution):
+    put_mmcv(COMPILED)
+    put_distribution('mmcv', '2.1.0', 'mmcv')
+    put_distribution('mmcv-lite', '2.1.0', 'mmcv')
+    finding = CHECKS['operators']()
+    assert finding.state == 'warning'
+    assert finding.message.startswith('mmcv 2.1.0, mmcv-lite 2.1.0; compiled for CPUs; in the same')
+    assert re.search(REPLACE, finding.fix) and 'uninstall -y mmcv mmcv-lite ' in finding.fix
+
+
+@pytest.mark.parametrize('left', [None, 'mmcv'])
+def test_what_an_uninstall_leaves_is_not_mmcv(left, tmp_path, put_distribution, monkeypatch):
+    (tmp_path / 'mmcv').mkdir()
+    (tmp_path / 'mmcv/_ext.py').touch()
+    if left:
+        put_distribution(left, '2.1.0', 'mmcv')
+    monkeypatch.delitem(sys.modules, 'mmcv', raising=False)
+    monkeypatch.setattr(sys, 'path', [str(tmp_path), *(
+        path for path in sys.path if 'site-packages' not in path)])
+    assert find_spec('mmcv')
+    finding = CHECKS['operators']()
+    assert finding[:2] == ('wrong', 'mmcv is not installed')
+    uninstall = f'{PIP} uninstall -y {left} && ' if left else ''
+    assert finding.fix == f'{uninstall}{PIP} install "mmcv-lite>=2.0,<2.2"'
+
+
+@pytest.mark.parametrize(('place', 'message', 'fix'), [
+    ('before', 'it is in {mmcv}, but its operators, mmcv/_ext.py, in {added}',
+     'install --ignore-installed --no-deps '),
+    ('user', 'it is in {mmcv}, but its operators, mmcv/_ext.py, in {added}',
+     'install --user --ignore-installed --no-deps '),
+    ('after', 'it is in {mmcv}, but its operators, mmcv/_ext.py, in {added}',
+     'cp {added}/mmcv/_ext.py {mmcv}/mmcv'),
+    ('nowhere', 'without mmcv/_ext.py, which installing twins_mm adds', '-e .')])
+def test_mmcv_away_from_its_operators_is_wrong(place, message, fix, tmp_path, stub,
+                                               tmp_path_factory, monkeypatch):
+    stub('mmcv.ops', 'import mmcv._ext')
+    monkeypatch.delitem(sys.modules, 'mmcv', raising=False)
+    added = tmp_path_factory.mktemp('added')
+    (added / 'mmcv').mkdir()
+    (added / 'mmcv/_ext.py').touch()
+    others = [path for path in sys.path
+              if path != str(tmp_path) and not Path(path, 'mmcv/_ext.py').is_file()]
+    monkeypatch.setattr(sys, 'path', {
+        'nowhere': [str(tmp_path), *others],
+        'after': [str(tmp_path), str(added), *others]}.get(
+            place, [str(added), str(tmp_path), *others]))
+    if place == 'user':
+        monkeypatch.setattr(site, 'getusersitepackages', lambda: str(added))
+    finding = CHECKS['operators']()
+    assert finding.state == 'wrong'
+    assert message.format(mmcv=tmp_path, added=added) in finding.message
+    assert fix.format(mmcv=tmp_path, added=added) in finding.fix
+
+
+def test_fixes_install_what_we_require():
+    required = set(map(Requirement, re.findall(
+        r"'([\w-]+[<>].+?)'", (REPOSITORY / 'setup.py').read_text())))
+    assert required >= {Requirement(package.strip('"')) for package in _OPENMMLAB.values()}
+    makefile = (REPOSITORY / 'Makefile').read_text()
+    assert all(package.split()[-1] in makefile for package in _ONEDL.values() if '==' in package)
 
 
 def test_doctor_runs_when_nothing_can_be_imported(stub, run_doctor):
@@ -222,7 +357,7 @@ def test_doctor_runs_when_nothing_can_be_imported(stub, run_doctor):
     findings = {finding['check']: finding
                 for finding in json.loads(run_doctor('--json', status=1))}
     assert list(findings) == list(CHECKS)
-    for check in ('torch', 'CUDA', 'numpy', 'opencv', 'mmengine', 'mmcv, its _ext', 'mmdet',
+    for check in ('torch', 'CUDA', 'numpy', 'opencv', 'mmengine', 'operators', 'mmdet',
                   'mmseg', 'twins_mm', 'weights'):
         assert findings[check]['state'] == 'wrong'
         assert 'pip install' in findings[check]['fix']

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,8 +69,9 @@ def test_this_installation_is_ok(run_doctor):
     assert 'wrong' not in states.values()
     assert states['COCO'] == states['ADE20K'] == 'warning'
     assert all(states[check] == 'ok' for check in (
-        'torch', 'numpy', 'opencv', 'pkg_resources', 'mmengine', 'mmcv, its _ext', 'mmdet', 'mmseg',
+        'torch', 'numpy', 'opencv', 'pkg_resources', 'mmengine', 'operators', 'mmdet', 'mmseg',
         'ftfy, regex', 'twins_mm'))
+    assert re.search(r'operators +\S+ \S+; (compiled for|on CPUs by torch) ', output)
 
 
 def test_import_error_in_training_points_to_the_doctor(stub, run_tool):

@@ -92,9 +92,9 @@ def test_sizes_of_the_real_data_sets():
 
 
 @pytest.mark.parametrize(('cached', 'reachable', 'state', 'message'), [
-    (6, False, 'ok', '6 of 6 are in the cache'),
-    (2, True, 'ok', '2 of 6 are in the cache; the hub has the others'),
-    (0, False, 'warning', '0 of 6 are in the cache, and the hub is unreachable (OSError: no')])
+    (10, False, 'ok', '10 of 10 are in the cache'),
+    (2, True, 'ok', '2 of 10 are in the cache; the hub has the others'),
+    (0, False, 'warning', '0 of 10 are in the cache, and the hub is unreachable (OSError: no')])
 def test_weights(cached, reachable, state, message, monkeypatch):
     seen = []
 
@@ -110,8 +110,11 @@ def test_weights(cached, reachable, state, message, monkeypatch):
     monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', look)
     monkeypatch.setattr(huggingface_hub, 'get_hf_file_metadata', ask)
     finding = CHECKS['weights']()
-    assert set(seen) == {f'timm/twins_{family}_{size}.in1k' for family in ('pcpvt', 'svt')
-                         for size in ('small', 'base', 'large')}
+    assert set(seen) == {
+        *(f'timm/twins_{family}_{size}.in1k' for family in ('pcpvt', 'svt')
+          for size in ('small', 'base', 'large')),
+        *(f'timm/{name}.gluon_in1k' for name in (
+            'resnet50c', 'resnet101c', 'resnext101_32x4d', 'resnext101_64x4d'))}
     assert finding.state == state
     assert finding.message.startswith(message)
     assert ('init_cfg.checkpoint=FILE' in finding.fix) == (state == 'warning')

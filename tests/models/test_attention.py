@@ -1,16 +1,20 @@
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from twins_mm.models import attention
 from twins_mm.models.attention import (
     FEW_KEYS,
     MAX_BATCH,
     WINDOW_PADDINGS,
     GlobalSubsampledAttention,
     LocallyGroupedAttention,
+    _attend_by_products,
     attend,
+    merge_heads,
     window_partition,
     window_unpartition,
 )
@@ -61,6 +65,46 @@ def test_attention_to_few_keys_equals_torchs(masked, dtype):
     for one, other in zip(*(torch.autograd.grad(x.double().square().sum(), tokens)
                             for x in (found, expected))):
         assert (one - other).norm() <= 16 * torch.finfo(dtype).eps * other.norm()
+
+
+@pytest.mark.parametrize(('images', 'queries', 'pieces'), [
+    (3, 9, 1), (2, 9, 2), (1, 9, 3), (1, 4, 9)])
+def test_attention_in_pieces_equals_torchs(images, queries, pieces, monkeypatch):
+    """Features and gradients; weights are not kept, and merging the heads copies nothing."""
+    keys = FEW_KEYS + 1
+    monkeypatch.setattr(attention, '_lacks_bfloat16_kernel', lambda: True)
+    monkeypatch.setattr(attention, 'PIECE_BYTES', images * 2 * queries * keys * 2)
+    tokens = [torch.randn(3, 2, count, 4, dtype=torch.float64, requires_grad=True)
+              for count in (9, keys, keys)]
+    short = [x.bfloat16() for x in tokens]
+    expected, kept = F.scaled_dot_product_attention(*tokens), []
+    with (mock.patch.object(F, 'scaled_dot_product_attention') as torchs,
+          mock.patch.object(attention, '_attend_by_products', wraps=_attend_by_products) as run,
+          torch.autograd.graph.saved_tensors_hooks(
+              lambda tensor: (kept.append(tensor.shape), tensor)[1], lambda tensor: tensor)):
+        found = attend(*short)
+        assert run.call_count == pieces and not torchs.called
+        with torch.no_grad():
+            assert torch.equal(attend(*short), found)
+        attend(*short, torch.ones(3, 1, 1, keys, dtype=torch.bool))
+        attend(*(x.float() for x in tokens))
+        assert torchs.call_count == 2
+    assert not any(shape[-1] == keys for shape in kept)
+    assert merge_heads(found).data_ptr() == found.data_ptr()
+    assert (found - expected).norm() <= 0.01 * expected.norm()
+    for one, other in zip(*(torch.autograd.grad(x.double().square().sum(), tokens)
+                            for x in (found, expected))):
+        assert (one - other).norm() <= 0.02 * other.norm()
+
+
+@pytest.mark.parametrize(('bfloat16', 'amx', 'lacks'), [
+    (True, False, True), (True, True, False), (False, False, False), (None, None, False)])
+def test_kernel_for_bfloat16_is_torchs_with_amx(bfloat16, amx, lacks, monkeypatch):
+    """An older torch, which has neither name, keeps its kernel."""
+    names = dict(_is_avx512_bf16_supported=bfloat16, _is_amx_tile_supported=amx)
+    monkeypatch.setattr(torch, 'cpu', SimpleNamespace(**{
+        name: (lambda has=has: has) for name, has in names.items() if has is not None}))
+    assert attention._lacks_bfloat16_kernel() == lacks
 
 
 @pytest.mark.parametrize('padding', ['mask', 'zero'])

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from twins_mm.cli import load_config
+from twins_mm.config import multiplies_bfloat16
 from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.families import ABLATIONS
 from twins_mm.inference.frames import Frame
@@ -39,20 +40,25 @@ def test_names_in_the_tables_exist():
     assert (CONFIGS / f'{data.example}.py').is_file()
 
 
-def test_trains_tests_predicts_and_reports_on_toy_data(tiny_config, run_tool, toy_folder):
+@pytest.mark.parametrize('flags', [
+    pytest.param([], id='float32'),
+    pytest.param(['--amp'], id='amp', marks=pytest.mark.skipif(
+        not torch.cuda.is_available() and not multiplies_bfloat16(), reason='refused here'))])
+def test_trains_tests_predicts_and_reports_on_toy_data(flags, tiny_config, run_tool, toy_folder):
     config = tiny_config(NAME)
-    output = run_tool('train', config, '--toy', '--cfg-options', *FEW, 'train_cfg.max_iters=2')
+    output = run_tool('train', config, '--toy', *flags, '--cfg-options', *FEW,
+                      'train_cfg.max_iters=2')
     checkpoint = re.search(r'checkpoint: (.*)', output)[1]
     assert 'accuracy/top1' in output and 'pictures:' in output
 
-    output = run_tool('test', config, checkpoint, '--toy', '--cfg-options', *FEW,
+    output = run_tool('test', config, checkpoint, '--toy', *flags, '--cfg-options', *FEW,
                       '--show-dir', 'shown', '--out', 'out.pkl')
     assert 'accuracy/top5' in output
     assert len(list((toy_folder / 'shown').glob('*.png'))) == 4
     tested = pickle.loads((toy_folder / 'out.pkl').read_bytes())
 
     images = sorted((toy_folder / 'data/toy/imagenet/val').iterdir())[:4]
-    run_tool('predict', config, checkpoint, *images, '--toy', '--out', 'found')
+    run_tool('predict', config, checkpoint, *images, '--toy', '--out', 'found', *flags)
     found = json.loads((toy_folder / 'found/predictions.json').read_text())['images']
     names = Config.fromfile(toy_folder / 'work_dirs/tiny_toy/tiny.py').val_dataloader.dataset
     for image, theirs, ours in zip(images, tested, found, strict=True):

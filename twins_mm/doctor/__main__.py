@@ -43,7 +43,7 @@ CHECKS = {
     'torchvision': check_torchvision,
     'pkg_resources': check_pkg_resources,
     'mmengine': partial(check_module, 'mmengine', 'import mmengine.runner'),
-    'mmcv, its _ext': check_operators,
+    'operators': check_operators,
     **{task.scope: partial(check_extra, task.scope, _USE_LIBRARY.format(task.scope), task.models)
        if task.install else partial(check_module, task.scope, _USE_LIBRARY.format(task.scope))
        for task in TASKS.values()},

@@ -2,10 +2,21 @@
 import json
 import os
 import sys
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import distributions, packages_distributions, version
 from importlib.util import find_spec
 
-from .fixes import PIP, build_mmcv, find_fix, install
+from .fixes import (
+    OTHER_TORCH,
+    PIP,
+    find_added,
+    find_fix,
+    find_mmcv,
+    install,
+    is_compiled,
+    replace_mmcv,
+    replace_torch,
+    replace_torchvision,
+)
 from .probe import Broken, Finding, find_driver, probe
 
 _TRY_CUDA = """
@@ -27,19 +38,19 @@ print(json.dumps(facts))
 """
 _USE_OPERATORS = """
 import torch
-from mmcv.ops import get_compiling_cuda_version, nms
-for device in ['cpu'] + ['cuda'] * torch.cuda.is_available():
+from mmcv.ops import get_compiling_cuda_version, nms, roi_align
+from mmcv import _ext
+devices = dict(cpu='CPUs', cuda='CUDA') if torch.cuda.is_available() else dict(cpu='CPUs')
+for device in devices:
+    rois = torch.tensor([[0., 0, 0, 1, 1]], device=device)
+    roi_align(torch.ones(1, 1, 2, 2, device=device), rois, 1)
     nms(torch.tensor([[0., 0, 1, 1]], device=device), torch.ones(1, device=device), 0.5)
-if {driver!r} and get_compiling_cuda_version() == 'not available':
-    raise RuntimeError('mmcv has no CUDA operators')
-"""
-_TRY_NVCC = r"""
-import re, subprocess, torch
-from torch.utils.cpp_extension import CUDA_HOME
-found = re.search(r'release (\d+)\.\d+', subprocess.getoutput(f'{CUDA_HOME}/bin/nvcc --version'))
-if torch.version.cuda and (not found or found[1] != torch.version.cuda.split('.')[0]):
-    print(f'; nvcc: {found[0] + " in " + CUDA_HOME if found else "none"}, '
-          f'torch needs {torch.version.cuda}')
+if _ext.__file__.endswith('.py'):
+    from mmcv_operators.kernels import name_backend
+    print(', '.join(f'on {name} by {name_backend(device)}' for device, name in devices.items()))
+else:
+    cuda = get_compiling_cuda_version()
+    print('compiled for ' + ('CPUs' if cuda == 'not available' else f'CUDA {cuda}'))
 """
 # {CUDA: driver}, major versions:
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
@@ -47,11 +58,11 @@ _OLDEST_DRIVERS = {'11': 450, '12': 525, '13': 580}
 
 
 def check_python() -> Finding:
-    """Whether Python can run mmcv's setup.py, if mmcv is not installed yet."""
+    """Whether OpenMMLab's packages run on this Python."""
     message = f'{sys.version.split()[0]}, {sys.executable}'
-    if sys.version_info >= (3, 13) and not find_spec('mmcv'):
-        return Finding('warning', f"{message}: mmcv 2.1.0 doesn't compile on 3.13 or newer",
-                       'make install PYTHON=python3.11  # or: make install STACK=onedl')
+    if sys.version_info >= (3, 14):
+        return Finding('wrong', f'{message}: mmcv and mmengine call pkgutil.find_loader, which is '
+                       'gone in 3.14', 'install everything with Python 3.10 to 3.13')
     return Finding('ok', message)
 
 
@@ -72,23 +83,42 @@ def check_module(module: str, code: str, default_fix: str = '') -> Finding:
         probe(code)
     except Broken as error:
         return Finding('wrong', f'{names}: {error}', find_fix(error, fix))
-    distributions = set(packages_distributions().get(module, ()))
-    if len({version(name) for name in distributions}) > 1:
+    packages = set(packages_distributions().get(module, ()))
+    if len({version(name) for name in packages}) > 1:
         return Finding('warning', f'{names} are in the same folder',
-                       f'{PIP} uninstall -y {" ".join(sorted(distributions))} && {install(module)}')
+                       f'{PIP} uninstall -y {" ".join(sorted(packages))} && {install(module)}')
     return Finding('ok', names)
 
 
 def check_operators() -> Finding:
-    """Whether mmcv's operators work, on a GPU too; if not, whether nvcc could compile them."""
-    driver = find_driver()
-    finding = check_module('mmcv', _USE_OPERATORS.format(driver=driver), build_mmcv())
-    if finding.state == 'wrong' and driver:
-        try:
-            return finding._replace(message=finding.message + probe(_TRY_NVCC))
-        except Broken:  # torch, which has a check of its own
-            pass
-    return finding
+    """Which operators of mmcv run here, on a GPU too: compiled, torchvision's or torch's."""
+    mmcv = find_mmcv()
+    if not mmcv:
+        return Finding('wrong', 'mmcv is not installed', replace_mmcv())
+    # Others, elsewhere on the path, are hidden by it.
+    packages = sorted({f'{found.name} {found.version}'
+                       for found in distributions(path=[str(mmcv.parent)])
+                       if 'mmcv' in (found.read_text('top_level.txt') or '').split()})
+    names = ', '.join(packages) or str(mmcv)
+    try:
+        used = probe(_USE_OPERATORS)
+    except Broken as error:
+        reason = str(error)
+        if "No module named 'mmcv._ext'" in reason:
+            added = find_added()
+            reason = (f'it is in {mmcv.parent}, but its operators, mmcv/_ext.py, in {added}'
+                      if added else 'without mmcv/_ext.py, which installing twins_mm adds')
+        return Finding('wrong', f'{names}: {reason}', find_fix(error, replace_mmcv()))
+    message = f'{names}; {used}'
+    if used == 'compiled for CPUs' and find_driver():
+        return Finding('wrong', f'{message} only', replace_mmcv())
+    if len(packages) > 1:
+        return Finding('warning', f'{message}; in the same folder, where uninstalling one removes '
+                       "the other's files", replace_mmcv())
+    if 'on CUDA by torch ' in used:
+        return Finding('warning', f"{message}, which is slower than torchvision's",
+                       replace_torchvision())
+    return Finding('ok', message)
 
 
 def check_undeclared() -> Finding:
@@ -101,13 +131,12 @@ def check_undeclared() -> Finding:
 
 
 def check_pkg_resources() -> Finding:
-    """OpenMMLab's mmengine needs pkg_resources for `mmdet::`, and mmcv's setup.py to run."""
+    """OpenMMLab's mmengine needs pkg_resources for `mmdet::`."""
     names = _name_versions('setuptools') or 'no setuptools'
     if find_spec('pkg_resources') or _name_versions('mmengine').startswith('onedl-'):
         return Finding('ok', names)
     return Finding('warning', f'{names}, without pkg_resources: a config with '
-                   "_base_ = 'mmdet::...' does not load, and mmcv does not compile",
-                   install('pkg_resources'))
+                   "_base_ = 'mmdet::...' does not load", install('pkg_resources'))
 
 
 def check_extra(module: str, code: str, users: str) -> Finding:
@@ -118,10 +147,13 @@ def check_extra(module: str, code: str, users: str) -> Finding:
 
 
 def check_torchvision() -> Finding:
-    """mmengine imports torchvision if it is installed, and fails if that doesn't load."""
-    if not find_spec('torchvision'):
-        return Finding('ok', 'not installed; nothing needs it')
-    return check_module('torchvision', 'import torchvision', f'{PIP} uninstall -y torchvision')
+    """Whether torchvision loads: mmengine imports any that it finds, for a run's log."""
+    if find_spec('torchvision'):
+        return check_module('torchvision', 'import torchvision', replace_torchvision())
+    if find_driver() and not is_compiled():
+        return Finding('warning', 'not installed; operators on a GPU are slower without',
+                       replace_torchvision())
+    return Finding('ok', 'not installed; mmpretrain needs it, and a GPU is faster with it')
 
 
 def check_cuda() -> Finding:
@@ -136,7 +168,7 @@ def check_cuda() -> Finding:
                        'train on a machine with an NVIDIA GPU and its driver')
     if not facts['build']:
         return Finding('wrong', f'driver {driver}, but this torch is built for CPUs only',
-                       f'{PIP} install --force-reinstall torch && {build_mmcv()}')
+                       replace_torch())
     build = f'built for CUDA {facts["build"]}, driver {driver}'
     if not facts['count']:
         visible = os.environ.get('CUDA_VISIBLE_DEVICES')
@@ -152,9 +184,7 @@ def check_cuda() -> Finding:
     device = f'{facts["count"]} x {facts["device"]}, {facts["capability"]}'
     if 'error' in facts:
         return Finding('wrong', f'{device}, but torch has {" ".join(facts["architectures"])}: '
-                       f'{facts["error"]}',
-                       'install a torch that supports this architecture: '
-                       'https://pytorch.org/get-started')
+                       f'{facts["error"]}', OTHER_TORCH)
     return Finding('ok', f'{device}; {build}')
 
 

@@ -4,11 +4,13 @@ Letters in shapes: B images, H x W tokens, C channels, N heads with D = C / N ch
 K tokens per side of a window, L windows.
 """
 from collections import OrderedDict
+from functools import partial
 from itertools import repeat
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from .layers import Linear, is_eager_on_cpu, make_depthwise
 
@@ -18,6 +20,8 @@ SUB_SAMPLINGS = ('convolution', 'separable_convolution', 'average_pooling')
 MAX_BATCH = 2**16 - 1
 # Up to so many keys, such as a window's 49, a CPU is faster with two products and a softmax.
 FEW_KEYS = 64
+# Of the weights of attention in pieces. Measured: 1 MiB and 16 MiB are a tenth slower.
+PIECE_BYTES = 4 * 2**20
 
 
 def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
@@ -63,12 +67,44 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor
     `seen`, `(B, 1, 1, T)`, are the keys that queries may see, at least one; None is all. `drop` is
     the dropout on the weights.
     """
-    if k.shape[-2] > FEW_KEYS or drop or not is_eager_on_cpu(q):
-        return F.scaled_dot_product_attention(q, k, v, seen, drop)
+    if is_eager_on_cpu(q) and not drop:
+        if k.shape[-2] <= FEW_KEYS:
+            return _attend_by_products(q, k, v, seen)
+        if seen is None and q.dtype == torch.bfloat16 and _lacks_bfloat16_kernel():
+            return _attend_in_pieces(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, seen, drop)
+
+
+def _attend_by_products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                        seen: torch.Tensor | None = None) -> torch.Tensor:
     weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if seen is not None:
         weights = weights.masked_fill(~seen, -torch.inf)
     return weights.softmax(-1) @ v
+
+
+def _lacks_bfloat16_kernel() -> bool:
+    """Whether this CPU multiplies bfloat16, but not in torch's kernel for attention.
+
+    That kernel uses AMX, and else leaves products to MKL, which has none in bfloat16 for AMD's
+    processors: there it takes as long as in float32. oneDNN, which computes `@`, has them.
+    """
+    cpu = torch.cpu  # older torch doesn't know what the CPU has
+    return (getattr(cpu, '_is_avx512_bf16_supported', bool)()
+            and not getattr(cpu, '_is_amx_tile_supported', bool)())
+
+
+def _attend_in_pieces(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Attention whose weights stay in the cache, and are computed again in the backward pass."""
+    run = partial(checkpoint, _attend_by_products, use_reentrant=False, preserve_rng_state=False
+                  ) if torch.is_grad_enabled() else _attend_by_products
+    _, heads, queries, _ = q.shape
+    rows = max(1, PIECE_BYTES // (heads * k.shape[-2] * q.element_size()))
+    images = [x.split(max(1, rows // queries)) for x in (q, k, v)]
+    # As the kernel returns it: tokens before heads in memory, so that merging heads copies nothing.
+    return torch.cat([
+        torch.cat([run(part, keys, values).transpose(1, 2) for part in several.split(rows, -2)], 1)
+        for several, keys, values in zip(*images)]).transpose(1, 2)
 
 
 class LocallyGroupedAttention(nn.Module):

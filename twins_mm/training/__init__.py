@@ -1,4 +1,14 @@
 """What keeps training runs right; importing the package registers it with mmengine."""
-from . import cosine, finiteness, hooks, preemption, resuming, seeding, whole_files
+from . import (
+    cosine,
+    finiteness,
+    hooks,
+    mixed_precision,
+    preemption,
+    resuming,
+    seeding,
+    whole_files,
+)
 
-__all__ = ['cosine', 'finiteness', 'hooks', 'preemption', 'resuming', 'seeding', 'whole_files']
+__all__ = ['cosine', 'finiteness', 'hooks', 'mixed_precision', 'preemption', 'resuming', 'seeding',
+           'whole_files']
