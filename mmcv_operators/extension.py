@@ -31,5 +31,5 @@ def __getattr__(name: str) -> Callable[..., NoReturn]:
     def missing(*_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError(
             f'{name} is an operator of compiled mmcv only: pip uninstall -y mmcv-lite && '
-            'MMCV_WITH_OPS=1 pip install --no-build-isolation mmcv==2.1.0')
+            'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir mmcv==2.1.0')
     return missing
