@@ -11,7 +11,7 @@ PLACES = ['configs', 'docs', 'twins_mm', 'tools', 'README.md', 'CONTRIBUTING.md'
 # download.openmmlab.com is since June 2026, and with it mmengine's `open-mmlab://`.
 CHECKED = '2026-11-30'
 ALIVE = {
-    'arxiv.org', 'data.csail.mit.edu', 'developer.nvidia.com', 'docs.nvidia.com',
+    'arxiv.org', 'data.csail.mit.edu', 'docs.nvidia.com',
     'dl.caffe.berkeleyvision.org',  # often down
     'download.pytorch.org', 'github.com', 'hf://', 'huggingface.co', 'image-net.org',
     'images.cocodataset.org', 'mmengine.readthedocs.io', 'openvinotoolkit.github.io',

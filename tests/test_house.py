@@ -41,6 +41,7 @@ def test_contributing_names_files_that_exist():
              if not name.startswith('NAME')}
     paths = [str(path) for folder in ('mmcv_operators', 'twins_mm', 'tools', 'tests', 'configs')
              for path in (REPOSITORY / folder).rglob('*.py')]
+    paths += map(str, REPOSITORY.glob('*.py'))
     missing = [name for name in names if not any(path.endswith(f'/{name}') for path in paths)]
     assert len(names) > 40 and missing == []
 

@@ -155,7 +155,7 @@ def test_wheel_alone_reaches_every_config(run_elsewhere):
     assert sorted(found['listed']) == sorted(
         path.relative_to(CONFIGS).with_suffix('').as_posix()
         for folder in ('', 'hd_map/') for path in CONFIGS.glob(f'{folder}*.py'))
-    assert found['weights'][1].startswith('0 of 6 are in the cache')
+    assert found['weights'][1].startswith('0 of 10 are in the cache')
 
 
 def test_mmdets_own_train_tool_takes_configs_that_inherit_from_the_wheel(

@@ -13,7 +13,7 @@ from twins_mm.export.deployable import _means, make_deployable
 @pytest.mark.parametrize(('name', 'options'), [
     ('mask_rcnn_twins_svt_s_1x',
      {'model.data_preprocessor.pad_value': 3,
-      'model.roi_head.bbox_roi_extractor.roi_layer.pool_mode': 'max'}),
+      'model.roi_head.bbox_roi_extractor.roi_layer.aligned': False}),
     ('semantic_fpn_twins_pcpvt_s_80k', {}),
     ('upernet_twins_svt_s_160k', {'model.data_preprocessor.bgr_to_rgb': False}),
     ('hd_map/segformer_twins_svt_s_160k_cityscapes', {'model.test_cfg.mode': 'whole'}),

@@ -12,7 +12,6 @@ from torch import nn
 from torch.export import Dim
 
 from ..errors import UserError
-from ..models.attention import LocallyGroupedAttention
 from ..writing import replacing
 from .roi_align import ALIGN_IN_ONNX
 from .suppression import SUPPRESS_IN_ONNX
@@ -29,8 +28,7 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
     """Writes a module to one file, for images `(B, 3, H, W)` of any batch and size.
 
     Args:
-        module: Takes the images and returns a tensor or a tuple of them; in evaluation. It masks
-            all windows from then on (`LocallyGroupedAttention.any_size`).
+        module: Takes the images and returns a tensor or a tuple of them; in evaluation.
         outputs: Names of the tensors.
         path: The file to write.
         dtype: Of the images.
@@ -40,9 +38,6 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
     Raises:
         UserError: The module needs operators that are not in the standard.
     """
-    for layer in module.modules():
-        if isinstance(layer, LocallyGroupedAttention):
-            layer.any_size = True
     image = torch.zeros(TRACED_SIZE, dtype=dtype)
     # Otherwise torch warns that torchvision is missing, and about its own code.
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)

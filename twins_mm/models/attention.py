@@ -23,6 +23,9 @@ FEW_KEYS = 64
 # Of the weights of attention in pieces. Measured: 1 MiB and 16 MiB are a tenth slower.
 PIECE_BYTES = 4 * 2**20
 
+# torch before 2.7 doesn't tell.
+_is_exporting = getattr(torch.compiler, 'is_exporting', bool)
+
 
 def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
     """Cuts a map `(B, H, W, C)` into windows `(B * L, K * K, C)`, image by image, row by row.
@@ -119,14 +122,8 @@ class LocallyGroupedAttention(nn.Module):
     Raises:
         ValueError: `padding` is not one of these.
 
-    Attributes:
-        any_size: Makes the mask even without padding, so that a graph traced at one size is valid
-            for every size.
-
     Source: Twins, section 3.2, equation 1.
     """
-
-    any_size = False
 
     def __init__(self, dim: int, num_heads: int, window_size: int, padding: str = 'mask',
                  attn_drop: float = 0., proj_drop: float = 0.):
@@ -154,7 +151,7 @@ class LocallyGroupedAttention(nn.Module):
     def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                 real: torch.Tensor | None) -> torch.Tensor:
         drop = self.attn_drop if self.training else 0.
-        if self.any_size or len(q) <= MAX_BATCH:
+        if _is_exporting() or q.shape[0] <= MAX_BATCH:
             return attend(q, k, v, real, drop)
         return torch.cat([self._attend(*parts) for parts in zip(
             *(tensor.split(MAX_BATCH) for tensor in (q, k, v)),
@@ -166,7 +163,7 @@ class LocallyGroupedAttention(nn.Module):
         extra_rows, extra_columns = height % self.window_size, width % self.window_size
         if self.padding == 'zero':
             return None
-        if not self.any_size:
+        if not _is_exporting():  # an exported graph is for every size
             padded_sides = (extra_rows > 0) + (extra_columns > 0)
             if padded_sides == 0 or self.padding == 'mask_legacy' and padded_sides == 1:
                 return None

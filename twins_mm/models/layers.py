@@ -15,6 +15,8 @@ _ONEDNN_SIZE = 20480
 
 
 def _is_autocast(device: str) -> bool:
+    if device == 'meta':
+        return False
     if device == 'cpu' and not _AUTOCAST_TAKES_DEVICE:
         return torch.is_autocast_cpu_enabled()
     return torch.is_autocast_enabled(*[device] * _AUTOCAST_TAKES_DEVICE)
