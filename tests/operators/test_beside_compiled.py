@@ -5,6 +5,7 @@ By hand, in an environment with a compiled mmcv, and this checkout as PYTHONPATH
 """
 import importlib
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from unittest.mock import patch
 
 import pytest
@@ -52,7 +53,7 @@ def cfg(request, pytestconfig):
 
 def build(cfg):
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(deepcopy(cfg.model))  # DINO changes its config
     model.init_weights()
     return model
 
