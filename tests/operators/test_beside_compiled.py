@@ -93,7 +93,7 @@ def train(cfg, operators, steps=10):
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
             optimizer.step()
-    losses.append({name: value.item() for name, value in log.items() if 'loss' in name})
+            losses.append({name: value.item() for name, value in log.items() if 'loss' in name})
     return losses
 
 
