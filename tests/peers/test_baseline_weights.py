@@ -32,7 +32,7 @@ def read(name):
 
 
 def names_like(patterns, config, names):
-    """Those that match the pattern of a config's rival, or of its kin."""
+    """Those that match the pattern of a config's baseline, or of its family."""
     rival = max((rival for rival in RIVALS if rival in config), key=len)
     pattern = patterns.get(rival, patterns.get(rival.partition('_')[0], '$'))
     return {name for name in names if re.match(pattern, name)}

@@ -14,7 +14,7 @@ def gelu(hidden: torch.Tensor, mlp: nn.Module) -> torch.Tensor:
     return torch.ops.aten.gelu_(hidden)
 
 
-def finish(mlp: nn.Module, hidden: torch.Tensor, drop: float = 0.) -> torch.Tensor:
+def finish_recomputed(mlp: nn.Module, hidden: torch.Tensor, drop: float = 0.) -> torch.Tensor:
     """`mlp.finish(hidden)`; in training recomputed in the backward pass, if `mlp.recompute`."""
     if mlp.recompute and mlp.training and hidden.requires_grad:
         return checkpoint(mlp.finish, hidden, use_reentrant=False, preserve_rng_state=drop > 0)
@@ -51,7 +51,7 @@ class Mlp(nn.Module):
         return self._run(x)
 
     def _run(self, x: torch.Tensor) -> torch.Tensor:
-        return finish(self, self.fc1(x), self.drop.p)
+        return finish_recomputed(self, self.fc1(x), self.drop.p)
 
     def finish(self, hidden: torch.Tensor) -> torch.Tensor:
         """What follows the first layer."""

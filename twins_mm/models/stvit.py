@@ -12,7 +12,7 @@ from torch import nn
 from ..families import FAMILIES, Arch
 from .backbone import Backbone, are_patterns, as_level, check_arch, named_arch
 from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
-from .mlp import finish, gelu
+from .mlp import finish_recomputed, gelu
 from .super_tokens import SuperTokenAttention
 
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
@@ -72,7 +72,7 @@ class ConvFfn(nn.Module):
         self.fc2 = PointwiseConv(hidden_dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return finish(self, self.fc1(x))
+        return finish_recomputed(self, self.fc1(x))
 
     def finish(self, hidden: torch.Tensor) -> torch.Tensor:
         """What follows the first layer."""
