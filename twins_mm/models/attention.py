@@ -99,8 +99,9 @@ def _lacks_bfloat16_kernel() -> bool:
 
 def _attend_in_pieces(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Attention whose weights stay in the cache, and are computed again in the backward pass."""
-    run = partial(checkpoint, _attend_by_products, use_reentrant=False, preserve_rng_state=False
-                  ) if torch.is_grad_enabled() else _attend_by_products
+    run = _attend_by_products
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
+        run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
     _, heads, queries, _ = q.shape
     rows = max(1, PIECE_BYTES // (heads * k.shape[-2] * q.element_size()))
     images = [x.split(max(1, rows // queries)) for x in (q, k, v)]
