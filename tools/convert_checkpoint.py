@@ -4,12 +4,13 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from mmengine.runner import CheckpointLoader
 
+from twins_mm.checkpoints.conversion import TARGETS, convert
 from twins_mm.checkpoints.files import weights_of
-from twins_mm.checkpoints.layouts import TARGETS, convert, unpack
+from twins_mm.checkpoints.reading import read_checkpoint
 from twins_mm.cli import make_parser, tool
 from twins_mm.errors import UserError
+from twins_mm.models.published_weights import unpack
 from twins_mm.writing import replacing
 
 EXAMPLES = """examples:
@@ -42,12 +43,10 @@ def main() -> None:
         raise UserError(f'{args.target} exists already; choose a new file')
     if args.target.suffix not in ('.safetensors', '.pth'):
         raise UserError(f'{args.target} must end in .safetensors or .pth')
-    checkpoint = CheckpointLoader.load_checkpoint(args.source, 'cpu', 'silent')
+    checkpoint = read_checkpoint(args.source)
     weights = weights_of(checkpoint)
     converted = convert(weights, args.to)
-    # In place of the config, it has an error message for whoever builds a model from it.
-    meta = {key: value for key, value in (checkpoint.get('meta') or {}).items() if key != 'cfg'}
-    save(converted, meta, args.target)
+    save(converted, checkpoint.get('meta') or {}, args.target)
     print(f'{args.target}: {len(converted)} tensors, {args.to} layout')
     if args.to == 'timm' and (others := unpack(weights).others):
         print(f'left out, because timm has no place for them: '

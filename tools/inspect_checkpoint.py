@@ -3,9 +3,8 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.runner import CheckpointLoader
-
 from twins_mm.checkpoints.inspection import describe_checkpoint
+from twins_mm.checkpoints.reading import read_checkpoint
 from twins_mm.cli import make_parser, tool
 from twins_mm.shipped import CONFIGS
 
@@ -23,7 +22,7 @@ def parse_args() -> argparse.Namespace:
 
 @tool
 def main() -> None:
-    checkpoint = CheckpointLoader.load_checkpoint(parse_args().checkpoint, 'cpu', 'silent')
+    checkpoint = read_checkpoint(parse_args().checkpoint)
     for topic, text in describe_checkpoint(checkpoint, Path(os.path.relpath(CONFIGS))).items():
         print(f'{topic:9} {text}')
 

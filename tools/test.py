@@ -14,7 +14,7 @@ from twins_mm.cli import (
     prepare_run,
     tool,
 )
-from twins_mm.config import add_hook, check_mixed_precision, data_sets, task_of, walk
+from twins_mm.config import check_mixed_precision, data_sets, task_of, walk
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 from twins_mm.training.mixed_precision import mixed_precision
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
 
 def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
-    add_hook(cfg, type='CheckpointFitHook', heads=True)
+    cfg.default_hooks.checkpoint_fit = dict(type='CheckpointFitHook', heads=True)
     task = task_of(cfg) if args.show_dir or args.out else None
     if args.show_dir:
         if not (cfg.get('default_hooks') or {}).get('visualization'):

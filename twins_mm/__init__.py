@@ -1,8 +1,8 @@
 """Twins vision transformers for mmdet and mmseg; importing the package registers them.
 
 `TwinsPCPVT`, `TwinsSVT`, `STViT` and the backbones of baselines build in every OpenMMLab scope,
-checkpoints can be given as `hf://ORG/NAME`, and those that mmengine writes load under torch's
-`weights_only`.
+checkpoints can be given as `hf://ORG/NAME`, those that mmengine writes load under torch's
+`weights_only`, and a config's `_base_` finds ours by `twins_mm::`. Nothing else changes for others.
 """
 import sys
 

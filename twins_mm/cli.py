@@ -15,9 +15,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .allocator import keep_freed_memory
+from .checkpoints import use_safe_loaders
 from .config import fit_to_cpu, move_data, require_library
 from .errors import UserError
 from .toy.toy_config import use_toy_data
+from .training.default_hooks import add_default_hooks
 from .training.processes import find_place, is_first_process, start_process_group, use_new_store
 
 
@@ -111,6 +113,7 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
     if not cfg.get(f'{split}_dataloader'):
         raise UserError(f'{args.config} has no {split}_dataloader')
     cfg.launcher = launcher
+    add_default_hooks(cfg)
     name, notes = Path(args.config).stem, []
     if args.toy:
         name += '_toy'
@@ -158,6 +161,7 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         sys.excepthook = _point_to_doctor
         keep_freed_memory()
+        use_safe_loaders()
         try:
             main()
         except UserError as error:

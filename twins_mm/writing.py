@@ -2,13 +2,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+PARTIAL = 'partial_'
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path to write to, with the suffix of `path`, which it replaces on success."""
+    """Yields a path to write to, with the suffix of `path`, which it replaces on success.
+
+    Each call has its own, so processes may write one file at a time; the last one wins. Of a link,
+    the file that it leads to is replaced.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'partial_{path.name}')
+    partial = path.with_name(f'{PARTIAL}{uuid4().hex[:8]}_{path.name}')
     try:
         yield partial
         partial.replace(path)

@@ -5,7 +5,7 @@ from torch import nn
 from twins_mm import TwinsPCPVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
-from twins_mm.checkpoints.trained import check_heads
+from twins_mm.checkpoints.fit import fit_model
 from twins_mm.errors import UserError
 
 
@@ -37,12 +37,12 @@ def test_own_weights_pass(make, wrap):
     weights = make().state_dict()
     for given in (weights, {f'module.{name}': value for name, value in weights.items()},
                   without(weights, 'backbone.1.num_batches_tracked')):
-        check_heads(dict(state_dict=given), model)
+        fit_model(given, model, heads=True)
 
 
 @pytest.mark.parametrize('layout', ['mmseg', 'mmpretrain'])
 def test_twins_backbone_of_another_layout_passes(layout):
-    check_heads(convert(twins().state_dict(), layout), twins())
+    fit_model(convert(twins().state_dict(), layout), twins(), heads=True)
 
 
 @pytest.mark.parametrize(('make', 'change', 'message'), [
@@ -55,4 +55,4 @@ def test_twins_backbone_of_another_layout_passes(layout):
 def test_mismatch_is_refused(make, change, message):
     model = make()
     with pytest.raises(UserError, match=f'does not match this config: {message}'):
-        check_heads(dict(state_dict=change(model.state_dict())), model)
+        fit_model(change(model.state_dict()), model, heads=True)

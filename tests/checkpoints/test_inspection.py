@@ -13,9 +13,9 @@ from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.bench.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspection import describe_checkpoint
-from twins_mm.checkpoints.layouts import name_classifier
 from twins_mm.config import drop_pretrained
 from twins_mm.families import BACKBONES
+from twins_mm.models.published_weights import name_classifier
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 

@@ -1,6 +1,8 @@
 import copy
 import pickle
 import re
+import subprocess
+import sys
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
@@ -12,9 +14,8 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
-from mmengine.runner import CheckpointLoader
 
-from twins_mm.checkpoints import pickles
+from twins_mm.checkpoints import pickles, read_checkpoint
 from twins_mm.errors import UserError
 
 checked = pytest.mark.skipif(not pickles.WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
@@ -46,10 +47,18 @@ class DType:
 
 def load(content, tmp_path):
     torch.save(content, tmp_path / 'checkpoint.pth')
-    return CheckpointLoader.load_checkpoint(str(tmp_path / 'checkpoint.pth'))
+    return read_checkpoint(str(tmp_path / 'checkpoint.pth'))
 
 
-def test_log_of_mmengine_loads(tmp_path):
+def load_plainly(content, tmp_path):
+    """As mmengine 0.10 does; torch 2.6 and newer take that for `weights_only=True`."""
+    torch.save(content, tmp_path / 'checkpoint.pth')
+    return torch.load(tmp_path / 'checkpoint.pth', **({} if pickles.WEIGHTS_ONLY else dict(
+        weights_only=False)))
+
+
+@pytest.mark.parametrize('load', [load, load_plainly])
+def test_log_of_mmengine_loads(load, tmp_path):
     hub = MessageHub('test_log_of_mmengine_loads')
     for value in (1., 3.):
         hub.update_scalar('train/loss', value)
@@ -63,13 +72,14 @@ def test_log_of_mmengine_loads(tmp_path):
     assert loss.mean() == 4
 
 
+@pytest.mark.parametrize('load', [load, load_plainly])
 @pytest.mark.parametrize('value', [
     np.float64(1.5), np.float32(1.5), np.int64(3), np.int32(3), np.bool_(True), np.arange(3.),
     np.arange(3), np.float16(1.5), np.complex64(1j), np.str_('road'), np.str_(''),
     np.array([[0, 255]], np.uint8), np.array([-1], np.int16), np.array(['road', 'bus']),
     np.zeros(0), np.array(3.), np.asfortranarray(np.arange(6).reshape(2, 3)),
     np.arange(3, dtype='>i2')], ids=lambda value: f'{value.dtype}{list(value.shape)}')
-def test_numpy_values_load(value, tmp_path):
+def test_numpy_values_load(value, load, tmp_path):
     loaded = load(dict(value=value), tmp_path)['value']
     assert isinstance(loaded, type(value))
     assert np.array_equal(loaded, value)
@@ -99,7 +109,7 @@ def test_names_of_both_numpys_load(core, tmp_path):
         for name in ours.namelist():
             content, _ = re.subn(rb'numpy\._?core', f'numpy.{core}'.encode(), ours.read(name))
             other.writestr(name, content)
-    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'other.pth'))
+    loaded = read_checkpoint(str(tmp_path / 'other.pth'))
     assert loaded['a'].tolist() == [0, 1, 2]
     assert loaded['b'] == 0.5
 
@@ -132,12 +142,14 @@ def test_schedule_resumes(name, options, tmp_path):
 
 
 @checked
+@pytest.mark.parametrize('load', [load, load_plainly])
 @pytest.mark.parametrize('content', [
     Stranger(), Call(getattr, int, 'from_bytes'), Call(getattr, HistoryBuffer, '__init__'),
     Call(getattr, HistoryBuffer([1], [1]), 'mean'), Call(getattr, OrderedDict, 'fromkeys')],
     ids=['class', 'function', 'other method', 'bound method', 'allowed class'])
-def test_anything_else_is_refused(content, tmp_path):
-    with pytest.raises(UserError, match='was refused, and none of its code was run'):
+def test_anything_else_is_refused(content, load, tmp_path):
+    with pytest.raises((UserError, pickle.UnpicklingError), match=(
+            'was refused, and none of its code was run|Weights only load failed|^refused')):
         load(dict(state_dict=content), tmp_path)
 
 
@@ -174,6 +186,29 @@ def test_error_says_how_to_allow_a_type(tmp_path):
         load(dict(state_dict=Stranger()), tmp_path)
     with torch.serialization.safe_globals([Stranger]):
         assert isinstance(load(dict(state_dict=Stranger()), tmp_path)['state_dict'], Stranger)
+
+
+@checked
+@pytest.mark.parametrize('allowed', [
+    [np.dtype], [np.ndarray, np.dtype], [np.dtype, SCALAR], [np.ndarray, np.dtype, RECONSTRUCT],
+    [HistoryBuffer, np.ndarray, np.dtype, SCALAR, RECONSTRUCT]])
+def test_what_a_process_has_allowed_before_the_import_goes_on(allowed, tmp_path):
+    """Even numpy's own constructors; ours stand in for the others."""
+    torch.save(dict(array=np.arange(3.), scalar=np.float32(0.5), log=HistoryBuffer([1], [1])),
+               tmp_path / 'checkpoint.pth')
+    code = f"""
+import pickle, numpy, torch
+torch.serialization.add_safe_globals([
+    *pickle.loads({pickle.dumps(allowed)}),
+    *(type(numpy.dtype(code)) for code in ('f8', 'f4', 'i8'))])
+before = set(torch.serialization.get_safe_globals())
+import twins_mm
+assert before < set(torch.serialization.get_safe_globals())
+loaded = torch.load({str(tmp_path / 'checkpoint.pth')!r})
+print(loaded['array'].tolist(), loaded['scalar'], loaded['log'].current())
+"""
+    assert subprocess.check_output([sys.executable, '-c', code], text=True).splitlines()[-1] == (
+        '[0.0, 1.0, 2.0] 0.5 1')
 
 
 @checked

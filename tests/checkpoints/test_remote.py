@@ -5,11 +5,11 @@ from threading import Thread
 
 import pytest
 import torch
-from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 
 from twins_mm import TwinsPCPVT
 from twins_mm.checkpoints.pickles import WEIGHTS_ONLY
+from twins_mm.checkpoints.reading import read_checkpoint
 from twins_mm.errors import UserError
 
 TINY = dict(embed_dims=(8, 16), depths=(1, 1), num_heads=(1, 2), mlp_ratios=(2, 2),
@@ -37,7 +37,7 @@ def hub(tmp_path, monkeypatch):
     ('hf://timm/twins_tiny.in1k/weights.pth', -1),
     ('hf://timm/twins_tiny.in1k@v2/weights.pth', -2)])
 def test_loads_from_the_cache(address, value, hub):
-    assert CheckpointLoader.load_checkpoint(address, 'cpu')['x'] == value
+    assert read_checkpoint(address, 'cpu')['x'] == value
 
 
 def test_backbone_starts_from_the_hub(hub):
@@ -57,7 +57,7 @@ def test_backbone_starts_from_the_hub(hub):
 ])
 def test_unavailable_weights_are_reported(address, message, hub):
     with pytest.raises(UserError, match=message):
-        CheckpointLoader.load_checkpoint(address)
+        read_checkpoint(address)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_loads_from_the_web_once(web):
     site, address = web
     torch.save(dict(x=torch.ones(1)), site / 'weights.pth')
     for _ in range(2):
-        loaded = CheckpointLoader.load_checkpoint(f'{address}/weights.pth?download=1', 'cpu')
+        loaded = read_checkpoint(f'{address}/weights.pth?download=1', 'cpu')
         assert loaded == dict(x=torch.ones(1))
         (site / 'weights.pth').unlink(missing_ok=True)
 
@@ -88,7 +88,7 @@ def test_files_with_the_same_name_are_distinguished(web):
         torch.save(dict(x=torch.tensor(value)), site / folder / 'best.pth')
     for _ in range(2):
         for value, folder in enumerate('ab'):
-            loaded = CheckpointLoader.load_checkpoint(f'{address}/{folder}/best.pth', 'cpu')
+            loaded = read_checkpoint(f'{address}/{folder}/best.pth', 'cpu')
             assert loaded['x'] == value
 
 
@@ -97,7 +97,7 @@ def test_what_torch_has_downloaded_is_not_downloaded_again(web):
     cache = Path(torch.hub.get_dir(), 'checkpoints')
     cache.mkdir(parents=True)
     torch.save(dict(x=torch.ones(1)), cache / 'weights.pth')
-    loaded = CheckpointLoader.load_checkpoint('http://127.0.0.1:9/v1/weights.pth', 'cpu')
+    loaded = read_checkpoint('http://127.0.0.1:9/v1/weights.pth', 'cpu')
     assert loaded == dict(x=torch.ones(1))
 
 
@@ -106,9 +106,9 @@ def test_nothing_unsafe_comes_from_the_web(web):
     site, address = web
     torch.save(dict(x=Path()), site / 'weights.pth')
     with pytest.raises(UserError, match='was refused, and none of its code was run'):
-        CheckpointLoader.load_checkpoint(f'{address}/weights.pth')
+        read_checkpoint(f'{address}/weights.pth')
 
 
 def test_missing_page_is_reported(web):
     with pytest.raises(UserError, match=r'weights.pth could not be downloaded: HTTP Error 404'):
-        CheckpointLoader.load_checkpoint(f'{web[1]}/weights.pth')
+        read_checkpoint(f'{web[1]}/weights.pth')

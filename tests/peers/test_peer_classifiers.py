@@ -6,8 +6,8 @@ import torch
 from peers.models import build_classifier, build_peer, shapes
 
 from twins_mm.checkpoints import convert
-from twins_mm.checkpoints.layouts import name_classifier
 from twins_mm.families import TWINS, VARIANTS
+from twins_mm.models.published_weights import name_classifier
 
 # Neither peer has STViT.
 OF_TWINS = [name for name, variant in VARIANTS.items() if variant.family.source == TWINS]

@@ -6,7 +6,7 @@ import torch
 from checkpoints.classifiers import stvit_file
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner import load_checkpoint
 from peers.models import build_classifier, classifier_config
 from safetensors.torch import save_file
 from torch.nn import functional as F
@@ -14,8 +14,10 @@ from torch.nn import functional as F
 from twins_mm import TwinsSVT
 from twins_mm.bench.plain_stvit import TINY_STVIT, plain_stvit
 from twins_mm.bench.plain_twins import TINY_ARCHS
-from twins_mm.checkpoints import convert, load_model
-from twins_mm.checkpoints.trained import check_heads, find_dataset_meta
+from twins_mm.checkpoints import convert, load_model, read_checkpoint
+from twins_mm.checkpoints.files import weights_of
+from twins_mm.checkpoints.fit import fit_model
+from twins_mm.checkpoints.trained import find_dataset_meta
 from twins_mm.errors import UserError
 from twins_mm.shipped import CONFIGS
 from twins_mm.training.hooks import CheckpointFitHook
@@ -84,7 +86,7 @@ def test_tools_accept_it(source, tmp_path):
     model = build_classifier()
     checkpoint = SOURCES[source](model.state_dict())
     torch.save(checkpoint, tmp_path / 'model.pth')
-    check_heads(CheckpointLoader.load_checkpoint(str(tmp_path / 'model.pth')), model)
+    fit_model(weights_of(read_checkpoint(str(tmp_path / 'model.pth'))), model, heads=True)
 
 
 def test_classifier_loads_from_the_hub(tmp_path, monkeypatch):
@@ -114,7 +116,7 @@ def test_head_of_other_classes_is_refused_or_left_out(source, tmp_path):
 
 def test_backbone_alone_is_refused():
     with pytest.raises(UserError, match="no weights for the model's backbone"):
-        build_classifier().load_state_dict(TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict())
+        fit_model(TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict(), build_classifier())
 
 
 def test_part_is_loaded_if_not_strict():

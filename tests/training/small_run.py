@@ -1,4 +1,10 @@
-"""A data set and a model that train in a process in seconds; the tests' configs import it."""
+"""A data set and a model that train in a process in seconds; the tests' configs import it.
+
+The variable DISK makes the disk of the process fail: 'full iter_8.pth' when that file is written,
+'stuck iter_8.pth' until the process is killed.
+"""
+import errno
+import os
 import random
 import time
 
@@ -9,6 +15,22 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 SIZE = 64
+
+_sync = os.fsync
+
+
+def _fail(file):
+    state, name = os.environ['DISK'].split()
+    if os.readlink(f'/proc/self/fd/{file}').endswith(name):
+        if state == 'full':
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        print('The disk is stuck', flush=True)
+        time.sleep(1000)
+    _sync(file)
+
+
+if 'DISK' in os.environ:
+    os.fsync = _fail
 
 
 @DATASETS.register_module()
@@ -29,15 +51,11 @@ class NumberedImages:
 
 @MODELS.register_module()
 class SlowModel(BaseModel):
-    """Its loss depends on weights, images and random numbers; `seconds` is how long a step takes.
-
-    With `ballast`, its checkpoints don't fit into the buffer of a pipe.
-    """
+    """Its loss depends on weights, images and random numbers; a step takes `seconds`."""
 
     def __init__(self, seconds=0.):
         super().__init__()
         self.layer = nn.Linear(1, 1)
-        self.register_buffer('ballast', torch.zeros(100_000))
         self.seconds = seconds
 
     def forward(self, inputs, data_samples, mode):

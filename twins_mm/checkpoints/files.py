@@ -1,4 +1,4 @@
-"""Loads checkpoint files without running any code in them."""
+"""Loads checkpoint files; from torch 2.6 on, without running any code in them."""
 import re
 from pathlib import Path
 
@@ -6,12 +6,6 @@ import torch
 
 from ..errors import MissingFileError, UserError
 from .pickles import WEIGHTS_ONLY, load_pickle
-
-# Without a config, mmengine's inferencers execute the one in the checkpoint.
-_NO_CONFIG = """raise __import__('twins_mm.errors').errors.UserError(
-    'Configs are never read from checkpoints, because a config can run code. Pass the config of '
-    'the training run: DetInferencer(model=CONFIG, weights=CHECKPOINT)')
-"""
 
 
 def load_from_file(filename: str, map_location: str | torch.device | None = None) -> dict:
@@ -54,19 +48,17 @@ def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
 def _remove_configs(checkpoint: dict) -> None:
     """Removes every config that mmengine would execute or build a model from.
 
-    Inferencers look for one in `message_hub` and then in `meta`, where they find an error message
-    instead. Resuming reads `meta.config`, and a config in `message_hub` would replace the text of
-    the running config in later checkpoints.
+    Inferencers look for one in `message_hub` and then in `meta`. Resuming reads `meta.config`, and
+    a config in `message_hub` would replace the text of the running config in later checkpoints.
 
     Raises:
         TypeError: One of these is not a dict.
     """
     meta = _get_dict(checkpoint, 'meta')
     info = _get_dict(_get_dict(checkpoint, 'message_hub'), 'runtime_info')
-    for owner, key in ((meta, 'config'), (info, 'cfg')):
+    for owner, key in ((meta, 'config'), (meta, 'cfg'), (info, 'cfg')):
         if key in owner:
             del owner[key]
-    meta['cfg'] = _NO_CONFIG
 
 
 def _get_dict(owner: dict, key: str) -> dict:

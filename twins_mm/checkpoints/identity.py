@@ -2,7 +2,7 @@
 from typing import NamedTuple
 
 from ..families import BACKBONES, FAMILIES, Family, Variant
-from .layouts import Weights
+from ..models.published_weights import Weights
 
 # What GSA has after `attn.`, by its sub-sampling.
 _SUB_SAMPLINGS = {'sr.depthwise.weight': 'separable_convolution', 'sr.weight': 'convolution',

@@ -5,13 +5,13 @@ from mmengine.config import Config
 
 from ..config import count_classes
 from ..methods import METHODS, Method
+from ..models.published_weights import Contents, unpack
 from .files import weights_of
 from .identity import identify
-from .layouts import Contents, unpack
 
 
 def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
-    """Describes a checkpoint that mmengine's CheckpointLoader loaded, by topic.
+    """Describes a checkpoint from `read_checkpoint`, by topic.
 
     `configs` is the folder of the configs that may match it.
 

@@ -19,6 +19,8 @@ from mmengine.optim import OneCycleParamScheduler
 # torch before 2.6 doesn't support stand-ins.
 WEIGHTS_ONLY = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 6)
 
+_KINDS = 'bcfiuSU'  # numbers and strings
+
 # Functions in logs and schedules; a pickle gets them from their class with `getattr`.
 _FUNCTIONS = {HistoryBuffer: ('min', 'max', 'current', 'mean'),
               OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear')}
@@ -35,7 +37,7 @@ class _DType:
     """Stands in for `numpy.dtype`; allows numbers and strings only."""
 
     def __init__(self, code: str, *_):
-        if not re.fullmatch(r'[bcfiuSU]\d+', code):
+        if not re.fullmatch(rf'[{_KINDS}]\d+', code):
             raise pickle.UnpicklingError(
                 f'refused: numpy values of type {code!r}, which are neither numbers nor strings')
         self.dtype = np.dtype(code)
@@ -52,9 +54,12 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple):
         version, shape, dtype, is_fortran, data = state
-        if not isinstance(dtype, _DType):
-            raise pickle.UnpicklingError(f'refused: an array of {type(dtype).__name__}')
-        super().__setstate__((version, shape, dtype.dtype, is_fortran, data))
+        if isinstance(dtype, _DType):
+            dtype = dtype.dtype
+        # numpy's own comes from a process that has allowed it.
+        elif not isinstance(dtype, np.dtype) or dtype.kind not in _KINDS or dtype.fields:
+            raise pickle.UnpicklingError(f'refused: an array of {dtype!r}')
+        super().__setstate__((version, shape, dtype, is_fortran, data))
 
     def __array_wrap__(self, array: np.ndarray, *_):
         # Results of operations on it are ordinary arrays or scalars, such as the mean of a log.
@@ -85,6 +90,18 @@ _ALLOWED = {
     **{f'numpy.{core}.multiarray.{name}': stand_in for core in ('core', '_core')
        for name, stand_in in (('_reconstruct', _Array), ('scalar', _make_scalar))},
 }
+
+
+def allow_types_of_mmengine() -> None:
+    """Lets `torch.load` read mmengine's checkpoints in this process, under `weights_only` too.
+
+    mmengine 0.10 doesn't pass `weights_only`, and torch 2.6 made it the default. What the process
+    has allowed already stays.
+    """
+    if WEIGHTS_ONLY:
+        allowed = set(map(_name, torch.serialization.get_safe_globals()))
+        torch.serialization.add_safe_globals(
+            [(kind, name) for name, kind in _ALLOWED.items() if name not in allowed])
 
 
 def load_pickle(path: Path, map_location: str | torch.device | None) -> object:

@@ -4,15 +4,15 @@ from copy import deepcopy
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import CheckpointLoader, load_state_dict
+from mmengine.runner import load_state_dict
 from torch import nn
 
 from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu, require_library
 from ..errors import UserError
-from ..families import FAMILIES
+from ..models.backbone import Backbone
 from .files import weights_of
-from .layouts import Weights, name_classifier
-from .loading import list_differences
+from .fit import fit_model
+from .reading import read_checkpoint
 
 
 def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device = 'cpu'
@@ -43,51 +43,11 @@ def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device =
     model = MODELS.build(cfg.model)
     model.cfg, model.dataset_meta = cfg, {}
     if checkpoint is not None:
-        loaded = CheckpointLoader.load_checkpoint(checkpoint, 'cpu', 'silent')
-        check_heads(loaded, model)
-        load_state_dict(model, {name.removeprefix('module.'): value
-                                for name, value in weights_of(loaded).items()}, logger='silent')
-        if not is_backbone(model):
+        loaded = read_checkpoint(checkpoint)
+        load_state_dict(model, fit_model(weights_of(loaded), model, heads=True), logger='silent')
+        if not isinstance(model, Backbone):
             model.dataset_meta = find_dataset_meta(loaded, cfg)
     return model.to(device).eval()
-
-
-def is_backbone(module: nn.Module) -> bool:
-    """Whether it is one of our backbones, which check the weights loaded into them."""
-    return any(kind.__name__ in FAMILIES for kind in type(module).__mro__)
-
-
-def check_heads(checkpoint: dict, model: nn.Module) -> None:
-    """Refuses a checkpoint that lacks any weight of the model; our backbones check their own.
-
-    Raises:
-        UserError: The checkpoint doesn't match the model.
-    """
-    backbones = tuple(f'{name}.'.removeprefix('module.').removeprefix('.')
-                      for name, module in model.named_modules() if is_backbone(module))
-
-    def without_backbones(weights: dict) -> dict:
-        return {plain: value for name, value in weights.items()
-                if not (plain := name.removeprefix('module.')).startswith(backbones)
-                and 'num_batches_tracked' not in plain}
-
-    weights, expected = map(
-        without_backbones, (name_classifier(weights_of(checkpoint)), model.state_dict()))
-    unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
-                             expected)
-    if unfit:
-        raise UserError('The checkpoint does not match this config: ' + '; '.join(unfit)
-                        + _explain_classes(weights, expected))
-
-
-def _explain_classes(weights: Weights, expected: Weights) -> str:
-    """What to do about a classifier of other classes; '' for anything else."""
-    theirs, ours = (len(part.get('head.fc.bias', ())) for part in (weights, expected))
-    if not (theirs and ours) or theirs == ours:
-        return ''
-    return (f". Its head is for {theirs} classes, the config's for {ours}: pass --cfg-options "
-            f'model.head.num_classes={theirs}; or train, with load_from=FILE, which leaves such a '
-            'head out')
 
 
 def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:

@@ -8,10 +8,11 @@ from mmengine.dataset import Compose
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..checkpoints.trained import is_backbone, load_model
+from ..checkpoints.trained import load_model
 from ..config import walk
 from ..errors import UserError
 from ..families import FAMILIES
+from ..models.backbone import Backbone
 
 
 def load_backbone(cfg: Config, checkpoint: str, device: str | torch.device = 'cpu') -> nn.Module:
@@ -40,7 +41,7 @@ def show_all_stages(model: nn.Module) -> nn.Module:
     Raises:
         UserError: The model has none of our backbones.
     """
-    found = next(filter(is_backbone, model.modules()), None)
+    found = next((module for module in model.modules() if isinstance(module, Backbone)), None)
     if found is None:
         raise _none_of_ours()
     backbone = copy(found)

@@ -1,13 +1,14 @@
 """What the backbones of all families have in common."""
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit, initialize
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..checkpoints.loading import read_classifier, read_state_dict
 from ..families import Arch, Family
+from .published_weights import translate_, translate_classifier_
 
 
 class Backbone(BaseModule):
@@ -21,7 +22,7 @@ class Backbone(BaseModule):
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
         frozen_stages: Index of the last frozen stage; -1 trains all.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
-        init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`.
+        init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`; see `init_weights`.
 
     Attributes:
         out_channels: Channels of the returned maps.
@@ -29,6 +30,8 @@ class Backbone(BaseModule):
     Raises:
         ValueError: An argument is invalid.
     """
+
+    init_cfg: Any
 
     def __init__(self, family: Family, arch: Arch, out_indices: Sequence[int] | None,
                  drop_path_rate: float, frozen_stages: int, with_cp: bool, init_cfg: dict | None):
@@ -64,13 +67,34 @@ class Backbone(BaseModule):
             module.eval()
         return self
 
+    def init_weights(self) -> None:
+        """Initialises by `init_cfg`, and last by the file, URL or hub address of its `Pretrained`.
+
+        That may be in any published layout and in pickle or safetensors format; none of its code is
+        run, as far as this torch can tell.
+
+        Raises:
+            UserError: It is missing or damaged, contains more than weights and a log, or doesn't
+                fit; nothing was loaded.
+        """
+        given = self.init_cfg
+        inits = [given] if isinstance(given, dict) else list(given or ())
+        pretrained = [init for init in inits if init['type'] in ('Pretrained', PretrainedInit)]
+        is_first = not self.is_init
+        self.init_cfg = [init for init in inits if init not in pretrained]
+        super().init_weights()
+        self.init_cfg = given
+        if is_first and pretrained:
+            # Registered by `checkpoints`, which imports the networks.
+            initialize(self, [dict(init, type='PretrainedBackbone') for init in pretrained])
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        read_state_dict(self, state_dict, prefix)
+        translate_(state_dict, prefix, self.state_dict())
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _checkpoint_filter(self, state_dict: dict, prefix: str, *args) -> None:
         # mmpretrain's ImageClassifier calls it for its own state dict, before its modules load.
-        read_classifier(state_dict, prefix)
+        translate_classifier_(state_dict, prefix)
 
     def _run(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """Runs a block, which is recomputed in the backward pass if so configured."""

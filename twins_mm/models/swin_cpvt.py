@@ -6,10 +6,9 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 from torch.nn import functional as F
 
-from ..checkpoints.files import weights_of
-from ..checkpoints.loading import list_differences
 from ..errors import UserError
 from .layers import PositionEncodingGenerator
+from .published_weights import list_differences
 
 
 class UnbiasedWindowMSA(nn.Module):
@@ -60,7 +59,8 @@ class SwinCPVT(SwinTransformer):
             super().init_weights()
             return
         # mmdet's own compares the tables of a file with the model's.
-        weights = weights_of(CheckpointLoader.load_checkpoint(self.init_cfg['checkpoint'], 'cpu'))
+        loaded = CheckpointLoader.load_checkpoint(self.init_cfg['checkpoint'], 'cpu')
+        weights = loaded.get('state_dict') or loaded.get('model') or loaded
         if self.convert_weights:
             weights = swin_converter(weights)
         weights = {name.removeprefix('backbone.'): value for name, value in weights.items()}

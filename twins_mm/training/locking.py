@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..errors import UserError
+from ..writing import PARTIAL
 from .processes import is_first_process
 
 LOCK = 'run.lock'
@@ -40,6 +41,8 @@ def lock_work_dir(cfg: Config) -> None:
                         'another folder: --work-dir DIR') from None
     except OSError as error:
         print(f'{path} cannot be locked ({error.strerror}): do not start a second run in it.')
+    for partial in path.parent.glob(f'{PARTIAL}*'):  # of a run that was killed
+        partial.unlink(missing_ok=True)
     # Of a run that torchrun restarts, the same: so the file's time is that of the launch.
     launched = 'TORCHELASTIC_RUN_ID' in os.environ
     name = f'process {os.getppid() if launched else os.getpid()} on {socket.gethostname()}'

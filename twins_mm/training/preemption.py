@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ..writing import replacing
+from .whole_files import BACKEND
 
 STOPPED = 75  # EX_TEMPFAIL in sysexits.h: try again later
 AGREE_EVERY = 10
@@ -58,7 +59,8 @@ class PreemptionHook(Hook):
     def _stop(self, runner: Runner) -> None:
         path = Path(runner.work_dir, 'stopped.pth')
         runner.save_checkpoint(runner.work_dir, path.name,
-                               meta=dict(epoch=runner.epoch, iter=runner.iter))
+                               meta=dict(epoch=runner.epoch, iter=runner.iter),
+                               backend_args=dict(backend=BACKEND))
         if runner.rank == 0:
             with replacing(Path(runner.work_dir, 'last_checkpoint')) as pointer:
                 pointer.write_text(str(path))

@@ -22,7 +22,6 @@ def set_resume(cfg: Config, checkpoint: str | None) -> None:
     restarted = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0
     if not (checkpoint or restarted):
         return
-    add_hook(cfg, type='CheckpointFitHook')
     if checkpoint and checkpoint != 'auto':
         cfg.resume, cfg.load_from = True, checkpoint
     if restarted or checkpoint == 'auto':

@@ -1,29 +1,36 @@
 """Files that are whole or absent, whatever happens while one is written."""
+import os
 from pathlib import Path
 from typing import ClassVar
 
-import mmengine.hooks
 from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import LoggerHook
 from mmengine.registry import HOOKS
 
 from ..errors import UserError
 from ..writing import replacing
 
+BACKEND = 'whole_checkpoints'
 
-@register_backend('local', force=True, prefixes='')
-class WholeFilesBackend(LocalBackend):
-    """Writes files under another name first, and removes an old checkpoint after a new one.
 
-    mmengine writes checkpoints in place, and removes an old one before it writes the next.
+@register_backend(BACKEND)
+class WholeCheckpointsBackend(LocalBackend):
+    """Writes a checkpoint under another name first, and removes an old one after the new one.
+
+    mmengine's writes it in place, and its CheckpointHook removes an old one before it writes the
+    next. For `checkpoint=dict(backend_args=dict(backend='whole_checkpoints'))` in `default_hooks`.
     """
+    # mmengine makes one for each checkpoint that it writes, and another to remove them.
     _outdated: ClassVar[set[Path]] = set()
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         path = Path(filepath)
         try:
-            with replacing(path) as partial:
-                partial.write_bytes(obj)
+            with replacing(path) as partial, partial.open('wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise UserError(
                 f'{path} could not be written: {error.strerror}. The checkpoints before it are '
@@ -33,16 +40,13 @@ class WholeFilesBackend(LocalBackend):
         self._outdated.clear()
 
     def remove(self, filepath: str | Path) -> None:
-        if Path(filepath).suffix == '.pth':
-            self._outdated.add(Path(filepath))
-        else:
-            super().remove(filepath)
+        self._outdated.add(Path(filepath))
 
 
-@HOOKS.register_module(force=True)
-class LoggerHook(mmengine.hooks.LoggerHook):
-    """Writes a test's scores in the first process alone.
+@HOOKS.register_module()
+class MainProcessLoggerHook(LoggerHook):
+    """mmengine's, which writes a test's scores in the first process alone.
 
-    In mmengine's, all processes write them, to the same file and at the same time.
+    There, all processes write them, to the same file and at the same time.
     """
-    after_test_epoch = master_only(mmengine.hooks.LoggerHook.after_test_epoch)
+    after_test_epoch = master_only(LoggerHook.after_test_epoch)

@@ -1,12 +1,13 @@
-"""Converts backbone weights between all published layouts and ours.
+"""Reads weights of every published layout under our names.
 
 Our names are the released ones, which timm uses too.
 """
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
+from mmengine.logging import print_log
 
 from ..errors import UserError
 from ..families import FAMILIES, Layout
@@ -14,10 +15,8 @@ from ..families import FAMILIES, Layout
 Weights = Mapping[str, torch.Tensor]
 
 # Families may share layouts.
-_LAYOUTS = {layout.marks: layout
+LAYOUTS = {layout.marks: layout
             for family in FAMILIES.values() for layout in family.layouts}.values()
-TARGETS = ('twins_mm', 'timm', *dict.fromkeys(
-    layout.name for layout in _LAYOUTS if layout.names))
 # mmpretrain's ImageClassifier with our necks: its names, and the released ones.
 _IMAGE_CLASSIFIER = {'neck.proj.': 'proj.', 'neck.norm.': 'norm.', 'head.fc.': 'head.'}
 # The released names of what a classifier has after its backbone.
@@ -49,10 +48,10 @@ def unpack(weights: Weights) -> Contents:
     """
     others = {name.removeprefix('module.'): value for name, value in weights.items()}
     prefix, layout = _find_backbone(others)
-    backbone = _to_released(_rename(_pop(others, prefix), {prefix: ''}), layout)
+    backbone = _to_released(rename(pop(others, prefix), {prefix: ''}), layout)
     if 'head.fc.weight' in others:
         for part in _IMAGE_CLASSIFIER:
-            backbone |= _rename(_pop(others, part), _IMAGE_CLASSIFIER)
+            backbone |= rename(pop(others, part), _IMAGE_CLASSIFIER)
     return Contents(layout, prefix, backbone, others)
 
 
@@ -68,47 +67,65 @@ def name_classifier(weights: Weights) -> Weights:
     if others or not {'norm.weight', 'head.weight'} <= backbone.keys():
         return weights
     names = {released: ours for ours, released in _IMAGE_CLASSIFIER.items()}
-    return _rename(backbone, {**names, '': 'backbone.'})
+    return rename(backbone, {**names, '': 'backbone.'})
 
 
-def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
-    """Gives a backbone, classifier, detector or segmentor the names of another layout.
+def translate_(state_dict: dict, prefix: str, own: Collection[str]) -> None:
+    """Gives the weights under `prefix` in `state_dict`, in place, our names.
 
-    The heads of detectors and segmentors stay unchanged, except for timm, which has no place for
-    them. Weights without such heads get no prefix, except mmpretrain's; so a classifier of ours
-    gets the authors' names. Round trips are lossless.
-
-    Args:
-        weights: A state dict in any layout.
-        to: One of `TARGETS`.
-
-    Raises:
-        UserError: There is no backbone of ours, or the other library can't represent it.
+    Nothing is left out but constants, and weights under the model's `own` names, or in which no
+    layout is recognised, stay as they are.
     """
-    layout, prefix, backbone, others = unpack(weights)
-    family = next(family for family in FAMILIES.values() if layout in family.layouts)
-    if to != 'twins_mm' and len(family.layouts) == 1:
-        raise UserError(f'{to} has no {family.title}: its weights have the released names only')
-    pyramid = 'norm_list.0.weight' in backbone
-    if to == 'timm':
-        if pyramid:
-            raise UserError("These weights have a norm after each stage, which timm's Twins lacks: "
-                            'its outputs would differ')
-        return backbone
-    if not others:
-        prefix = 'backbone.' if to == 'mmpretrain' else ''
-    if to == 'mmpretrain':
-        others |= _rename(_pop(backbone, 'head.'), {'head.': 'head.fc.'})
-    if layouts := [layout for layout in _LAYOUTS if layout.name == to]:
-        # mmpretrain has two; the first is for pyramids.
-        backbone = _from_released(backbone, layouts[0 if pyramid else -1])
-    return {**{prefix + name: value for name, value in backbone.items()}, **others}
+    given = _under(prefix, state_dict)
+    if given.keys() <= set(own):
+        return
+    try:
+        layout, _, backbone, others = unpack(given)
+    except UserError:
+        return
+    if layout.names:
+        print_log(f"The backbone's weights are in {layout.name}'s layout", logger='current')
+    _replace_(state_dict, prefix, {**backbone, **others})
+
+
+def translate_classifier_(state_dict: dict, prefix: str) -> None:
+    """Gives a whole classifier under `prefix`, in place, `ImageClassifier`'s names.
+
+    Anything else stays as it is.
+    """
+    _replace_(state_dict, prefix, name_classifier(_under(prefix, state_dict)))
+
+
+def list_differences(weights: Weights, expected: Weights) -> list[str]:
+    """How names and shapes differ, one clause per kind of difference."""
+    clauses = []
+    for what, names in (('missing', expected.keys() - weights),
+                        ('unexpected', weights.keys() - expected)):
+        if names:
+            clauses.append(f'{len(names)} {what}, such as {min(names)}')
+    misshapen = [name for name in expected.keys() & weights
+                 if weights[name].shape != expected[name].shape]
+    if misshapen:
+        first = min(misshapen)
+        clauses.append(f'{len(misshapen)} of different shape, such as {first}, '
+                       f'{tuple(weights[first].shape)} instead of {tuple(expected[first].shape)}')
+    return clauses
+
+
+def _under(prefix: str, state_dict: Weights) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state_dict.items()
+            if name.startswith(prefix)}
+
+
+def _replace_(state_dict: dict, prefix: str, weights: Weights) -> None:
+    pop(state_dict, prefix)
+    state_dict.update({prefix + name: value for name, value in weights.items()})
 
 
 def _find_backbone(names: Iterable[str]) -> tuple[str, Layout]:
     names = set(names)
     for name in sorted(names):
-        for layout in _LAYOUTS:
+        for layout in LAYOUTS:
             prefix = name.removesuffix(layout.marks[0])
             if prefix != name and all(prefix + mark in names for mark in layout.marks):
                 return prefix, layout
@@ -117,11 +134,13 @@ def _find_backbone(names: Iterable[str]) -> tuple[str, Layout]:
                     + (', '.join(prefixes[:8]) if names else 'nothing'))
 
 
-def _pop(weights: dict, prefix: str) -> dict:
+def pop(weights: dict, prefix: str) -> dict[str, torch.Tensor]:
+    """Takes the weights whose names begin with `prefix` out of a dict."""
     return {name: weights.pop(name) for name in list(weights) if name.startswith(prefix)}
 
 
-def _rename(weights: Weights, names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+def rename(weights: Weights, names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Replaces prefixes of names, as in `Layout.names`; the first row that matches applies."""
     rows = [(re.compile(re.escape(source).replace(r'\#', r'(\d+)')), target.replace('#', '{}'))
             for source, target in names.items()]
 
@@ -135,34 +154,11 @@ def _rename(weights: Weights, names: Mapping[str, str]) -> dict[str, torch.Tenso
 
 
 def _to_released(weights: Weights, layout: Layout) -> dict[str, torch.Tensor]:
-    weights = _rename(weights, {theirs: ours for ours, theirs in layout.names.items()})
+    weights = rename(weights, {theirs: ours for ours, theirs in layout.names.items()})
     if layout.fused_gsa:
         weights = _split_gsa(weights)
     return {name.replace('.gsa.', '.attn.'): value for name, value in weights.items()
             if not name.endswith(layout.constants)}
-
-
-def _from_released(weights: Weights, layout: Layout) -> dict[str, torch.Tensor]:
-    def mark_gsa(name: str) -> str:
-        block, _, rest = name.partition('.attn.')
-        return f'{block}.gsa.{rest}' if f'{block}.attn.q.weight' in weights else name
-
-    marked = {mark_gsa(name): value for name, value in weights.items()}
-    if layout.fused_gsa:
-        marked = _fuse_gsa(marked)
-    return {name.replace('.gsa.', '.attn.'): value
-            for name, value in _rename(marked, layout.names).items()}
-
-
-def _fuse_gsa(weights: Weights) -> dict[str, torch.Tensor]:
-    fused = {}
-    for name, value in weights.items():
-        if '.gsa.q.' in name:
-            keys_and_values = weights[name.replace('.gsa.q.', '.gsa.kv.')]
-            fused[name.replace('.gsa.q.', '.gsa.qkv.')] = torch.cat([value, keys_and_values])
-        elif '.gsa.kv.' not in name:
-            fused[name] = value
-    return fused
 
 
 def _split_gsa(weights: Weights) -> dict[str, torch.Tensor]:

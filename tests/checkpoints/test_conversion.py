@@ -5,9 +5,10 @@ from checkpoints.classifiers import stvit_file, with_classifier
 from tiny_archs import TINY_ARCHS, tiny_arch
 
 from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.checkpoints.layouts import TARGETS, convert, name_classifier, unpack
+from twins_mm.checkpoints.conversion import TARGETS, convert
 from twins_mm.errors import UserError
 from twins_mm.models.attention import SUB_SAMPLINGS
+from twins_mm.models.published_weights import name_classifier, unpack
 
 
 def weights_of(family, norm_after_stage=False, classifier=False, prefix='', heads=False):

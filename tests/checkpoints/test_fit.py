@@ -5,14 +5,15 @@ import pytest
 import torch
 from checkpoints.classifiers import stvit_file, with_classifier
 from mmengine.logging import MMLogger
-from mmengine.runner import load_checkpoint, load_state_dict
+from mmengine.runner import load_checkpoint
 from tiny_archs import TINY_ARCHS, tiny_arch
 from torch import nn
 
 from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.checkpoints import convert
-from twins_mm.checkpoints.layouts import name_classifier
+from twins_mm.checkpoints.fit import fit_backbone, fit_model
 from twins_mm.errors import UserError
+from twins_mm.models.published_weights import name_classifier
 
 FAMILIES = dict(PCPVT=TwinsPCPVT, SVT=TwinsSVT)
 LAYOUTS = ('twins_mm', 'mmseg', 'mmpretrain')
@@ -38,6 +39,12 @@ class Segmentor(nn.Module):
         super().__init__()
         self.backbone = build(**kwargs)
         self.decode_head = nn.Linear(2, 2)
+
+
+def assert_same(weights, expected):
+    assert weights.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(weights[name], value), name
 
 
 @pytest.fixture
@@ -101,15 +108,13 @@ def test_whole_model_takes_every_layout(family, layout, tmp_path, log):
     load_checkpoint(target, str(tmp_path / 'model.pth'), strict=True)
     for name, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], value), name
-    assert sum('weights: ' in line for line in log) == (layout != 'twins_mm')
+    assert log == [f"The backbone's weights are in {layout}'s layout"] * (layout != 'twins_mm')
 
 
 @pytest.mark.parametrize(('layout', 'numerics', 'hint'), [
     ('mmseg', 'released', True), ('mmseg', 'mmseg', False), ('twins_mm', 'released', False)])
 def test_numerics_of_the_weights_are_logged(layout, numerics, hint, log):
-    weights = convert(Segmentor().state_dict(), layout)
-    model = Segmentor(numerics=numerics)
-    model.load_state_dict(weights)
+    fit_model(convert(Segmentor().state_dict(), layout), Segmentor(numerics=numerics))
     assert any("numerics='mmseg'" in line for line in log) == hint
 
 
@@ -117,23 +122,22 @@ def test_classifier_of_the_authors_detectors_is_left_out():
     weights = Segmentor().state_dict()
     weights |= {f'backbone.{name}': value for name, value in classifier_weights().items()
                 if name.startswith(('norm.', 'head.'))}
-    Segmentor().load_state_dict(weights)
+    Segmentor().load_state_dict(fit_model(weights, Segmentor(), heads=True))
 
 
 def test_backbone_starts_from_a_segmentor(log):
-    source, model = Segmentor(), build()
-    model.load_state_dict(source.state_dict())
-    assert any(line.endswith('weights: heads left out') for line in log)
-    for name, value in source.backbone.state_dict().items():
-        assert torch.equal(model.state_dict()[name], value)
+    source = Segmentor()
+    fitted = fit_backbone(source.state_dict(), build())
+    assert log[-1].endswith('weights: heads left out')
+    assert_same(fitted, source.backbone.state_dict())
 
 
-def test_later_stages_are_left_out(log):
-    source, model = build(), build(out_indices=(0, 1))
-    model.load_state_dict(source.state_dict())
-    assert any(line.endswith('stages after stage 2 left out') for line in log)
-    for name, value in model.state_dict().items():
-        assert torch.equal(source.state_dict()[name], value)
+@pytest.mark.parametrize('make', [build, Segmentor])
+def test_later_stages_are_left_out(make, log):
+    model, weights = make(out_indices=(0, 1)), make().state_dict()
+    fitted = fit_model(weights, model)
+    assert log[-1].endswith('stages after stage 2 left out')
+    assert_same(fitted, {name: weights[name] for name in model.state_dict()})
 
 
 # Channels cycle through red, green and blue, scaled by 3 / channels. One channel takes their sum.
@@ -165,7 +169,7 @@ def test_first_convolution_is_adapted_to_the_channels(channels, order, tmp_path,
 def test_other_channels_are_refused(make, source, target):
     weights = make(in_channels=source).state_dict()
     with pytest.raises(UserError, match='1 of different shape, such as patch_embeds.0.proj.weight'):
-        load_state_dict(make(in_channels=target), weights)
+        fit_model(weights, make(in_channels=target))
 
 
 @pytest.mark.parametrize(('make', 'prefix'), [(build, ''), (Segmentor, 'backbone.')])
@@ -217,22 +221,41 @@ def test_part_of_other_shapes_is_refused_by_torch():
         build().load_state_dict(build(arch='small').state_dict(), strict=False)
 
 
-@pytest.mark.parametrize('load', [load_state_dict, nn.Module.load_state_dict])
-def test_part_is_refused_if_strict_or_loaded_by_mmengine(load):
+def test_part_is_refused_by_torch_if_strict_and_by_the_check():
     model, weights = Segmentor(), Segmentor().state_dict()
     del weights['backbone.blocks.2.0.mlp.fc1.bias']
+    with pytest.raises(RuntimeError, match='Missing key.*backbone.blocks.2.0.mlp.fc1.bias'):
+        model.load_state_dict(weights)
     with pytest.raises(UserError, match='1 missing, such as blocks.2.0.mlp.fc1.bias'):
-        load(model, weights)
+        fit_model(weights, model)
 
 
 def test_own_weights_load_silently(log):
-    build().load_state_dict(build().state_dict())
+    weights = build().state_dict()
+    build().load_state_dict(fit_backbone(weights, build()))
     assert log == []
 
 
-def test_copies_check_themselves_too():
-    with pytest.raises(UserError):
-        copy.deepcopy(build()).load_state_dict(dict(x=torch.rand(1)))
+@pytest.mark.parametrize('prefix', ['backbone', 'backbone.'])
+def test_list_of_initialisations_with_a_prefix(prefix, tmp_path):
+    """The file goes last, wherever it stands; and the config is as it was."""
+    source = Segmentor()
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'model.pth')
+    init_cfg = [dict(type='Pretrained', checkpoint=str(tmp_path / 'model.pth'), prefix=prefix),
+                dict(type='Constant', layer='Linear', val=3.)]
+    model = build(init_cfg=init_cfg)
+    model.init_weights()
+    assert_same(model.state_dict(), source.backbone.state_dict())
+    assert model.init_cfg == init_cfg
+
+
+def test_second_initialisation_changes_nothing(tmp_path):
+    torch.save(build().state_dict(), tmp_path / 'model.pth')
+    model = build(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'model.pth')))
+    model.init_weights()
+    nn.init.zeros_(model.pos_block[0].proj[0].weight)
+    model.init_weights()
+    assert not model.pos_block[0].proj[0].weight.any()
 
 
 def without(weights, *prefixes):
@@ -303,16 +326,13 @@ def test_stvit_starts_from_a_published_file(kwargs, notes, tmp_path, log):
     (lambda: TwinsSVT('small'), 'these are Twins-SVT-S weights; the config builds STViT-S')])
 def test_stvit_refuses_other_weights(make, message):
     with pytest.raises(UserError, match=message):
-        load_state_dict(STViT('small'), make().state_dict())
+        fit_backbone(make().state_dict(), STViT('small'))
 
 
 @pytest.mark.parametrize(('weights', 'message'), [
     (lambda: Segmentor(norm_after_stage=False).state_dict(),
      'they have no norms after stages; pass norm_after_stage=False'),
     (classifier_weights, "no weights for the model's backbone(.|\n)*init_cfg.checkpoint=FILE")])
-def test_model_with_heads_is_not_half_loaded(weights, message):
-    model = Segmentor()
-    before = copy.deepcopy(model.state_dict())
+def test_backbone_in_a_model_must_fit(weights, message):
     with pytest.raises(UserError, match=message):
-        load_state_dict(model, weights())
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        fit_model(weights(), Segmentor())

@@ -1,0 +1,26 @@
+"""How our backbones start from a file."""
+from mmengine.logging import print_log
+from mmengine.model import PretrainedInit, update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
+
+from ..models.backbone import Backbone
+from .files import weights_of
+from .fit import fit_backbone
+from .reading import read_checkpoint
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class PretrainedBackbone(PretrainedInit):
+    """Does for our backbones what mmengine's `Pretrained`, with its arguments, does for others.
+
+    It reads every published layout and format, and refuses weights that don't fit.
+    """
+
+    def __call__(self, module: Backbone) -> None:
+        print_log(f'load model from: {self.checkpoint}', logger='current')
+        prefix = f'{self.prefix.rstrip(".")}.' if self.prefix else ''
+        weights = {name.removeprefix(prefix): value for name, value in weights_of(
+            read_checkpoint(self.checkpoint, self.map_location)).items() if name.startswith(prefix)}
+        module.load_state_dict(fit_backbone(weights, module))
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=self._get_init_info())
