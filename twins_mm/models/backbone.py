@@ -20,8 +20,8 @@ class Backbone(BaseModule):
         out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
             built.
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
-        frozen_stages: Index of the last frozen stage, where 0 is what mmdet's Swin calls 1; -1 trains
-            all.
+        frozen_stages: Index of the last frozen stage; -1 trains all. 0 is what mmdet's Swin calls
+            1.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
         init_cfg: mmengine's, e.g. `dict(type='Pretrained', checkpoint=...)`; see `init_weights`.
 

@@ -144,9 +144,8 @@ class STViT(Backbone):
         out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
             built.
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
-        frozen_stages: Index of the last frozen stage, where 0 is what mmdet's Swin calls 1; -1 trains
-            all. Frozen stages stay in
-            evaluation mode, BatchNorm's statistics too.
+        frozen_stages: Index of the last frozen stage; -1 trains all. 0 is what mmdet's Swin calls
+            1. Frozen stages stay in evaluation mode, BatchNorm's statistics too.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
         recompute_mlp: Recomputes the cheap part of each ConvFFN in the backward pass; False uses
             more memory.

@@ -73,8 +73,8 @@ class Twins(Backbone):
             every norm has epsilon 1e-5, and zeros complete the patches of sizes that a stride
             doesn't divide. With 'released', block and stage norms have 1e-6, those of patch
             embedding and sub-sampling 1e-5.
-        frozen_stages: Index of the last frozen stage, where 0 is what mmdet's Swin calls 1; -1 trains
-            all.
+        frozen_stages: Index of the last frozen stage; -1 trains all. 0 is what mmdet's Swin calls
+            1.
         with_cp: Recomputes each block in the backward pass: less memory, more time.
         recompute_mlp: Recomputes the cheap part of each MLP in the backward pass, see `Mlp`; False
             uses more memory.
