@@ -135,14 +135,15 @@ def test_batch_size_that_does_not_match_the_learning_rate(counts, warnings):
 
 
 @pytest.mark.parametrize(('flags', 'changes', 'message'), [
-    (['--show-dir', 'x'], dict(default_hooks=None), 'has no default_hooks.visualization'),
+    (['--show-dir', 'x'], {}, 'has no default_hooks.visualization'),
     (['--out', 'x'], dict(test_evaluator=[dict(type='Mine')]), 'test_evaluator has neither'),
     (['--tta'], dict(tta_model=None), 'has no tta_model')])
 def test_flags_that_the_config_does_not_support(flags, changes, message, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['test.py', 'config.py', 'checkpoint.pth', *flags])
     test = functions('test')
     with pytest.raises(UserError, match=message):
-        test['apply_flags'](Config(dict(default_scope='mmseg', **changes)), test['parse_args']())
+        test['apply_flags'](Config(dict(default_scope='mmseg', default_hooks={}, **changes)),
+                            test['parse_args']())
 
 
 LEGAL = """\
