@@ -2,14 +2,19 @@ import json
 import os
 import pickle
 import re
+import runpy
+from contextlib import suppress
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.model import BaseModel
 from pycocotools.coco import COCO
 
 from twins_mm.config import multiplies_bfloat16
+from twins_mm.errors import UserError
+from twins_mm.shipped import TOOLS
 
 IMAGES = dict(mmdet='data/toy/coco/val2017',
               mmseg='data/toy/ADEChallengeData2016/images/validation')
@@ -210,3 +215,77 @@ def test_errors_are_reported_and_nothing_is_written(
     output = call_tool('predict', config, *args, '--out', 'out', status=1)
     assert re.search(message, output), output
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.fixture
+def detect(tiny_config, save_model, call_tool, tmp_path):
+    """Runs a tiny detector on images of any sizes, by name, into the folder `out`.
+
+    Returns what the tool printed and the names of the images in predictions.json.
+    """
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    save_model(config, tmp_path / 'model.pth')
+
+    def run(status=0, **sizes):
+        for name, size in sizes.items():
+            cv2.imwrite(str(tmp_path / f'{name}.png'), np.full((*size, 3), 128, np.uint8))
+        output = call_tool(
+            'predict', config, 'model.pth', *(f'{name}.png' for name in sizes), '--out', 'out',
+            '--workers', 1, '--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=(96,64)',
+            status=status)
+        written = tmp_path / 'out/predictions.json'
+        images = json.loads(written.read_text())['images'] if written.exists() else []
+        return output, [image['file_name'] for image in images]
+    return run
+
+
+@pytest.mark.xfail(strict=True, reason='B1: one odd image ends a run, again at each start')
+def test_odd_image_is_named_and_the_others_predicted(detect, tmp_path):
+    output, found = detect(status=1, a=(64, 64), long=(1, 3000), z=(64, 64))
+    assert found == ['a.png', 'z.png']
+    assert 'long.png (' in output
+    assert (tmp_path / 'out/skipped.txt').read_text().startswith('long.png: ')
+
+
+@pytest.mark.xfail(strict=True, reason='B10: two runs into one folder mix their pictures')
+def test_pictures_are_of_the_images_that_the_file_names(detect, tmp_path):
+    """Whether the second run is refused or begins anew."""
+    detect(a=(64, 64))
+    _, found = detect(status=None, b=(64, 64))
+    pictures = (tmp_path / 'out/pictures').iterdir()
+    assert sorted(path.stem for path in pictures) == [name.partition('.')[0] for name in found]
+
+
+@pytest.mark.xfail(strict=True, reason='B12: predict ends without a tally')
+def test_objects_are_counted_at_the_end(detect):
+    output, _ = detect(a=(64, 64), b=(64, 64))
+    assert re.search(r'\b\d+ objects in 2 images', output)
+
+
+@pytest.mark.xfail(strict=True, reason='B5: Ctrl+C does not say that the same command goes on')
+def test_interrupted_run_says_how_to_go_on(detect, tmp_path, monkeypatch):
+    predict, images = BaseModel.test_step, []
+
+    def interrupt(self, data):
+        images.append(data)
+        if len(images) == 4:
+            raise KeyboardInterrupt
+        return predict(self, data)
+
+    monkeypatch.setattr(BaseModel, 'test_step', interrupt)
+    output = ''
+    with suppress(KeyboardInterrupt):  # it would end pytest
+        output, _ = detect(status=None, **dict.fromkeys('abcd', (64, 64)))
+    assert (tmp_path / 'out/unfinished').is_dir()
+    assert 'same command goes on' in output
+
+
+@pytest.mark.xfail(strict=True, reason="B6: a name that isn't UTF-8 ends the run")
+@pytest.mark.parametrize('kind', ['unread', 'others'])
+def test_any_file_name_can_be_listed(kind, tmp_path):
+    report_skipped = runpy.run_path(str(TOOLS / 'predict.py'))['report_skipped']
+    files = dict(unread=[('x.jpg', 'not an image')], others=[])
+    files[kind] = [(os.fsdecode(b'\xff.jpg'), 'not an image')]
+    with pytest.raises(UserError, match='Could not read 1 of 2 images'):
+        report_skipped(**files, total=2, path=tmp_path / 'skipped.txt')
+    assert '.jpg: not an image' in (tmp_path / 'skipped.txt').read_text(errors='replace')

@@ -109,3 +109,14 @@ def test_coco_file_is_what_pycocotools_reads(tmp_path):
         (1, 'a.jpg'), (2, 'b.jpg'), (3, 'ü.jpg')]
     assert [(one['id'], one['image_id']) for one in coco.dataset['annotations']] == [
         (1, 1), (2, 1), (3, 3)]
+
+
+@pytest.mark.xfail(strict=True, reason='B10: no file is what COCO.loadRes reads')
+def test_a_list_of_results_is_there_for_scoring(tmp_path):
+    found = [dict(category_id=1, bbox=[0, 0, 2, 3], score=score, area=6, iscrowd=0)
+             for score in (0.5, 0.25)]
+    path = tmp_path / 'predictions.json'
+    CocoFile(path, dict(classes=['ball'])).finish([(dict(file_name='a', height=4, width=6), found)])
+    lists = [other for other in tmp_path.iterdir() if other != path]
+    results, = (COCO(path).loadRes(str(other)) for other in lists)
+    assert [one['score'] for one in results.dataset['annotations']] == [0.5, 0.25]

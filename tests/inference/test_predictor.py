@@ -40,3 +40,22 @@ def test_batches_have_one_size_and_each_frame_gets_its_prediction(library):
 def test_other_libraries_are_refused():
     with pytest.raises(UserError, match="default_scope = 'mmpose'"):
         build_inferencer(Config(dict(default_scope='mmpose')), 'none.pth')
+
+
+@pytest.mark.xfail(strict=True, reason='B1: an image that the model fails on ends the run')
+@pytest.mark.parametrize(('fails', 'lost'), [
+    (lambda images: any(image[0, 0, 0] == 1 for image in images), [1]),
+    (lambda images: len(images) > 1, [])], ids=['odd image', 'batch beyond the memory'])
+def test_failing_batch_is_predicted_image_by_image(fails, lost):
+    class Failing(Recorder):
+        def __call__(self, images, **kwargs):
+            if fails(images):
+                raise RuntimeError('CUDA out of memory')
+            return super().__call__(images, **kwargs)
+
+    frames = [Frame(PurePath(str(number)), np.full((4, 6, 3), number, np.uint8))
+              for number in range(4)]
+    pairs = list(predict(Failing('mmdet'), frames, 2))
+    assert [result for _, result in pairs] == [
+        None if number in lost else number for number in range(4)]
+    assert [bool(frame.reason) for frame, _ in pairs] == [number in lost for number in range(4)]
