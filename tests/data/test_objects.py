@@ -4,6 +4,7 @@ import json
 import pytest
 from data.small_sets import CLASSES, HEIGHT, WIDTH
 
+from twins_mm.data.findings import KINDS
 from twins_mm.errors import UserError
 
 RECIPE = 'mask_rcnn_twins_svt_s_1x'
@@ -150,3 +151,22 @@ def test_mmdet_leaves_out_what_is_named(own_sets, find_faults):
     found, (train, _) = find_faults(RECIPE)
     kept = sum(len(train.dataset.get_data_info(index)['instances']) for index in range(6))
     assert 12 - kept == sum(found['train'].values()) == 4
+
+
+@pytest.mark.xfail(strict=True, reason='B9: a byte order mark is reported in terms of Python')
+def test_byte_order_mark_is_named_with_its_remedy(own_sets, find_faults):
+    path = own_sets / 'train.json'
+    path.write_text(path.read_text(), encoding='utf-8-sig')
+    with pytest.raises(UserError, match='train.json .*byte order mark.*[Ss]ave it .*without'):
+        find_faults(RECIPE)
+
+
+@pytest.mark.xfail(strict=True, reason="B9: Windows' separators are taken for a damaged file")
+def test_windows_separator_in_a_file_name_is_named(own_sets, find_faults):
+    path = own_sets / 'train.json'
+    path.write_text(path.read_text().replace('train_0.jpg', r'sub\\train_0.jpg'))
+    _, (train, _) = find_faults(RECIPE)
+    (kind, (count, (finding, *_))), = train.findings.items()
+    assert count == 1
+    assert 'backslash' in f'{finding.detail} {KINDS[kind].advice}'
+    assert 'Copy the file again' not in KINDS[kind].advice

@@ -77,3 +77,24 @@ def test_events_of_another_form_are_refused(body, guard):
 def test_event_without_a_file_passes_unchanged(guard):
     body = b'{"data": [0.5], "session_hash": "abc"}'
     assert request(guard, EVENT, body) == body
+
+
+@pytest.mark.xfail(strict=True, reason='B11: what is not HTTP passes')
+def test_web_sockets_are_refused(guard):
+    passed = []
+
+    async def application(scope, receive, send):
+        passed.append(scope['type'])
+
+    async def ignore(message=None):
+        return {}
+
+    guard.app = application
+    for kind in ('lifespan', 'websocket'):
+        asyncio.run(guard(dict(type=kind, path='/gradio_api/run/predict'), ignore, ignore))
+    assert passed == ['lifespan']  # by which the server starts
+
+
+@pytest.mark.xfail(strict=True, reason='B11: deep JSON is answered by an error of the server')
+def test_deep_event_is_refused(guard):
+    assert request(guard, EVENT, b'[' * 100_000 + b']' * 100_000) is None

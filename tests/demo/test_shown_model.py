@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from twins_mm.cli import load_config
@@ -16,6 +16,7 @@ from twins_mm.inference.attention_figure import draw
 from twins_mm.inference.attention_maps import see
 from twins_mm.inference.backbone_input import load_backbone, prepare_image
 from twins_mm.inference.frames import Frame
+from twins_mm.shipped import CONFIGS
 from twins_mm.tasks import TASKS
 
 META = dict(classes=('cat', 'dog', 'cow'), palette=[(255, 0, 0), (0, 255, 0), (0, 0, 255)])
@@ -115,3 +116,23 @@ def test_file_goes_with_its_view():
     assert path.is_file() and view.file is path
     del view
     assert not path.exists()
+
+
+@pytest.mark.xfail(strict=True, reason="B8: the page's picture of a classifier has no label on it")
+def test_most_likely_class_is_written_on_the_picture():
+    sample = BaseDataElement(pred_score=torch.tensor([0.1, 0.7, 0.2]))
+    assert make_view('classification', sample).draw(0).any()
+
+
+@pytest.mark.xfail(strict=True, reason='B7: models without Twins are refused')
+def test_models_of_others_are_shown_without_attention(save_model, tmp_path):
+    name = str(CONFIGS / 'baselines/retinanet_resnet_50_1x.py')
+    cfg = load_config(name, {
+        'model.backbone.init_cfg': None, 'model.backbone.depth': 18,
+        'model.neck.in_channels': [128, 256, 512],
+        'test_dataloader.dataset.pipeline.1.scale': (96, 64)})
+    cfg.dump(tmp_path / 'resnet.py')
+    save_model(tmp_path / 'resnet.py', tmp_path / 'model.pth')
+    model = ShownModel(cfg, str(tmp_path / 'model.pth'))
+    image = np.zeros((60, 90, 3), np.uint8)
+    assert model.look_at(Frame(PurePath('x.jpg'), image)).draw(0).shape == image.shape

@@ -1,11 +1,14 @@
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.doctor import __main__ as doctor
 from twins_mm.doctor.probe import Finding
 
@@ -96,3 +99,30 @@ def test_import_that_fails_is_not_swallowed(stub, tmp_path):
                           capture_output=True, cwd=REPOSITORY)
     assert done.returncode == 1
     assert done.stderr.endswith('ImportError: libGL.so.1: cannot open shared object file\n')
+
+
+@pytest.mark.xfail(strict=True, reason='B11: more probes than cores start at once, and time out')
+def test_checks_share_the_cores(monkeypatch, capsys):
+    """Each imports torch or OpenMMLab from a disk that may be slow."""
+    for count in ('cpu_count', 'process_cpu_count'):
+        monkeypatch.setattr(os, count, lambda: 2, raising=False)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0, 1})
+    running, most = [], []
+
+    def check():
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.05)
+        running.pop()
+        return OK
+
+    run({str(number): check for number in range(8)}, monkeypatch)
+    assert max(most) <= 2
+
+
+@pytest.mark.xfail(strict=True, reason='B12: a healthy machine is warned of data nobody asked for')
+def test_data_that_is_not_there_is_no_warning(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    titles = {data.title.split()[0] for data in DATA_SETS.values()}
+    run({name: check for name, check in doctor.CHECKS.items() if name in titles}, monkeypatch)
+    assert '0 wrong, 0 warnings' in capsys.readouterr().out

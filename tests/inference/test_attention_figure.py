@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from tiny_archs import TINY_ARCHS, tiny_arch
 
 from twins_mm import STViT, TwinsPCPVT, TwinsSVT
@@ -68,3 +69,11 @@ def test_each_point_has_its_rows(family, rows):
     assert {tuple(line.get_xydata()[0]) for line in pictures[-1].lines} == {(54, 45)}
     assert 'stage 1: 1/4, 8 channels' in {ax.get_title() for ax in pictures}
     figure.savefig(io.BytesIO(), dpi=50)
+
+
+@pytest.mark.xfail(strict=True, reason='B12: near-uniform attention glows')
+def test_scale_of_attention_says_what_uniform_is():
+    backbone = TwinsPCPVT(TINY_ARCHS['TwinsPCPVT']).eval()
+    stages = see(backbone, torch.rand(1, 3, 96, 64))
+    figure = draw(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
+    assert any('uniform' in text.get_text() for text in figure.findobj(Text))

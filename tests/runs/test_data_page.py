@@ -1,10 +1,14 @@
 import json
 import re
+import runpy
 from html import unescape
 from pathlib import Path
 
 import pytest
-from data.small_sets import make_own_sets
+from data.small_sets import CLASSES, SPLITS, make_own_sets
+
+from twins_mm.data.survey import Survey
+from twins_mm.shipped import TOOLS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CONFIG = """\
@@ -88,3 +92,53 @@ def test_data_elsewhere(call_tool, toy_folder):
                        '--workers', 0)
     assert 'train: 5 images' in output
     assert '20 images left out' in output
+
+
+WITHOUT_PALETTE = """
+for loader in 'train_dataloader', 'val_dataloader', 'test_dataloader':
+    del _base_[loader].dataset.metainfo['palette']
+"""
+
+
+@pytest.mark.xfail(strict=True, reason="B4: no samples of classes beyond the library's palette")
+def test_more_classes_than_inherited_colours(call_tool, tmp_path):
+    root = make_own_sets(tmp_path / 'own')
+    others = [f'class {number}' for number in range(198)]
+    for split in SPLITS:
+        content = json.loads((root / f'{split}.json').read_text())
+        content['categories'][:0] = [
+            dict(id=100 + number, name=name) for number, name in enumerate(others)]
+        (root / f'{split}.json').write_text(json.dumps(content))
+    sets = dict(SETS['mask_rcnn_twins_svt_s_1x'], classes=[*others, *CLASSES])
+    (tmp_path / 'many.py').write_text(
+        CONFIG.format(recipe='mask_rcnn_twins_svt_s_1x', sets=sets) + WITHOUT_PALETTE)
+    output = call_tool('check_data', 'many.py', '--workers', 1)
+    assert 'ERROR' not in output
+    assert len(list((tmp_path / 'work_dirs/many/data').glob('sample_*.jpg'))) == 7
+
+
+@pytest.mark.xfail(strict=True, reason='B11: --workers -1 ends in a traceback')
+def test_number_of_workers_is_checked(call_tool, tmp_path):
+    make_own_sets(tmp_path / 'own')
+    recipe = 'mask_rcnn_twins_svt_s_1x'
+    (tmp_path / 'fruit.py').write_text(CONFIG.format(recipe=recipe, sets=SETS[recipe]))
+    output = call_tool('check_data', 'fruit.py', '--workers', -1, status=None)
+    assert '--workers -1' in output
+
+
+@pytest.mark.xfail(strict=True, reason='B11: "1 classes"')
+def test_one_class_is_singular(capsys):
+    print_findings = runpy.run_path(str(TOOLS / 'check_data.py'))['print_findings']
+    print_findings(Survey('train', None, ('apple',), image_sizes={(4, 4): 1}, amounts={0: 1}),
+                   'objects')
+    assert capsys.readouterr().out == '\ntrain: 1 image, 1 object, 1 class\n'
+
+
+@pytest.mark.xfail(strict=True, reason='B5: an --out that is a file ends in a traceback, at the end')
+def test_out_that_cannot_be_written_is_reported_before_reading(call_tool, tmp_path):
+    make_own_sets(tmp_path / 'own')
+    recipe = 'mask_rcnn_twins_svt_s_1x'
+    (tmp_path / 'fruit.py').write_text(CONFIG.format(recipe=recipe, sets=SETS[recipe]))
+    (tmp_path / 'taken').touch()
+    output = call_tool('check_data', 'fruit.py', '--workers', 0, '--out', 'taken', status=1)
+    assert 'error: --out taken' in output and 'reading' not in output

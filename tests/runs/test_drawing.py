@@ -5,10 +5,10 @@ import torch
 from matplotlib.patches import Rectangle
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from twins_mm.runs.drawing import draw_pair, draw_regions, list_objects
+from twins_mm.runs.drawing import draw_pair, draw_regions, draw_truth, list_objects
 from twins_mm.tasks import TASKS
 
 HEIGHT, WIDTH = 60, 90
@@ -90,3 +90,10 @@ def test_lines_and_letters_grow_with_the_image():
             bboxes=scale * torch.tensor([BOX]), labels=torch.tensor([0])))
         shares.append(draw_regions(image, list(regions), CLASSES, PALETTE).mean())
     assert shares[0] == pytest.approx(shares[1], rel=0.1)
+
+
+@pytest.mark.xfail(strict=True, reason='B8: a sample of a classifier is titled ": dog"')
+def test_class_alone_is_the_title(path):
+    sample = BaseDataElement(metainfo=dict(img_path=path), gt_label=torch.tensor([1]))
+    figure = draw_truth(sample, TASKS['classification'], CLASSES, PALETTE)
+    assert figure.axes[0].get_title() == 'dog'

@@ -145,3 +145,15 @@ def test_same_names_do_not_overwrite(tmp_path):
         train_line(50, 5.7, 1.959458e-6)])) for folder in ('a/run', 'b/run')]
     write_report(runs, CONFIGS, 0, tmp_path / 'out')
     assert len(list((tmp_path / 'out').glob('*/loss.png'))) == 2
+
+
+@pytest.mark.xfail(strict=True, reason='B10: "Missing:" and nothing after it')
+def test_missing_data_is_named_in_the_report(tmp_path, monkeypatch):
+    """As after a move to another machine."""
+    monkeypatch.chdir(tmp_path)
+    write_start(tmp_path / 'a', CONFIGS / f'{NAME}.py', [train_line(50, 5.7, 1.959458e-6)])
+    (tmp_path / 'a/last_checkpoint').write_text('iter_50.pth')
+    (tmp_path / 'a/iter_50.pth').touch()
+    write_report([read_run(tmp_path / 'a')], CONFIGS, 5, tmp_path)
+    text = read_page(tmp_path / 'report.html')
+    assert str(tmp_path / 'data/ade/ADEChallengeData2016/images/validation') in text

@@ -1,0 +1,22 @@
+"""Parts of the page that need no browser, and not gradio either; see tests/web for the others."""
+import runpy
+import sys
+from unittest.mock import MagicMock
+
+import pytest
+
+from twins_mm.demo.shown_model import ListedRegion
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """What the module of the page defines."""
+    for name in ('gradio', 'starlette', 'starlette.middleware'):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    return runpy.run_module('twins_mm.demo.browser_page')
+
+
+@pytest.mark.xfail(strict=True, reason='B11: "2 LED" becomes "2 led"')
+def test_names_of_classes_keep_their_capitals(page):
+    table = page['_list_findings']([ListedRegion('LED', (0, 0, 0), 0.5, None, None)], '2 LED')
+    assert '<caption>2 LED</caption>' in table
