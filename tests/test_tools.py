@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-
 from runs.work_dirs import train_line, write_start
 
 from twins_mm.checkpoints.pickles import WEIGHTS_ONLY

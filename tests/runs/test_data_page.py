@@ -134,7 +134,7 @@ def test_one_class_is_singular(capsys):
     assert capsys.readouterr().out == '\ntrain: 1 image, 1 object, 1 class\n'
 
 
-@pytest.mark.xfail(strict=True, reason='B5: an --out that is a file ends in a traceback, at the end')
+@pytest.mark.xfail(strict=True, reason='B5: an --out that is a file ends in a late traceback')
 def test_out_that_cannot_be_written_is_reported_before_reading(call_tool, tmp_path):
     make_own_sets(tmp_path / 'own')
     recipe = 'mask_rcnn_twins_svt_s_1x'
