@@ -112,7 +112,7 @@ def test_checks_share_the_cores(monkeypatch, capsys):
     def check():
         running.append(1)
         most.append(len(running))
-        time.sleep(0.05)
+        time.sleep(0.2)
         running.pop()
         return OK
 
