@@ -39,6 +39,26 @@ TINY_HEADS = dict(
     imagenet='neck=dict(in_channels=32), head=dict(in_channels=32)')
 
 
+# Why a test may be skipped. The last is what `importorskip('torch', VERSION)` says.
+REASONS = ('needs a GPU', 'another platform: ', 'another version of a library: ',
+           "module 'torch' has __version__")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """A skip for another reason fails, because nobody would notice a test that never runs."""
+    report = yield
+    if isinstance(report.longrepr, tuple):  # of a skip: file, line, reason
+        *_, reason = report.longrepr
+        if not reason.removeprefix('Skipped: ').startswith(REASONS):
+            report.outcome = 'failed'
+            report.longrepr = f'{reason}\nNo reason to skip a test: see CONTRIBUTING.md'
+    return report
+
+
+pytest_make_collect_report = pytest_runtest_makereport  # a module's
+
+
 @pytest.fixture(scope='session', autouse=True)
 def end_data_workers_at_once():
     """A runner that is collected as garbage has closed the pipes that tell its workers to end.

@@ -20,7 +20,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='glibc alone has these settings')
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc',
+                    reason='another platform: glibc alone has these settings')
 @pytest.mark.parametrize(('settings', 'keeps'), [
     ({}, True), (dict(MALLOC_MMAP_THRESHOLD_='1048576'), False)])
 def test_memory_is_kept_unless_the_environment_says_otherwise(settings, keeps):

@@ -125,3 +125,20 @@ def test_only_the_task_table_asks_which_library_it_is():
 def test_git_ignores_downloaded_checkpoints():
     """At the root alone: the folders of code are called so, too."""
     assert '/checkpoints/' in (REPOSITORY / '.gitignore').read_text().splitlines()
+
+
+def test_skip_for_another_reason_fails(tmp_path):
+    """A test's or a module's; the fourth is the third, as pytest words it."""
+    skips = ("skip('needs a GPU')", "skip('another platform: x')",
+             "skip('another version of a library: x')", "importorskip('torch', '99')",
+             "skip('x')", "importorskip('absent')")
+    (tmp_path / 'test_each.py').write_text('import pytest\n' + ''.join(
+        f'def test_{number}(): pytest.{skip}\n' for number, skip in enumerate(skips)))
+    (tmp_path / 'test_module.py').write_text("import pytest\npytest.importorskip('absent')")
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-p', 'conftest', '--continue-on-collection-errors',
+         '--rootdir', tmp_path, tmp_path], cwd=REPOSITORY / 'tests', text=True,
+        capture_output=True)
+    assert re.findall(r'^(?:FAILED|ERROR) \S*/(\S+)', done.stdout, re.MULTILINE) == [
+        'test_each.py::test_4', 'test_each.py::test_5', 'test_module.py'], done.stdout
+    assert done.returncode == 1

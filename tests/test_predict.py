@@ -22,7 +22,8 @@ BLUE = 200, 50, 10
 each_precision = pytest.mark.parametrize('flags', [
     pytest.param([], id='float32'),
     pytest.param(['--amp'], id='amp', marks=pytest.mark.skipif(
-        not torch.cuda.is_available() and not multiplies_bfloat16(), reason='refused here'))])
+        not torch.cuda.is_available() and not multiplies_bfloat16(),
+        reason='another platform: this CPU has no mixed precision'))])
 
 
 @each_precision

@@ -42,7 +42,7 @@ def test_step(path):
 def test_mixed_precision_hardly_changes_the_losses(name, dtype):
     device = get_device()
     if device == 'cpu' and dtype == torch.float16 and torch.__version__ < '2.3':
-        pytest.skip('float16 autocast on a CPU needs torch 2.3')
+        pytest.skip('another version of a library: float16 autocast on a CPU needs torch 2.3')
     cfg, model = build(CONFIGS / f'{name}.py')
     model = model.to(device).train()
     batch = model.data_preprocessor(make_batch(cfg), True)

@@ -81,7 +81,7 @@ def test_resumed_toy_run_repeats_the_losses(name, tiny_config, run_tool, toy_fol
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or not multiplies_bfloat16(),
-                    reason='this machine has other mixed precision, or none')
+                    reason='another platform: its mixed precision is another, or none')
 @pytest.mark.parametrize('name', [
     'mask_rcnn_twins_pcpvt_s_3x',
     pytest.param('upernet_twins_svt_s_160k', marks=pytest.mark.large)])
@@ -273,7 +273,8 @@ class Malicious:
         return os.system, (self.command,)
 
 
-@pytest.mark.skipif(not WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
+@pytest.mark.skipif(not WEIGHTS_ONLY,
+                    reason='another version of a library: torch before 2.6 checks nothing')
 @pytest.mark.parametrize('flags', [['test'], ['train', '--resume']])
 def test_checkpoint_that_runs_code_is_refused(flags, tiny_config, call_tool, toy_folder):
     tool, *resume = flags
@@ -297,7 +298,8 @@ def test_bad_flags_are_reported_in_one_message(args, message, tiny_config, call_
     assert message in output
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='there, --amp is float16')
+@pytest.mark.skipif(torch.cuda.is_available(),
+                    reason='another platform: on a GPU, --amp is float16')
 @pytest.mark.parametrize('args', [
     ['train', '{config}', '--toy'], ['test', '{config}', '{config}', '--toy'],
     ['predict', '{config}', '{config}', 'data/toy/coco/val2017', '--toy']])

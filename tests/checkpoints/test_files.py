@@ -155,7 +155,8 @@ def test_config_outside_a_dict_is_refused(content, place, tmp_path):
         load(content, tmp_path)
 
 
-@pytest.mark.skipif(not WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
+@pytest.mark.skipif(not WEIGHTS_ONLY,
+                    reason='another version of a library: torch before 2.6 checks nothing')
 def test_values_with_fields_are_refused(folder):
     """`value['runtime_info']['cfg']` gives a string, although nothing is a dict."""
     fields = np.array(((CONFIGS['call'],),), [('runtime_info', [('cfg', 'U100')])])[()]

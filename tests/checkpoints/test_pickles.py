@@ -18,7 +18,8 @@ from mmengine.registry import PARAM_SCHEDULERS
 from twins_mm.checkpoints import pickles, read_checkpoint
 from twins_mm.errors import UserError
 
-checked = pytest.mark.skipif(not pickles.WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
+checked = pytest.mark.skipif(not pickles.WEIGHTS_ONLY,
+                             reason='another version of a library: torch before 2.6 checks nothing')
 
 
 class Stranger:

@@ -101,7 +101,8 @@ def test_what_torch_has_downloaded_is_not_downloaded_again(web):
     assert loaded == dict(x=torch.ones(1))
 
 
-@pytest.mark.skipif(not WEIGHTS_ONLY, reason='torch before 2.6 checks nothing')
+@pytest.mark.skipif(not WEIGHTS_ONLY,
+                    reason='another version of a library: torch before 2.6 checks nothing')
 def test_nothing_unsafe_comes_from_the_web(web):
     site, address = web
     torch.save(dict(x=Path()), site / 'weights.pth')

@@ -113,7 +113,7 @@ def set_driver(tmp_path, monkeypatch):
      "No module named 'httpx.x'", 'pip install httpx')])
 def test_broken_module_is_wrong(check, module, code, message, fix, stub):
     if re.search('incompatible|__version__', message) and uses_forks():
-        pytest.skip("the forks don't compare mmcv's version")
+        pytest.skip("another version of a library: the forks don't compare mmcv's version")
     stub(module, code)
     finding = CHECKS[check]()
     assert finding.state == 'wrong'

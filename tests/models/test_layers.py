@@ -33,7 +33,8 @@ def two_threads():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason='this torch has no oneDNN')
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(),
+                    reason='another platform: its torch has no oneDNN')
 @pytest.mark.parametrize('bias', [True, False])
 @pytest.mark.parametrize('contiguous', [True, False])
 def test_linear_is_onednns_convolution(bias, contiguous, two_threads):

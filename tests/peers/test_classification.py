@@ -22,7 +22,6 @@ from twins_mm.shipped import CONFIGS
 from twins_mm.tasks import TASKS
 from twins_mm.toy.toy_data import make_toy_data
 
-pytest.importorskip('mmpretrain')
 NAME = 'imagenet/twins_svt_s'
 SVT_S = '(L, LG, LG, G)'
 FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=4',
@@ -43,7 +42,8 @@ def test_names_in_the_tables_exist():
 @pytest.mark.parametrize('flags', [
     pytest.param([], id='float32'),
     pytest.param(['--amp'], id='amp', marks=pytest.mark.skipif(
-        not torch.cuda.is_available() and not multiplies_bfloat16(), reason='refused here'))])
+        not torch.cuda.is_available() and not multiplies_bfloat16(),
+        reason='another platform: this CPU has no mixed precision'))])
 def test_trains_tests_predicts_and_reports_on_toy_data(flags, tiny_config, run_tool, toy_folder):
     config = tiny_config(NAME)
     output = run_tool('train', config, '--toy', *flags, '--cfg-options', *FEW,
@@ -169,12 +169,12 @@ def test_page_lists_the_most_likely_classes(tiny_config, save_model, tmp_path):
 
 
 def test_timms_own_scheduler_has_the_same_learning_rates():
-    scheduler = pytest.importorskip('timm.scheduler')
     from mmengine.registry import PARAM_SCHEDULERS
+    from timm.scheduler import CosineLRScheduler
     cfg = Config.fromfile(CONFIGS / 'released/imagenet/twins_svt_l.py')
     ours, theirs = (torch.optim.SGD([torch.zeros(1)], 1e-3) for _ in range(2))
     our_scheduler = PARAM_SCHEDULERS.build(dict(cfg.param_scheduler[0], optimizer=ours))
-    their_scheduler = scheduler.CosineLRScheduler(
+    their_scheduler = CosineLRScheduler(
         theirs, t_initial=300, lr_min=1e-5, warmup_lr_init=1e-6, warmup_t=20)
     ours.step()  # otherwise ours warns about the order
     for epoch in range(300):

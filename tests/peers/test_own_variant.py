@@ -3,9 +3,6 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip('mmpretrain')
 PAGE = (Path(__file__).parents[2] / 'docs/imagenet.md').read_text()
 FILES = dict(re.findall(r'`(my_\w+\.py)`:\n\n```python\n(.*?)```', PAGE, re.DOTALL))
 *_, COMMANDS = re.findall(r'```shell\n(.*?)```', PAGE, re.DOTALL)

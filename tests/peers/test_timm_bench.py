@@ -19,6 +19,11 @@ def test_timm_is_a_peer_with_our_weights(variant, monkeypatch):
     torch.testing.assert_close(found, expected)
 
 
+def test_timm_has_no_stvit():
+    with pytest.raises(Exception, match='timm.* STViT'):
+        PEERS['timm'].build('stvit_s')
+
+
 @pytest.mark.parametrize('training', [False, True])
 def test_ours_is_not_slower_than_timms(training):
     """A tenth is noise: measured, timm's takes longer."""

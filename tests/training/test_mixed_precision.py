@@ -13,7 +13,8 @@ from torch import nn
 from twins_mm.config import fit_to_cpu, multiplies_bfloat16
 from twins_mm.training.mixed_precision import mixed_precision
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='there, it is float16')
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(),
+                                reason='another platform: on a GPU, it is float16')
 SIZE = 64, 1088  # bfloat16 has every fourth number beyond 512
 META = dict(img_shape=SIZE, ori_shape=SIZE, scale_factor=(1., 1.), batch_input_shape=SIZE,
             pad_shape=SIZE, img_id=1, img_path='')
@@ -110,7 +111,8 @@ def wrap(model, **options):
     return build_optim_wrapper(model, cfg.optim_wrapper)
 
 
-@pytest.mark.skipif(not multiplies_bfloat16(), reason='this CPU trains in float32')
+@pytest.mark.skipif(not multiplies_bfloat16(),
+                    reason='another platform: this CPU trains in float32')
 def test_step_in_bfloat16_updates_float32():
     model = OneLayer()
     before = model.layer.bias.clone()
@@ -119,7 +121,8 @@ def test_step_in_bfloat16_updates_float32():
     torch.testing.assert_close(before - model.layer.bias, torch.full((4,), 0.1 / 4))
 
 
-@pytest.mark.skipif(not multiplies_bfloat16(), reason='this CPU trains in float32')
+@pytest.mark.skipif(not multiplies_bfloat16(),
+                    reason='another platform: this CPU trains in float32')
 def test_run_of_a_gpu_goes_on():
     """Its checkpoint has a loss scale too; a GPU doesn't miss it in ours."""
     model = OneLayer()

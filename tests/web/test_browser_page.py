@@ -12,18 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from playwright import sync_api as api
 
-pytest.importorskip('gradio', reason='no gradio: see `make test-web`')
-api = pytest.importorskip('playwright.sync_api', reason='no playwright: see `make test-web`')
+from twins_mm.cli import load_config
+from twins_mm.demo import browser_page
+from twins_mm.demo.shown_model import ShownModel, View
+
+# Without one, playwright looks for its own, and says what to do.
 CHROMIUM = next(filter(None, map(shutil.which, (
     'chromium', 'chromium-browser', 'google-chrome'))), None)
-if CHROMIUM is None:
-    pytest.skip('no Chromium', allow_module_level=True)
-
-from twins_mm.cli import load_config  # noqa: E402
-from twins_mm.demo import browser_page  # noqa: E402
-from twins_mm.demo.shown_model import ShownModel, View  # noqa: E402
-
 FLAGS = ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
          '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']
 OPTIONS = {
