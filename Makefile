@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 LIMITS := setuptools<81 $(if $(filter torch==2.1.% torch==2.2.%,$(TORCH)),setuptools<70 numpy<2)
 $(READY) test-web: export PIP_CONSTRAINT = $(CURDIR)/$(VENV)/limits.txt
 
-.PHONY: install peers train test test-all test-web lint clean
+.PHONY: install peers train test test-large test-web test-all lint clean
 
 install: $(READY)
 
@@ -47,7 +47,7 @@ onedl:
 	$(BIN)/pip install --no-deps -e .
 
 # Peers for the tests alone: PyPI's torchvision doesn't load with a torch for CPUs, and mmengine
-# imports any that it finds. With other versions of torch or the forks, these tests are skipped.
+# imports any that it finds. With other versions of torch or the forks, these tests are left out.
 PEERS := $(if $(filter $(DEFAULT_TORCH)openmmlab,$(TORCH)$(STACK)),$(VENV)/peers)
 PEERS_READY := $(addsuffix /.ready,$(PEERS))
 peers: $(PEERS_READY)
@@ -65,25 +65,27 @@ train: $(READY)
 
 # Small models in many processes: more threads per process would only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-SUITE := $(PYTEST) --numprocesses auto --dist loadfile --ignore tests/web
+SUITE := $(PYTEST) --numprocesses auto --dist loadfile
 
 # Two sessions: all other tests are of an environment without the peers.
-PEER_PATH := $(CURDIR)/tests/overlay$(addprefix :,$(abspath $(PEERS)))
+PEER_PATH := $(CURDIR)/tests/overlay:$(abspath $(PEERS))
 define pytest
-$(SUITE) --ignore tests/peers $(1)
-PYTHONPATH=$(PEER_PATH) $(SUITE) -rs tests/peers $(1)
+$(SUITE) -m $(1)
+$(if $(PEERS),PYTHONPATH=$(PEER_PATH) $(SUITE) tests/peers -m $(1))
 endef
 
 test: $(READY) $(PEERS_READY)
-	$(call pytest,-m "not large")
+	$(call pytest,"not large")
 
-test-all: $(READY) $(PEERS_READY)
-	$(call pytest)
+test-large: $(READY) $(PEERS_READY)
+	$(call pytest,large)
 
 # The page of tools/demo.py in the Chromium of this machine.
 test-web: $(READY)
 	$(BIN)/pip install --quiet "gradio>=6.31,<7" playwright
 	$(PYTEST) tests/web
+
+test-all: test test-large test-web
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -69,6 +69,18 @@ def test_old_torch_needs_old_packages(torch, limits, make, tmp_path):
     assert (tmp_path / venv / 'limits.txt').read_text().split() == limits
 
 
+@pytest.mark.parametrize(('options', 'sessions'), [
+    ([], ['-m "not large"', 'tests/peers -m "not large"', '-m large', 'tests/peers -m large',
+          'tests/web']),
+    (['TORCH=torch==2.1.2'], ['-m "not large"', '-m large', 'tests/web'])])
+def test_every_test_has_one_session(options, sessions):
+    lines = subprocess.run(
+        ['make', '--dry-run', 'test-all', *options], cwd=REPOSITORY, text=True, check=True,
+        capture_output=True, env=dict(PATH=os.environ['PATH'])).stdout.splitlines()
+    assert [line.partition(' -m pytest ')[2].removeprefix('--numprocesses auto --dist loadfile ')
+            for line in lines if ' -m pytest ' in line] == sessions
+
+
 @pytest.mark.parametrize(('version', 'accepted'), [
     ((3, 9), False), ((3, 10), True), ((3, 13), True), ((3, 14), False)])
 def test_python_is_checked_before_anything_is_installed(version, accepted, make):
