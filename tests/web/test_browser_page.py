@@ -105,6 +105,7 @@ def show(page, photograph):
     choose(page, photograph)
     api.expect(page.locator('#status')).to_contain_text('160 × 120 pixels')
     api.expect(page.get_by_text('Download prediction (PNG)')).to_be_enabled()
+    api.expect(picture(page)).to_have_js_property('naturalWidth', WIDTH)  # it has loaded
 
 
 def picture(page, number=0):
