@@ -70,6 +70,7 @@ setup(
         # Not above: beside a compiled mmcv, it would overwrite that. mmdet and mmseg refuse 2.2.
         'lite': ['mmcv-lite>=2.0.0,<2.2.0'],
         'video': VIDEO,
-        'test': [*DEPLOY, *LINT, *VIDEO, 'pytest', 'pytest-xdist', 'pre-commit'],
+        # setuptools before 70.1, which old torch needs, builds no wheel without the last.
+        'test': [*DEPLOY, *LINT, *VIDEO, 'pytest', 'pytest-xdist', 'pre-commit', 'wheel'],
     },
 )

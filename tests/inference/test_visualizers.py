@@ -44,6 +44,7 @@ def make_objects(random, count=6):
     (DetLocalVisualizer, lambda random: make_objects(random, 0))],
     ids=['labels', 'objects', 'nothing'])
 def test_pictures_are_openmmlabs(visualizer, make, seed):
+    pytest.importorskip('matplotlib', '3.11')  # older ones shift pixels
     random = np.random.default_rng(seed)
     image = random.integers(0, 256, (350, 410, 3), dtype=np.uint8)
     sample = make(random)

@@ -65,7 +65,8 @@ def test_linear_is_torchs_where_onednn_is_not(x, two_threads):
 def test_exported_and_traced_linear_is_one(two_threads):
     x = torch.zeros(3000, 8)
     program = torch.export.export(Linear(8, 12), (x,))
-    assert 'aten.linear.default' in {str(node.target) for node in program.graph.nodes}
+    targets = {str(node.target) for node in program.graph.nodes}
+    assert targets & {'aten.linear.default', 'aten.addmm.default'}  # the latter by torch 2.1
     assert 'aten::linear' in str(torch.jit.trace(Linear(8, 12), x).inlined_graph)
 
 

@@ -77,6 +77,7 @@ def test_label_maps(path):
 
 @pytest.mark.parametrize('size', [(60, 90), (97, 131), (767, 1023), (33, 1000)])
 def test_picture_alone_has_the_images_pixels(size):
+    pytest.importorskip('matplotlib', '3.11')  # older ones shift pixels
     image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
     assert np.array_equal(draw_regions(image, [], CLASSES, PALETTE), image)
 
