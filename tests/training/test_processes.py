@@ -44,8 +44,7 @@ TRAININGS = dict(
 SEVEN = 'test_dataloader.dataset.indices=7 test_dataloader.num_workers=0 '
 TESTS = dict(
     segmentor='model.decode_head.norm_cfg.type=GN model.decode_head.norm_cfg.num_groups=4 ',
-    mask_rcnn='model.test_cfg.rcnn.score_thr=0.0 model.test_cfg.rcnn.max_per_img=40 '
-              'test_evaluator.iou_thrs=[0.1] ')
+    mask_rcnn='model.test_cfg.rcnn.score_thr=0.0 model.test_cfg.rcnn.max_per_img=40 ')
 IMAGES = dict(segmentor='ADEChallengeData2016/images/validation', mask_rcnn='coco/val2017')
 
 
@@ -181,7 +180,7 @@ def test_run_resumes_with_more_processes(run, processes, expected, now, seen, la
 
 @SEVERAL
 @pytest.mark.parametrize(('name', 'metric'), [
-    ('segmentor', 'mIoU'), ('mask_rcnn', 'coco/bbox_mAP')])
+    ('segmentor', 'mIoU'), ('mask_rcnn', 'coco/bbox_mAP_50')])
 def test_processes_score_as_one(name, metric, processes, launch):
     def read(launched):
         path, = launched.folder.glob(f'{name}_test/*/*.json')
