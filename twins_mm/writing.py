@@ -14,7 +14,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Each call has its own, so processes may write one file at a time; the last one wins. Of a link,
     the file that it leads to is replaced.
     """
-    path = path.resolve()
+    if path.is_symlink():
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{PARTIAL}{uuid4().hex[:8]}_{path.name}')
     try:

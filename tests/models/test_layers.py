@@ -1,9 +1,8 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from twins_mm.models.layers import Block, DropPath, Linear, ResidualDepthwiseConv
+from twins_mm.models.layers import Block, DropPath, ResidualDepthwiseConv
 
 
 class Fill(nn.Module):
@@ -15,59 +14,6 @@ class Fill(nn.Module):
 
     def forward(self, x):
         return torch.full_like(x, self.value)
-
-
-def products(function, *args):
-    """The operators that torch multiplied by."""
-    with torch.profiler.profile() as profile:
-        function(*args)
-    return {event.key for event in profile.key_averages()} & {
-        'aten::mkldnn_convolution', 'aten::addmm', 'aten::linear', 'aten::_slow_conv2d_forward'}
-
-
-@pytest.fixture
-def two_threads():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(),
-                    reason='another platform: its torch has no oneDNN')
-@pytest.mark.parametrize('bias', [True, False])
-@pytest.mark.parametrize('contiguous', [True, False])
-def test_linear_is_onednns_convolution(bias, contiguous, two_threads):
-    """Of tokens in any layout: features and gradients are those of float64, laid out alike."""
-    layer = Linear(8, 12, bias)
-    x = torch.randn(2, 60, 50, 8).requires_grad_()
-    if not contiguous:
-        x = torch.randn(2, 50, 60, 8).transpose(1, 2).detach().requires_grad_()
-    assert products(layer, x) == {'aten::mkldnn_convolution'}
-    output = layer(x)
-    gradients = torch.autograd.grad(output.square().sum(), [x, *layer.parameters()])
-    layer, x = layer.double(), x.detach().double().requires_grad_()
-    expected = F.linear(x, layer.weight, layer.bias)
-    torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
-    for found, wanted in zip(gradients, torch.autograd.grad(
-            expected.square().sum(), [x, *layer.parameters()])):
-        assert (found - wanted).norm() <= 1e-5 * wanted.norm()
-        assert found.stride() == wanted.stride()
-
-
-@pytest.mark.parametrize('x', [
-    torch.zeros(20480 // 8, 8), torch.zeros(3000, 8, dtype=torch.float64)], ids=['few', 'double'])
-def test_linear_is_torchs_where_onednn_is_not(x, two_threads):
-    layer = Linear(8, 12).to(x.dtype)
-    assert products(layer, x) == {'aten::linear', 'aten::addmm'}
-
-
-def test_exported_and_traced_linear_is_one(two_threads):
-    x = torch.zeros(3000, 8)
-    program = torch.export.export(Linear(8, 12), (x,))
-    targets = {str(node.target) for node in program.graph.nodes}
-    assert targets & {'aten.linear.default', 'aten.addmm.default'}  # the latter by torch 2.1
-    assert 'aten::linear' in str(torch.jit.trace(Linear(8, 12), x).inlined_graph)
 
 
 @pytest.mark.parametrize('branches', [(1, 0), (0, 1)])

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from twins_mm.models import cpu
 from twins_mm.models import mlp as mlp_module
 from twins_mm.models.mlp import Mlp
 from twins_mm.models.stvit import ConvFfn
@@ -28,7 +29,7 @@ def run(mlp, x, function, dtype=torch.float32):
     (torch.float32, 1e-5, 1e-5), (torch.bfloat16, 0.05, 0.05)])
 def test_pieces_equal_the_whole(dtype, rtol, atol, pieces, monkeypatch):
     """Including gradients summed over 24 tokens, in float32 and under autocast."""
-    monkeypatch.setattr(Mlp, 'PIECE_BYTES', 32 * 4 * 24 // pieces)
+    monkeypatch.setattr(cpu, 'HIDDEN_BYTES', 32 * 4 * 24 // pieces)
     mlp, x = Mlp(4, 32), torch.randn(2, 3, 4, 4, requires_grad=True)
     expected, expected_gradients, _ = run(mlp, x, lambda x: textbook(mlp, x), dtype)
     output, gradients, _ = run(mlp, x, mlp, dtype)
@@ -52,7 +53,7 @@ def test_inference_has_one_hidden_map(make, monkeypatch):
 @pytest.mark.parametrize('make', [lambda: Mlp(4, 32), lambda: ConvFfn(4, 32)], ids=['MLP', 'FFN'])
 def test_hooks_see_what_is_written(make, monkeypatch):
     """The first layer's own output, once, whatever is faster on a CPU."""
-    monkeypatch.setattr(Mlp, 'PIECE_BYTES', 8)
+    monkeypatch.setattr(cpu, 'HIDDEN_BYTES', 8)
     mlp, x, hidden = make().eval(), torch.randn(1, 3, 3, 4), []
     expected = mlp(x)
     mlp.fc1.register_forward_hook(lambda *args: hidden.append(args[2]))
@@ -80,7 +81,7 @@ def test_only_training_recomputes(training, frozen, recomputed, make, monkeypatc
 
 @pytest.mark.parametrize('pieces', [1, 3])
 def test_gradients_match_finite_differences(pieces, monkeypatch):
-    monkeypatch.setattr(Mlp, 'PIECE_BYTES', 8 * 8 * 6 // pieces)
+    monkeypatch.setattr(cpu, 'HIDDEN_BYTES', 8 * 8 * 6 // pieces)
     mlp = Mlp(2, 8).double()
     x = torch.randn(6, 2, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, *_: mlp(x), (x, *mlp.parameters()))

@@ -4,14 +4,12 @@ Points are (x, y) in pixels from the image's upper left corner; in a stage with 
 at (row, column) covers x from s * column to s * (column + 1).
 """
 from typing import NamedTuple
-from unittest.mock import patch
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ..models import attention
 from ..models.attention import LocallyGroupedAttention
 from ..models.backbone import Backbone
 from ..models.super_tokens import SuperTokenAttention
@@ -112,16 +110,6 @@ class _Recorder(TorchFunctionMode):
     def __init__(self):
         super().__init__()
         self.calls = []
-        # Else attention to few keys doesn't use the fused kernel on a CPU.
-        self._always_fused = patch.object(attention, 'FEW_KEYS', 0)
-
-    def __enter__(self) -> '_Recorder':
-        self._always_fused.start()
-        return super().__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self._always_fused.stop()
-        super().__exit__(*error)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is F.scaled_dot_product_attention:

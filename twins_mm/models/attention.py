@@ -4,27 +4,27 @@ Letters in shapes: B images, H x W tokens, C channels, N heads with D = C / N ch
 K tokens per side of a window, L windows.
 """
 from collections import OrderedDict
-from functools import partial
 from itertools import repeat
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from .layers import Linear, is_eager_on_cpu, make_depthwise
+from .cpu import attend_in_pieces, lacks_bfloat16_attention, linear
+from .layers import make_depthwise
 
 WINDOW_PADDINGS = ('mask', 'zero', 'mask_legacy')
 SUB_SAMPLINGS = ('convolution', 'separable_convolution', 'average_pooling')
 # torch's CUDA kernels for attention fail beyond this batch (pytorch issues 142228 and 146704).
 MAX_BATCH = 2**16 - 1
-# Up to so many keys, such as a window's 49, a CPU is faster with two products and a softmax.
-FEW_KEYS = 64
-# Of the weights of attention in pieces. Measured: 1 MiB and 16 MiB are a tenth slower.
-PIECE_BYTES = 4 * 2**20
 
 # torch before 2.7 doesn't tell.
 _is_exporting = getattr(torch.compiler, 'is_exporting', bool)
+
+
+def _is_for_any_size() -> bool:
+    """Whether what runs becomes a graph for maps of every size: it is exported or traced."""
+    return _is_exporting() or torch.jit.is_tracing()
 
 
 def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
@@ -34,9 +34,13 @@ def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
     """
     batch, height, width, channels = x.shape
     rows, columns = _count_windows(height, window_size), _count_windows(width, window_size)
-    x = F.pad(x, (0, 0, 0, columns * window_size - width, 0, rows * window_size - height))
+    # `pad` copies even if there is nothing to add.
+    if _is_for_any_size() or height % window_size or width % window_size:
+        x = F.pad(x, (0, 0, 0, columns * window_size - width, 0, rows * window_size - height))
     x = x.view(batch, rows, window_size, columns, window_size, channels)
-    return x.transpose(2, 3).reshape(-1, window_size ** 2, channels)
+    # Not a `reshape`, which is a view where there is one column: a graph must know which.
+    x = x.transpose(2, 3).clone(memory_format=torch.contiguous_format)
+    return x.view(-1, window_size ** 2, channels)
 
 
 def window_unpartition(windows: torch.Tensor, window_size: int, height: int,
@@ -44,7 +48,14 @@ def window_unpartition(windows: torch.Tensor, window_size: int, height: int,
     """Undoes `window_partition`: `(B * L, K * K, C)` back to `(B, height, width, C)`."""
     rows, columns = _count_windows(height, window_size), _count_windows(width, window_size)
     x = windows.unflatten(1, (window_size, window_size)).unflatten(0, (-1, rows, columns))
-    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :height, :width]
+    x = x.transpose(2, 3).clone(memory_format=torch.contiguous_format)
+    x = x.flatten(3, 4).flatten(1, 2)
+    if not _is_for_any_size():
+        return x[:, :height, :width]
+    # A slice is contiguous at some sizes only, and the graph would be refused at the others.
+    for dim, side in ((1, height), (2, width)):
+        x = x.index_select(dim, torch.arange(side, device=x.device))
+    return x
 
 
 def _count_windows(side: int, window_size: int) -> int:
@@ -65,50 +76,14 @@ def merge_heads(tokens: torch.Tensor) -> torch.Tensor:
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None = None,
            drop: float = 0.) -> torch.Tensor:
-    """`F.scaled_dot_product_attention` of `(B, N, T, D)`, on a CPU by what is faster there.
+    """`F.scaled_dot_product_attention` of `(B, N, T, D)`.
 
     `seen`, `(B, 1, 1, T)`, are the keys that queries may see, at least one; None is all. `drop` is
     the dropout on the weights.
     """
-    if is_eager_on_cpu(q) and not drop:
-        if k.shape[-2] <= FEW_KEYS:
-            return _attend_by_products(q, k, v, seen)
-        if seen is None and q.dtype == torch.bfloat16 and _lacks_bfloat16_kernel():
-            return _attend_in_pieces(q, k, v)
+    if seen is None and not drop and lacks_bfloat16_attention(q):
+        return attend_in_pieces(q, k, v)
     return F.scaled_dot_product_attention(q, k, v, seen, drop)
-
-
-def _attend_by_products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
-                        seen: torch.Tensor | None = None) -> torch.Tensor:
-    weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if seen is not None:
-        weights = weights.masked_fill(~seen, -torch.inf)
-    return weights.softmax(-1) @ v
-
-
-def _lacks_bfloat16_kernel() -> bool:
-    """Whether this CPU multiplies bfloat16, but not in torch's kernel for attention.
-
-    That kernel uses AMX, and else leaves products to MKL, which has none in bfloat16 for AMD's
-    processors: there it takes as long as in float32. oneDNN, which computes `@`, has them.
-    """
-    cpu = torch.cpu  # older torch doesn't know what the CPU has
-    return (getattr(cpu, '_is_avx512_bf16_supported', bool)()
-            and not getattr(cpu, '_is_amx_tile_supported', bool)())
-
-
-def _attend_in_pieces(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Attention whose weights stay in the cache, and are computed again in the backward pass."""
-    run = _attend_by_products
-    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
-        run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
-    _, heads, queries, _ = q.shape
-    rows = max(1, PIECE_BYTES // (heads * k.shape[-2] * q.element_size()))
-    images = [x.split(max(1, rows // queries)) for x in (q, k, v)]
-    # As the kernel returns it: tokens before heads in memory, so that merging heads copies nothing.
-    return torch.cat([
-        torch.cat([run(part, keys, values).transpose(1, 2) for part in several.split(rows, -2)], 1)
-        for several, keys, values in zip(*images)]).transpose(1, 2)
 
 
 class LocallyGroupedAttention(nn.Module):
@@ -136,35 +111,39 @@ class LocallyGroupedAttention(nn.Module):
         self.window_size = window_size
         self.padding = padding
         self.attn_drop = attn_drop
-        self.qkv = Linear(dim, 3 * dim)
-        self.proj = Linear(dim, dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
+        """`real` is what `real_tokens` returns; a stage finds it once for all of its blocks."""
         height, width = x.shape[1:3]
+        if real is None:
+            real = self.real_tokens(x)
         windows = window_partition(x, self.window_size)
         # A list, because torch.compile of torch 2.1 can't unpack a generator.
-        q, k, v = [_split_heads(part, self.num_heads) for part in self.qkv(windows).chunk(3, -1)]
-        windows = self._attend(q, k, v, self._real_tokens(x))
+        qkv = linear(self.qkv, windows).chunk(3, -1)
+        q, k, v = [_split_heads(part, self.num_heads) for part in qkv]
+        windows = self._attend(q, k, v, real)
         x = window_unpartition(merge_heads(windows), self.window_size, height, width)
-        return self.proj_drop(self.proj(x))
+        return self.proj_drop(linear(self.proj, x))
 
     def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
                 real: torch.Tensor | None) -> torch.Tensor:
         drop = self.attn_drop if self.training else 0.
-        if _is_exporting() or q.shape[0] <= MAX_BATCH:
+        if _is_for_any_size() or q.shape[0] <= MAX_BATCH:
             return attend(q, k, v, real, drop)
         return torch.cat([self._attend(*parts) for parts in zip(
             *(tensor.split(MAX_BATCH) for tensor in (q, k, v)),
             repeat(None) if real is None else real.split(MAX_BATCH))])
 
-    def _real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
+    def real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
         """The keys that attention may see, `(B * L, 1, 1, K * K)`; None for all."""
         batch, height, width, _ = x.shape
         extra_rows, extra_columns = height % self.window_size, width % self.window_size
         if self.padding == 'zero':
             return None
-        if not _is_exporting():  # an exported graph is for every size
+        if not _is_for_any_size():
             padded_sides = (extra_rows > 0) + (extra_columns > 0)
             if padded_sides == 0 or self.padding == 'mask_legacy' and padded_sides == 1:
                 return None
@@ -210,9 +189,9 @@ class GlobalSubsampledAttention(nn.Module):
         self.num_heads = num_heads
         self.sr_ratio = sr_ratio
         self.attn_drop = attn_drop
-        self.q = Linear(dim, dim)
-        self.kv = Linear(dim, 2 * dim)
-        self.proj = Linear(dim, dim)
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
         if sr_ratio > 1:
             self.sr = _make_sub_sampling(sub_sampling, dim, sr_ratio)
@@ -220,11 +199,11 @@ class GlobalSubsampledAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[1:3]
-        q = _split_heads(self.q(x).flatten(1, 2), self.num_heads)
+        q = _split_heads(linear(self.q, x).flatten(1, 2), self.num_heads)
         if self.sr_ratio > 1:
             x = self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
         k, v = [_split_heads(part, self.num_heads)
-                for part in self.kv(x).flatten(1, 2).chunk(2, -1)]
+                for part in linear(self.kv, x).flatten(1, 2).chunk(2, -1)]
         x = attend(q, k, v, drop=self.attn_drop if self.training else 0.)
         x = merge_heads(x).unflatten(1, (height, width))
-        return self.proj_drop(self.proj(x))
+        return self.proj_drop(linear(self.proj, x))

@@ -97,10 +97,10 @@ class Backbone(BaseModule):
         # mmpretrain's ImageClassifier calls it for its own state dict, before its modules load.
         translate_classifier_(state_dict, prefix)
 
-    def _run(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    def _run(self, block: nn.Module, x: torch.Tensor, *args: Any) -> torch.Tensor:
         """Runs a block, which is recomputed in the backward pass if so configured."""
         recompute = self.with_cp and x.requires_grad
-        return checkpoint(block, x, use_reentrant=False) if recompute else block(x)
+        return checkpoint(block, x, *args, use_reentrant=False) if recompute else block(x, *args)
 
 
 def as_level(x: torch.Tensor) -> torch.Tensor:

@@ -7,11 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# torch 2.1 only has it under a private name.
-_is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
+from .cpu import is_observed, multiply
+
 _AUTOCAST_TAKES_DEVICE = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 4)
-# torch gives larger convolutions of one image to oneDNN, 1 x 1 ones if it has several threads.
-_ONEDNN_SIZE = 20480
 
 
 def _is_autocast(device: str) -> bool:
@@ -20,34 +18,6 @@ def _is_autocast(device: str) -> bool:
     if device == 'cpu' and not _AUTOCAST_TAKES_DEVICE:
         return torch.is_autocast_cpu_enabled()
     return torch.is_autocast_enabled(*[device] * _AUTOCAST_TAKES_DEVICE)
-
-
-def is_eager_on_cpu(x: torch.Tensor) -> bool:
-    """Whether `x` is computed on a CPU and now: not compiled, traced or exported."""
-    return x.device.type == 'cpu' and not (_is_compiling() or torch.jit.is_tracing())
-
-
-def is_observed(module: nn.Module) -> bool:
-    """Whether hooks of its layers would see that it is computed otherwise than it is written."""
-    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.children())
-
-
-def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-           ) -> torch.Tensor:
-    """`F.linear`; in float32 on a CPU by oneDNN's 1 x 1 convolution, which is faster than MKL."""
-    if not (is_eager_on_cpu(x) and x.dtype == torch.float32 and x.numel() > _ONEDNN_SIZE
-            and torch.get_num_threads() > 1 and torch.backends.mkldnn.is_available()):
-        return F.linear(x, weight, bias)
-    tokens = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
-    tokens = F.conv2d(tokens, weight[:, :, None, None], bias)
-    return tokens.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))
-
-
-class Linear(nn.Linear):
-    """nn.Linear by the faster `linear`."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return linear(x, self.weight, self.bias)
 
 
 class PatchEmbed(nn.Module):
@@ -85,7 +55,7 @@ class PointwiseConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return linear(x, self.weight.flatten(1), self.bias)
+        return multiply(x, self.weight.flatten(1), self.bias)
 
 
 class ResidualDepthwiseConv(nn.Module):
@@ -160,6 +130,7 @@ class Block(nn.Module):
         self.mlp = mlp
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x)))
+    def forward(self, x: torch.Tensor, *args: torch.Tensor | None) -> torch.Tensor:
+        """`args` are the attention's, besides its input."""
+        x = x + self.drop_path(self.attn(self.norm1(x), *args))
         return x + self.drop_path(self.mlp(self.norm2(x)))

@@ -11,8 +11,9 @@ from torch import nn
 
 from ..families import FAMILIES, Arch
 from .backbone import Backbone, are_patterns, as_level, check_arch, named_arch
+from .cpu import gelu
 from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
-from .mlp import finish_recomputed, gelu
+from .mlp import finish_recomputed
 from .super_tokens import SuperTokenAttention
 
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')

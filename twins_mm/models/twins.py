@@ -156,8 +156,10 @@ class Twins(Backbone):
         pyramid = []
         for stage, blocks in enumerate(self.blocks):
             x = self.token_drop(self.patch_embeds[stage](x))
+            local = [isinstance(block.attn, LocallyGroupedAttention) for block in blocks]
+            real = blocks[local.index(True)].attn.real_tokens(x) if any(local) else None
             for index, block in enumerate(blocks):
-                x = self._run(block, x)
+                x = self._run(block, x, real) if local[index] else self._run(block, x)
                 if index == 0:
                     x = self.pos_block[stage](x)
             x = self.norm_list[stage](x)
