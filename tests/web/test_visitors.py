@@ -11,11 +11,9 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-pytest.importorskip('gradio', reason='no gradio: see `make test-web`')
-
-from twins_mm.demo import browser_page  # noqa: E402
-from twins_mm.demo.shown_model import View  # noqa: E402
-from twins_mm.tasks import TASKS  # noqa: E402
+from twins_mm.demo import browser_page
+from twins_mm.demo.shown_model import View
+from twins_mm.tasks import TASKS
 
 SHOW, REDRAW = 0, 1  # the page's events: a photograph, and the slider of scores
 
