@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from twins_mm.models import cpu
 from twins_mm.models.attention import attend, merge_heads
-from twins_mm.models.cpu import lacks_bfloat16_attention, linear
+from twins_mm.models.cpu import FEW_KEYS, lacks_bfloat16_attention, linear
 
 
 def products(function, *args):
@@ -99,30 +99,32 @@ def test_layer_that_somebody_changed_is_called(change, two_threads):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('keys', [FEW_KEYS, FEW_KEYS + 1])
 @pytest.mark.parametrize(('images', 'queries', 'pieces'), [
     (3, 9, 1), (2, 9, 2), (1, 9, 3), (1, 4, 9)])
-def test_attention_in_pieces_equals_torchs(images, queries, pieces, monkeypatch):
-    """Features and gradients; weights are not kept, and merging the heads copies nothing."""
-    keys = 65
+def test_attention_in_pieces_equals_torchs(images, queries, pieces, keys, masked, monkeypatch):
+    """Features and gradients; many weights aren't kept, and merging heads copies nothing."""
     monkeypatch.setattr(torch, 'cpu', SimpleNamespace(_is_avx512_bf16_supported=lambda: True))
     monkeypatch.setattr(cpu, 'WEIGHT_BYTES', images * 2 * queries * keys * 2)
     tokens = [torch.randn(3, 2, count, 4, dtype=torch.float64, requires_grad=True)
               for count in (9, keys, keys)]
     short = [x.bfloat16() for x in tokens]
-    expected, kept = F.scaled_dot_product_attention(*tokens), []
+    seen = torch.rand(3, 1, 1, keys) > 0.5 if masked else None
+    expected, kept = F.scaled_dot_product_attention(*tokens, seen), []
     with (mock.patch.object(F, 'scaled_dot_product_attention') as torchs,
           mock.patch.object(cpu, '_attend', wraps=cpu._attend) as run,
           torch.autograd.graph.saved_tensors_hooks(
               lambda tensor: (kept.append(tensor.shape), tensor)[1], lambda tensor: tensor)):
-        found = attend(*short)
+        found = attend(*short, seen)
         assert run.call_count == pieces and not torchs.called
         with torch.no_grad():
-            assert torch.equal(attend(*short), found)
-        attend(*short, torch.ones(3, 1, 1, keys, dtype=torch.bool))
-        attend(*short, drop=0.5)
-        attend(*(x.float() for x in tokens))
-        assert torchs.call_count == 3
-    assert not any(shape[-1] == keys for shape in kept)
+            assert torch.equal(attend(*short, seen), found)
+        attend(*short, seen, drop=0.5)
+        attend(*(x.float() for x in tokens), seen)
+        assert torchs.call_count == 2
+    of_weights = [shape for shape in kept if shape[-1] == keys and shape[1] == 2]
+    assert bool(of_weights) == (keys <= FEW_KEYS)
     assert merge_heads(found).data_ptr() == found.data_ptr()
     assert (found - expected).norm() <= 0.01 * expected.norm()
     for one, other in zip(*(torch.autograd.grad(x.double().square().sum(), tokens)

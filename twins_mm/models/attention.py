@@ -81,8 +81,8 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor
     `seen`, `(B, 1, 1, T)`, are the keys that queries may see, at least one; None is all. `drop` is
     the dropout on the weights.
     """
-    if seen is None and not drop and lacks_bfloat16_attention(q):
-        return attend_in_pieces(q, k, v)
+    if not drop and lacks_bfloat16_attention(q):
+        return attend_in_pieces(q, k, v, seen)
     return F.scaled_dot_product_attention(q, k, v, seen, drop)
 
 

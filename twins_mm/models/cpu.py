@@ -5,6 +5,7 @@ it is written.
 """
 from collections.abc import Callable
 from functools import partial
+from itertools import repeat
 
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ _ONEDNN_SIZE = 20480
 HIDDEN_BYTES = 16 * 2**20
 # Of the weights of attention. 1 MiB and 16 MiB are a tenth slower.
 WEIGHT_BYTES = 4 * 2**20
+# Up to so many, such as a window's 49, their weights are kept: computing them twice costs a tenth.
+FEW_KEYS = 64
 
 
 def is_eager_on_cpu(x: torch.Tensor) -> bool:
@@ -80,25 +83,32 @@ def run_in_pieces(mlp: nn.Module, run: Callable[[torch.Tensor], torch.Tensor], x
     return run(x)
 
 
-def attend_in_pieces(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Attention of `(B, N, T, D)`; its weights stay in the cache.
+def attend_in_pieces(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+                     seen: torch.Tensor | None = None) -> torch.Tensor:
+    """Attention of `(B, N, T, D)`, to keys that are `seen` as in `attend`; its weights fit a cache.
 
-    They are computed again in the backward pass.
+    Those of many keys are computed again in the backward pass.
     """
-    run = _attend
-    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
-        run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
     _, heads, queries, _ = q.shape
-    rows = max(1, WEIGHT_BYTES // (heads * k.shape[-2] * q.element_size()))
-    images = [x.split(max(1, rows // queries)) for x in (q, k, v)]
+    keys, run = k.shape[-2], _attend
+    if keys > FEW_KEYS and torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
+        run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
+    rows = max(1, WEIGHT_BYTES // (heads * keys * q.element_size()))
+    images = max(1, rows // queries)
+    several = zip(*(x.split(images) for x in (q, k, v)),
+                  repeat(None) if seen is None else seen.split(images))
     # As the kernel returns it: tokens before heads in memory, so that merging heads copies nothing.
     return torch.cat([
-        torch.cat([run(part, keys, values).transpose(1, 2) for part in several.split(rows, -2)], 1)
-        for several, keys, values in zip(*images)]).transpose(1, 2)
+        torch.cat([run(part, *others).transpose(1, 2) for part in queries.split(rows, -2)], 1)
+        for queries, *others in several]).transpose(1, 2)
 
 
-def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
+def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None
+            ) -> torch.Tensor:
+    weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if seen is not None:
+        weights = weights.masked_fill(~seen, -torch.inf)
+    return weights.softmax(-1) @ v
 
 
 def lacks_bfloat16_attention(q: torch.Tensor) -> bool:
