@@ -52,6 +52,9 @@ every_one_of_ours = pytest.mark.parametrize(
 def build(contract, training=False, **kwargs):
     torch.manual_seed(0)
     model = MODELS.build({**contract.config, **kwargs})
+    if contract.is_ours:  # as its weights start, attention hardly changes a map
+        for value in model.parameters():
+            value.data += 0.05 * torch.randn_like(value)
     model.train(training)  # mmdet's and mmseg's return None
     return model
 
@@ -107,7 +110,7 @@ def test_pyramid_of_any_size(contract, out_indices):
         assert [tuple(level.shape[2:]) for level in levels] == [
             (contract.round(height / stride), contract.round(width / stride))
             for stride in (4 * 2**index for index in out_indices)]
-        assert all(level.is_contiguous() for level in levels)
+        assert all(level.is_contiguous() and level.dtype == torch.float32 for level in levels)
         if contract.is_ours:
             assert tuple(level.shape[1] for level in levels) == model.out_channels
 
@@ -132,17 +135,17 @@ def test_copies_are_alike_and_independent(contract, duplicate):
         assert_same(other(images), expected)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(
-    torch.float16, marks=pytest.mark.skipif(
+@pytest.mark.parametrize(('dtype', 'limit'), [(torch.bfloat16, 0.03), pytest.param(
+    torch.float16, 0.005, marks=pytest.mark.skipif(
         torch.__version__ < '2.3',
         reason='another version of a library: float16 autocast on a CPU needs torch 2.3'))])
 @every_backbone
-def test_mixed_precision_stays_near_float32(contract, dtype):
+def test_mixed_precision_stays_near_float32(contract, dtype, limit):
     model, images = build(contract), torch.randn(1, 3, 70, 96)
     with torch.autocast('cpu', dtype):
         levels = model(images)
     for level, full in zip(levels, model(images)):
-        assert (level.float() - full).norm() < 0.03 * full.norm()
+        assert (level.float() - full).norm() < limit * full.norm()
     sum(level.float().square().mean() for level in levels).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
@@ -159,28 +162,33 @@ def test_weights_replace_those_of_the_meta_device(contract):
         assert_same(model(images), source(images))
 
 
-def plainly(model, weights):
-    return model.load_state_dict(weights)
+def plain(model, monkeypatch):
+    """Nothing was done to the model."""
 
 
-def wrapped(model, weights):
-    """By a function whose arguments have other names than torch's."""
-    return (lambda given, exact: nn.Module.load_state_dict(model, given, exact))(weights, True)
+def wrapped(model, monkeypatch):
+    """torch's function was replaced by one whose arguments have other names."""
+    load = nn.Module.load_state_dict
+    monkeypatch.setattr(nn.Module, 'load_state_dict',
+                        lambda module, given, exact=True: load(module, given, exact))
 
 
-def compiled(model, weights):
-    """After a block was compiled, which changes its names."""
-    for stage in model.stages if hasattr(model, 'stages') else []:
+def compiled(model, monkeypatch):
+    """A block of each stage was compiled, which changes its names."""
+    for stage in getattr(model, 'stages', []):
         blocks = getattr(stage, 'blocks', stage)
         blocks[0] = torch.compile(blocks[0], backend='eager')
-    return model.load_state_dict(model.state_dict())
 
 
-@pytest.mark.parametrize('load', [plainly, wrapped, compiled])
+@pytest.mark.parametrize('change', [plain, wrapped, compiled])
 @every_backbone
-def test_loads_its_own_state(contract, load):
-    done = load(build(contract), build(contract).state_dict())
+def test_loads_its_own_state(contract, change, monkeypatch):
+    model = build(contract)
+    change(model, monkeypatch)
+    weights = {name: value + 1 for name, value in model.state_dict().items()}
+    done = model.load_state_dict(weights)
     assert (done.missing_keys, done.unexpected_keys) == ([], [])
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
 @every_backbone
@@ -235,7 +243,7 @@ def test_graph_of_one_size_is_right_at_others(name, make, sizes):
 def test_linear_layers_can_be_quantised(contract):
     """Each nn.Linear; STViT has 1 x 1 convolutions, as released."""
     model, images = build(contract), torch.randn(1, 3, 75, 96)
-    layers = sum(type(module) is nn.Linear for module in model.modules())
+    layers = sum(isinstance(module, nn.Linear) for module in model.modules())
     quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
     found = sum(isinstance(module, torch.ao.nn.quantized.dynamic.Linear)
                 for module in quantised.modules())
