@@ -201,22 +201,6 @@ def test_builds_without_mmcv():
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(
-    torch.float16, marks=pytest.mark.skipif(
-        torch.__version__ < '2.3',
-        reason='another version of a library: float16 autocast on a CPU needs torch 2.3'))])
-@every_family
-def test_autocast_stays_near_float32(name, dtype):
-    model = build(name).eval()
-    images = torch.randn(1, 3, 70, 96)
-    with torch.no_grad():
-        expected = model(images)
-        with torch.autocast('cpu', dtype):
-            levels = model(images)
-    for level, full in zip(levels, expected):
-        assert relative_difference(level.float(), full) < 0.03
-
-
 @pytest.mark.parametrize('size', [(64, 64), (70, 96)])
 @every_family
 def test_compiles_into_one_graph(name, size):
