@@ -109,7 +109,8 @@ def fill(cfg, published, folder):
     """Loads a file as a config does: the backbone, what it lacks, and what it left in the file."""
     numbered = {name: torch.tensor(number, dtype=value.dtype).expand(value.shape)
                 for number, (name, value) in enumerate(published.items())}
-    torch.save(dict(model=numbered), folder / 'published.pth')
+    is_swin = 'Swin' in cfg.type  # its authors' files have more than weights
+    torch.save(dict(model=numbered) if is_swin else numbered, folder / 'published.pth')
     cfg.init_cfg.checkpoint = str(folder / 'published.pth')
     backbone = build_on_meta(cfg, 'mmdet').to_empty(device='cpu')
     state = backbone.state_dict()

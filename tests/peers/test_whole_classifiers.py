@@ -6,7 +6,7 @@ import torch
 from checkpoints.classifiers import stvit_file
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader, load_checkpoint
 from peers.models import build_classifier, classifier_config
 from safetensors.torch import save_file
 from torch.nn import functional as F
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from twins_mm import TwinsSVT
 from twins_mm.bench.plain_stvit import TINY_STVIT, plain_stvit
 from twins_mm.bench.plain_twins import TINY_ARCHS
-from twins_mm.checkpoints import convert, load_model, read_checkpoint
+from twins_mm.checkpoints import convert, load_model, read_checkpoint, use_safe_loaders
 from twins_mm.checkpoints.files import weights_of
 from twins_mm.checkpoints.fit import fit_model
 from twins_mm.checkpoints.trained import find_dataset_meta
@@ -29,6 +29,12 @@ SOURCES = dict(
     mmpretrain=lambda weights: dict(state_dict=convert(weights, 'mmpretrain')),
     mmseg=lambda weights: convert(weights, 'mmseg'),
     wrapped=lambda weights: {f'module.{name}': value for name, value in weights.items()})
+
+
+@pytest.fixture(autouse=True)
+def loaders_of_the_tools(monkeypatch):
+    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes.copy())
+    use_safe_loaders()
 
 
 def by_load_from(path):
