@@ -47,7 +47,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     cfg.default_hooks.checkpoint_fit = dict(type='CheckpointFitHook', heads=True)
     task = task_of(cfg) if args.show_dir or args.out else None
     if args.show_dir:
-        if not (cfg.get('default_hooks') or {}).get('visualization'):
+        if not cfg.default_hooks.get('visualization'):
             raise UserError(f'{args.config} has no default_hooks.visualization to draw')
         cfg.default_hooks.visualization.update(interval=1, **{task.draw: True})
         cfg.merge_from_dict({task.show_dir: os.path.abspath(args.show_dir)})

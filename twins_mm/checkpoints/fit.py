@@ -15,8 +15,9 @@ from ..models.published_weights import (
     Weights,
     list_differences,
     name_classifier,
-    pop,
+    replace_,
     unpack,
+    weights_under,
 )
 from .identity import identify
 
@@ -67,14 +68,13 @@ def fit_model(weights: Weights, model: nn.Module, heads: bool = False) -> dict[s
     for prefix, backbone in backbones.items():
         if not prefix:
             return fit_backbone(fitted, backbone)
-        part = {name.removeprefix(prefix): value for name, value in pop(fitted, prefix).items()}
+        part = weights_under(prefix, fitted)
         if not part:
             raise UserError(
                 f"The checkpoint has no weights for the model's {prefix.rstrip('.')}. To load a "
                 'backbone alone, use its init_cfg: '
                 '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
-        fitted |= {prefix + name: value
-                   for name, value in fit_backbone(part, backbone, alone=False).items()}
+        replace_(fitted, prefix, fit_backbone(part, backbone, alone=False))
     if heads:
         _check_heads(*({name: value for name, value in part.items()
                         if not name.startswith(tuple(backbones))

@@ -4,6 +4,7 @@ from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 
 from ..models.backbone import Backbone
+from ..models.published_weights import weights_under
 from .files import weights_of
 from .fit import fit_backbone
 from .reading import read_checkpoint
@@ -19,8 +20,8 @@ class PretrainedBackbone(PretrainedInit):
     def __call__(self, module: Backbone) -> None:
         print_log(f'load model from: {self.checkpoint}', logger='current')
         prefix = f'{self.prefix.rstrip(".")}.' if self.prefix else ''
-        weights = {name.removeprefix(prefix): value for name, value in weights_of(
-            read_checkpoint(self.checkpoint, self.map_location)).items() if name.startswith(prefix)}
+        weights = weights_under(
+            prefix, weights_of(read_checkpoint(self.checkpoint, self.map_location)))
         module.load_state_dict(fit_backbone(weights, module))
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())

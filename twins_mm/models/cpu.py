@@ -35,20 +35,22 @@ def is_observed(module: nn.Module) -> bool:
 
 
 def linear(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """`layer(x)`, of a plain nn.Linear by `multiply`.
+    """`layer(x)`, of a plain nn.Linear as in `multiply`.
 
     Not a subclass with a `forward` of its own: `quantize_dynamic(model, {nn.Linear})` looks for
     this very class, and what it puts in its place is called.
     """
     if type(layer) is nn.Linear and _prefers_onednn(x) and _has_plain_call(layer):
-        return multiply(x, layer.weight, layer.bias)
+        return _convolve(x, layer.weight, layer.bias)
     return layer(x)
 
 
 def multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """`F.linear`; in float32 on a CPU by oneDNN's 1 x 1 convolution, which is faster than MKL."""
-    if not _prefers_onednn(x):
-        return F.linear(x, weight, bias)
+    return (_convolve if _prefers_onednn(x) else F.linear)(x, weight, bias)
+
+
+def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     tokens = x.reshape(1, -1, 1, x.shape[-1]).permute(0, 3, 1, 2)
     tokens = F.conv2d(tokens, weight[:, :, None, None], bias)
     return tokens.permute(0, 2, 3, 1).reshape(*x.shape[:-1], len(weight))

@@ -3,7 +3,7 @@
 Our names are the released ones, which timm uses too.
 """
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -70,14 +70,14 @@ def name_classifier(weights: Weights) -> Weights:
     return rename(backbone, {**names, '': 'backbone.'})
 
 
-def translate_(state_dict: dict, prefix: str, own: Collection[str]) -> None:
+def translate_(state_dict: dict, prefix: str, own: Weights) -> None:
     """Gives the weights under `prefix` in `state_dict`, in place, our names.
 
-    Nothing is left out but constants, and weights under the model's `own` names, or in which no
-    layout is recognised, stay as they are.
+    Nothing is left out but constants, and weights under names of the model's `own`, or in which
+    no layout is recognised, stay as they are.
     """
-    given = _under(prefix, state_dict)
-    if given.keys() <= set(own):
+    given = weights_under(prefix, state_dict)
+    if given.keys() <= own.keys():
         return
     try:
         layout, _, backbone, others = unpack(given)
@@ -85,7 +85,7 @@ def translate_(state_dict: dict, prefix: str, own: Collection[str]) -> None:
         return
     if layout.names:
         print_log(f"The backbone's weights are in {layout.name}'s layout", logger='current')
-    _replace_(state_dict, prefix, {**backbone, **others})
+    replace_(state_dict, prefix, {**backbone, **others})
 
 
 def translate_classifier_(state_dict: dict, prefix: str) -> None:
@@ -93,7 +93,7 @@ def translate_classifier_(state_dict: dict, prefix: str) -> None:
 
     Anything else stays as it is.
     """
-    _replace_(state_dict, prefix, name_classifier(_under(prefix, state_dict)))
+    replace_(state_dict, prefix, name_classifier(weights_under(prefix, state_dict)))
 
 
 def list_differences(weights: Weights, expected: Weights) -> list[str]:
@@ -112,12 +112,14 @@ def list_differences(weights: Weights, expected: Weights) -> list[str]:
     return clauses
 
 
-def _under(prefix: str, state_dict: Weights) -> dict[str, torch.Tensor]:
+def weights_under(prefix: str, state_dict: Weights) -> dict[str, torch.Tensor]:
+    """The weights whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in state_dict.items()
             if name.startswith(prefix)}
 
 
-def _replace_(state_dict: dict, prefix: str, weights: Weights) -> None:
+def replace_(state_dict: dict, prefix: str, weights: Weights) -> None:
+    """Puts `weights` under `prefix`, in place of all that is there."""
     pop(state_dict, prefix)
     state_dict.update({prefix + name: value for name, value in weights.items()})
 
