@@ -89,6 +89,7 @@ test-all: test test-large test-web
 
 lint: $(READY)
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/codespell
 	$(BIN)/mypy
 

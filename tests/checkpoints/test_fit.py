@@ -278,7 +278,7 @@ def reshaped(weights):
     (lambda: build(arch='small', sub_sampling='average_pooling'), dict(arch='small'),
      'these are Twins-SVT-S_average_pooling weights; the config builds Twins-SVT-S'),
     (lambda: build(arch=tiny_arch('LLLG')), dict(),
-     'these are Twins with LL, LL, LLL, GG blocks and .* builds Twins-SVT with 2, 2, 3, 2 blocks'),
+     'these are Twins with LL, LL, LLL, GG blocks and .* builds Twins-SVT with 2, 2, 3, 2'),
     (build, dict(norm_after_stage=False),
      'they have norms after stages; pass norm_after_stage=True to the backbone'),
     (lambda: without(random_weights(build()), 'blocks.1.0.mlp.fc1', 'norm_list.2'), dict(),

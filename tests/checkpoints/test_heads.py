@@ -51,7 +51,7 @@ def test_twins_backbone_of_another_layout_passes(layout):
     (other, lambda weights: without(weights, 'backbone.0.bias'),
      '1 missing, such as backbone.0.bias'),
     (other, lambda weights: weights | {'backbone.0.weight': torch.rand(8, 4, 3, 3)},
-     r'1 of different shape, such as backbone.0.weight, \(8, 4, 3, 3\) instead of \(8, 3, 3, 3\)')])
+     r'1 of .* shape, such as backbone.0.weight, \(8, 4, 3, 3\) instead of \(8, 3, 3, 3\)')])
 def test_mismatch_is_refused(make, change, message):
     model = make()
     with pytest.raises(UserError, match=f'does not match this config: {message}'):

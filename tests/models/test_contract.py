@@ -224,7 +224,7 @@ LARGE_SIZES = (480, 512), (256, 331), (300, 257)
 @pytest.mark.parametrize(('make', 'sizes'), [
     pytest.param(export, LARGE_SIZES, id='export', marks=pytest.mark.skipif(
         not hasattr(torch.compiler, 'is_exporting'),
-        reason='another version of a library: torch before 2.7 has no graphs for every size')),
+        reason='another version of a library: torch before 2.7 exports for one size')),
     pytest.param(trace, SIZES, id='trace'),
     pytest.param(compile_dynamically, SIZES, id='compile', marks=pytest.mark.large)])
 @pytest.mark.parametrize('name', [
