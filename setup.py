@@ -1,4 +1,5 @@
 """Declares the package. The Makefile has the order in which to install its requirements."""
+
 import re
 import shutil
 from pathlib import Path
@@ -24,8 +25,9 @@ class Build(build_py):
         mim = Path(self.build_lib, 'twins_mm/.mim')
         shutil.rmtree(mim, ignore_errors=True)  # from an earlier build
         for folder in ('configs', 'tools'):
-            shutil.copytree(ROOT / folder, mim / folder,
-                            ignore=shutil.ignore_patterns('__pycache__'))
+            shutil.copytree(
+                ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__')
+            )
         shutil.copy(ROOT / 'model-index.yml', mim)
 
 
@@ -56,9 +58,17 @@ setup(
         'mmdet>=3.3.0,<4',
         'mmsegmentation>=1.2.2,<2',
         # Imported but not declared: by mmsegmentation; by mmengine, pkg_resources for `mmdet::`.
-        'ftfy', 'regex', 'setuptools<81',
-        'huggingface_hub>=0.24', 'safetensors',
-        'matplotlib', 'numpy', 'opencv-python', 'pillow', 'prettytable>=3.12', 'pycocotools',
+        'ftfy',
+        'regex',
+        'setuptools<81',
+        'huggingface_hub>=0.24',
+        'safetensors',
+        'matplotlib',
+        'numpy',
+        'opencv-python',
+        'pillow',
+        'prettytable>=3.12',
+        'pycocotools',
         'rich',
     ],
     extras_require={

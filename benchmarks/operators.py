@@ -4,6 +4,7 @@ Run it in two environments in turns, with mmcv-lite and with a compiled mmcv:
 
     python benchmarks/operators.py
 """
+
 import time
 from collections.abc import Callable
 
@@ -40,8 +41,10 @@ def time_roi_align(shortest: int, longest: int) -> None:
     pooled = forward()
     grad = torch.randn_like(pooled)
     backward = measure(lambda: torch.autograd.grad(pooled, features, grad, retain_graph=True), 5)
-    print(f'RoIAlign of {shortest} to {longest} pixels: forward {measure(forward, 5):.0f} ms, '
-          f'backward {backward:.0f} ms')
+    print(
+        f'RoIAlign of {shortest} to {longest} pixels: forward {measure(forward, 5):.0f} ms, '
+        f'backward {backward:.0f} ms'
+    )
 
 
 def time_nms(number: int) -> None:

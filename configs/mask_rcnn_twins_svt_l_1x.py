@@ -1,4 +1,4 @@
 _base_ = ['_base_/recipes/mask_rcnn_1x.py', '_base_/backbones/svt_l.py']
 model = dict(
-    backbone=dict(_base_.backbone, window_padding='zero'),
-    neck=dict(in_channels=_base_.channels))
+    backbone=dict(_base_.backbone, window_padding='zero'), neck=dict(in_channels=_base_.channels)
+)

@@ -1,4 +1,5 @@
 _base_ = ['_base_/recipes/retinanet_3x.py', '_base_/backbones/svt_b.py']
 model = dict(
     backbone=dict(_base_.backbone, window_padding='zero'),
-    neck=dict(in_channels=_base_.channels[1:]))
+    neck=dict(in_channels=_base_.channels[1:]),
+)

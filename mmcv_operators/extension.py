@@ -1,4 +1,5 @@
 """What `mmcv._ext` has to have; mmcv fills outputs that it made itself."""
+
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -8,9 +9,17 @@ from .kernels import name_backend
 from .nms import nms
 from .roi_align import roi_align_backward, roi_align_forward
 
-__all__ = ['get_compiler_version', 'get_compiling_cuda_version', 'ms_deform_attn_backward',
-           'ms_deform_attn_forward', 'nms', 'roi_align_backward', 'roi_align_forward',
-           'sigmoid_focal_loss_backward', 'sigmoid_focal_loss_forward']
+__all__ = [
+    'get_compiler_version',
+    'get_compiling_cuda_version',
+    'ms_deform_attn_backward',
+    'ms_deform_attn_forward',
+    'nms',
+    'roi_align_backward',
+    'roi_align_forward',
+    'sigmoid_focal_loss_backward',
+    'sigmoid_focal_loss_forward',
+]
 
 
 def get_compiler_version() -> str:
@@ -31,5 +40,7 @@ def __getattr__(name: str) -> Callable[..., NoReturn]:
     def missing(*_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError(
             f'{name} is an operator of compiled mmcv only: pip uninstall -y mmcv-lite && '
-            'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir mmcv==2.1.0')
+            'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir mmcv==2.1.0'
+        )
+
     return missing

@@ -1,4 +1,5 @@
 """Which kernels compute: torchvision's on CUDA, plain torch everywhere else."""
+
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -15,8 +16,11 @@ def find_torchvision(tensor: torch.Tensor) -> Any:
     Deterministic runs take plain torch, because torchvision's RoIAlign adds gradients in no fixed
     order.
     """
-    usable = (tensor.is_cuda and not torch.are_deterministic_algorithms_enabled()
-              and has_torchvision('CUDA'))
+    usable = (
+        tensor.is_cuda
+        and not torch.are_deterministic_algorithms_enabled()
+        and has_torchvision('CUDA')
+    )
     return torch.ops.torchvision if usable else None
 
 

@@ -1,4 +1,5 @@
 """Non-maximum suppression."""
+
 import torch
 
 from .kernels import find_torchvision
@@ -9,8 +10,9 @@ _BLOCK = 128
 
 
 @torch.compiler.disable
-def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
-        offset: int) -> torch.Tensor:
+def nms(
+    boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int
+) -> torch.Tensor:
     """The indices of the boxes that are kept, int64, from the highest score.
 
     Args:
@@ -38,8 +40,9 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
     return torchvision.nms(boxes, scores.to(boxes), threshold)
 
 
-def _suppress(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
-              offset: int) -> torch.Tensor:
+def _suppress(
+    boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int
+) -> torch.Tensor:
     """`nms` block by block: each drops boxes within itself, then from what is left."""
     rest = scores.sort(descending=True, stable=True).indices
     sides = boxes[rest].T.contiguous()

@@ -1,4 +1,5 @@
 """Half precision is a format for storing: operators compute in float32."""
+
 import torch
 
 

@@ -21,28 +21,33 @@ model = dict(
     {heads})
 """
 TINY_ATTENTION = dict(
-    stvit='grid_sizes=(8, 4, 1, 1)', pcpvt='sr_ratios=(8, 4, 2, 1)',
-    svt='sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7)')
+    stvit='grid_sizes=(8, 4, 1, 1)',
+    pcpvt='sr_ratios=(8, 4, 2, 1)',
+    svt='sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7)',
+)
 TINY_HEADS = dict(
     retinanet='neck=dict(in_channels=[16, 24, 32], out_channels=16), '
-              'bbox_head=dict(in_channels=16, feat_channels=16)',
+    'bbox_head=dict(in_channels=16, feat_channels=16)',
     mask_rcnn='neck=dict(in_channels=[8, 16, 24, 32], out_channels=16), '
-              'rpn_head=dict(in_channels=16, feat_channels=16), '
-              'roi_head=dict(bbox_roi_extractor=dict(out_channels=16), '
-              'mask_roi_extractor=dict(out_channels=16), '
-              'bbox_head=dict(in_channels=16, fc_out_channels=64), '
-              'mask_head=dict(in_channels=16, conv_out_channels=16))',
+    'rpn_head=dict(in_channels=16, feat_channels=16), '
+    'roi_head=dict(bbox_roi_extractor=dict(out_channels=16), '
+    'mask_roi_extractor=dict(out_channels=16), '
+    'bbox_head=dict(in_channels=16, fc_out_channels=64), '
+    'mask_head=dict(in_channels=16, conv_out_channels=16))',
     semantic='neck=dict(in_channels=[8, 16, 24, 32], out_channels=16), '
-             'decode_head=dict(in_channels=[16] * 4, channels=16)',
+    'decode_head=dict(in_channels=[16] * 4, channels=16)',
     upernet='decode_head=dict(in_channels=[8, 16, 24, 32], channels=16), '
-            'auxiliary_head=dict(in_channels=24, channels=16)',
+    'auxiliary_head=dict(in_channels=24, channels=16)',
     hd_map='decode_head=dict(in_channels=[8, 16, 24, 32], channels=16)',
-    imagenet='neck=dict(in_channels=32), head=dict(in_channels=32)')
+    imagenet='neck=dict(in_channels=32), head=dict(in_channels=32)',
+)
 
 
 # Why a test may be skipped. The last is what `importorskip(NAME, VERSION)` says of an old version.
-REASONS = ('needs a GPU|another platform: |another version of a library: |'
-           r"module '\w+' has __version__ '")
+REASONS = (
+    'needs a GPU|another platform: |another version of a library: |'
+    r"module '\w+' has __version__ '"
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -68,18 +73,24 @@ def end_data_workers_at_once():
     """
     if 'torch' in sys.modules:
         from torch.utils.data import _utils
+
         _utils.MP_STATUS_CHECK_INTERVAL = 0.1
 
 
 @pytest.fixture(scope='session')
 def make_tiny_config():
     """Makes one of our configs with a tiny backbone: a second instead of a minute."""
+
     def make(name, path):
-        path.write_text(TINY_CONFIG.format(
-            base=REPOSITORY / f'configs/{name}.py',
-            attention=next(sizes for key, sizes in TINY_ATTENTION.items() if key in name),
-            heads=next(heads for key, heads in TINY_HEADS.items() if name.startswith(key))))
+        path.write_text(
+            TINY_CONFIG.format(
+                base=REPOSITORY / f'configs/{name}.py',
+                attention=next(sizes for key, sizes in TINY_ATTENTION.items() if key in name),
+                heads=next(heads for key, heads in TINY_HEADS.items() if name.startswith(key)),
+            )
+        )
         return path
+
     return make
 
 
@@ -91,15 +102,18 @@ def tiny_config(make_tiny_config, tmp_path):
 @pytest.fixture(scope='session')
 def save_model():
     """Saves a config's model with random weights, which predict more than one class."""
+
     def save(config, target, meta=None):
         # Imported late, so that tests without a model start fast.
         import torch
         from mmengine.config import Config
         from mmengine.registry import MODELS, init_default_scope
+
         torch.manual_seed(0)
         cfg = Config.fromfile(config)
         init_default_scope(cfg.default_scope)
         torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta or {}), target)
+
     return save
 
 
@@ -109,18 +123,25 @@ def run_tool(tmp_path):
 
     Its exit status must be `status`, unless that is None.
     """
+
     def run(tool, *args, status=0):
         path = tool if isinstance(tool, Path) else REPOSITORY / 'tools' / f'{tool}.py'
-        code, output = tool_process.run(path, list(map(str, args)), tmp_path, {
-            **os.environ, **THREADS, 'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')})
+        code, output = tool_process.run(
+            path,
+            list(map(str, args)),
+            tmp_path,
+            {**os.environ, **THREADS, 'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')},
+        )
         assert status in (None, code), output[-4000:]
         return output
+
     return run
 
 
 @pytest.fixture
 def call_tool(tmp_path, monkeypatch, capfd):
     """Like `run_tool`, but in this process, which has already imported torch."""
+
     def call(tool, *args, status=0):
         path = REPOSITORY / 'tools' / f'{tool}.py'
         monkeypatch.chdir(tmp_path)
@@ -134,6 +155,7 @@ def call_tool(tmp_path, monkeypatch, capfd):
         output = ''.join(reversed(capfd.readouterr())) + message
         assert status in (None, 1 if message else code), output
         return output
+
     return call
 
 
@@ -141,6 +163,7 @@ def call_tool(tmp_path, monkeypatch, capfd):
 def toy_data(tmp_path_factory):
     """The toy data, made once for all tests and processes."""
     from twins_mm.toy.toy_data import make_toy_data
+
     folder = tmp_path_factory.getbasetemp()
     return make_toy_data((folder.parent if 'PYTEST_XDIST_WORKER' in os.environ else folder) / 'toy')
 

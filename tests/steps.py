@@ -6,6 +6,7 @@ from twins_mm.timing import seconds_of, take_turns
 
 def fastest_steps(peers, variant, training, images, rounds):
     """The shortest step of each peer, in turns in one process: forward and, in training, back."""
+
     def make_step(peer):
         model = PEERS[peer].build(variant).train(training)
 
@@ -14,6 +15,7 @@ def fastest_steps(peers, variant, training, images, rounds):
                 levels = model(images)
             if training:
                 sum(level.mean() for level in levels).backward()
+
         return step
 
     return map(min, take_turns(seconds_of, list(map(make_step, peers)), rounds))

@@ -17,7 +17,10 @@ CONFIG = str(Path(__file__).parent.parent / 'configs/retinanet_twins_svt_s_1x.py
 def test_user_option_overrides_data_root():
     cfg = load_config(CONFIG, {'val_dataloader.dataset.data_root': '/other'}, data_root='/mnt/coco')
     assert [cfg[f'{split}_dataloader'].dataset.data_root for split in ('train', 'val', 'test')] == [
-        '/mnt/coco', '/other', '/mnt/coco']
+        '/mnt/coco',
+        '/other',
+        '/mnt/coco',
+    ]
     assert cfg.test_evaluator.ann_file == '/mnt/coco/annotations/instances_val2017.json'
 
 
@@ -56,8 +59,15 @@ def test_first_process_reports_what_all_have(rank, waits, monkeypatch):
 
 
 def test_tool_needs_its_data_loader():
-    args = Namespace(config=CONFIG, cfg_options=dict(test_dataloader=None), toy=False,
-                     data_root=None, local_rank=0, launcher='none', work_dir=None)
+    args = Namespace(
+        config=CONFIG,
+        cfg_options=dict(test_dataloader=None),
+        toy=False,
+        data_root=None,
+        local_rank=0,
+        launcher='none',
+        work_dir=None,
+    )
     assert prepare_run(args, 'train').train_dataloader
     with pytest.raises(UserError, match='has no test_dataloader'):
         prepare_run(args, 'test')
@@ -91,8 +101,20 @@ def test_ctrl_c_ends_without_a_traceback():
 def test_released_recipe_has_a_folder_of_its_own():
     """`--resume` would go on with the other run."""
     names = [path.name for path in (CONFIGS / 'released').glob('retinanet_*.py')]
-    folders = [prepare_run(Namespace(
-        config=str(path), cfg_options={}, toy=False, data_root=None, local_rank=0, launcher='none',
-        work_dir=None), 'train').work_dir for name in names
-        for path in (CONFIGS / name, CONFIGS / 'released' / name)]
+    folders = [
+        prepare_run(
+            Namespace(
+                config=str(path),
+                cfg_options={},
+                toy=False,
+                data_root=None,
+                local_rank=0,
+                launcher='none',
+                work_dir=None,
+            ),
+            'train',
+        ).work_dir
+        for name in names
+        for path in (CONFIGS / name, CONFIGS / 'released' / name)
+    ]
     assert len(set(folders)) == len(folders) == 10

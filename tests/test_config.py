@@ -31,10 +31,18 @@ def test_walk_reaches_every_dict():
 
 def test_drop_pretrained_leaves_other_initialisation():
     normal = dict(type='Normal', layer='Conv2d')
-    cfg = Config(dict(load_from='x.pth', model=dict(
-        pretrained='torchvision://resnet50', backbone=dict(init_cfg=PRETRAINED),
-        heads=[dict(init_cfg=normal), dict(init_cfg=PRETRAINED)],
-        neck=dict(init_cfg=[normal, PRETRAINED]), aux=dict(init_cfg=[PRETRAINED]))))
+    cfg = Config(
+        dict(
+            load_from='x.pth',
+            model=dict(
+                pretrained='torchvision://resnet50',
+                backbone=dict(init_cfg=PRETRAINED),
+                heads=[dict(init_cfg=normal), dict(init_cfg=PRETRAINED)],
+                neck=dict(init_cfg=[normal, PRETRAINED]),
+                aux=dict(init_cfg=[PRETRAINED]),
+            ),
+        )
+    )
     drop_pretrained(cfg)
     assert cfg.load_from is cfg.model.pretrained is cfg.model.backbone.init_cfg is None
     assert [head.init_cfg for head in cfg.model.heads] == [normal, None]
@@ -45,8 +53,9 @@ def test_drop_pretrained_leaves_other_initialisation():
 def test_weights_that_exist_or_are_downloaded_are_accepted(checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'there.pth').touch()
-    check_pretrained(Config(dict(model=dict(backbone=dict(
-        init_cfg=dict(PRETRAINED, checkpoint=checkpoint))))))
+    check_pretrained(
+        Config(dict(model=dict(backbone=dict(init_cfg=dict(PRETRAINED, checkpoint=checkpoint)))))
+    )
 
 
 @pytest.mark.parametrize('init', [PRETRAINED, [dict(type='Normal', layer='Linear'), PRETRAINED]])
@@ -56,13 +65,18 @@ def test_file_of_weights_that_is_missing_is_named(init):
         check_pretrained(Config(dict(model=dict(backbone=backbone))))
 
 
-@pytest.mark.parametrize(('supported', 'kind', 'precision'), [
-    (True, 'BFloat16OptimWrapper', 'bfloat16'), (False, 'OptimWrapper', 'float32')])
+@pytest.mark.parametrize(
+    ('supported', 'kind', 'precision'),
+    [(True, 'BFloat16OptimWrapper', 'bfloat16'), (False, 'OptimWrapper', 'float32')],
+)
 def test_fit_to_cpu_replaces_sync_bn_and_amp(supported, kind, precision, monkeypatch):
     monkeypatch.setattr(config, 'multiplies_bfloat16', lambda: supported)
-    cfg = Config(dict(
-        model=dict(heads=[dict(norm_cfg=dict(type='SyncBN', requires_grad=True))]),
-        optim_wrapper=dict(type='AmpOptimWrapper', loss_scale=512., clip_grad=None)))
+    cfg = Config(
+        dict(
+            model=dict(heads=[dict(norm_cfg=dict(type='SyncBN', requires_grad=True))]),
+            optim_wrapper=dict(type='AmpOptimWrapper', loss_scale=512.0, clip_grad=None),
+        )
+    )
     notes = fit_to_cpu(cfg)
     assert cfg.model.heads[0].norm_cfg == dict(type='BN', requires_grad=True)
     assert cfg.optim_wrapper == dict(type=kind, clip_grad=None)
@@ -70,11 +84,15 @@ def test_fit_to_cpu_replaces_sync_bn_and_amp(supported, kind, precision, monkeyp
     assert precision in notes[1]
 
 
-@pytest.mark.parametrize(('device', 'has', 'allowed'), [
-    ('cpu', dict(_is_avx512_bf16_supported=lambda: True), True),
-    ('cpu', dict(_is_avx512_bf16_supported=lambda: False), False),
-    ('cpu', {}, False),  # an older torch
-    ('cuda', {}, True)])
+@pytest.mark.parametrize(
+    ('device', 'has', 'allowed'),
+    [
+        ('cpu', dict(_is_avx512_bf16_supported=lambda: True), True),
+        ('cpu', dict(_is_avx512_bf16_supported=lambda: False), False),
+        ('cpu', {}, False),  # an older torch
+        ('cuda', {}, True),
+    ],
+)
 def test_amp_needs_a_gpu_or_products_in_bfloat16(device, has, allowed, monkeypatch):
     monkeypatch.setattr(config, 'get_device', lambda: device)
     monkeypatch.setattr(torch, 'cpu', SimpleNamespace(**has))
@@ -90,12 +108,21 @@ def test_fit_to_cpu_is_silent_when_it_changes_nothing(norm):
     assert cfg.model.norm_cfg.type == norm
 
 
-@pytest.mark.parametrize(('wrapped', 'names'), [
-    (dict(type='a', pipeline=[dict(type='step')]), 'a'),
-    (dict(type='RepeatDataset', dataset=dict(type='a')), 'a'),
-    (dict(type='Concat', datasets=[dict(type='a'), dict(type='Repeat', dataset=dict(type='b'))]),
-     'ab'),
-    ([dict(type='a'), dict(type='b')], 'ab')])
+@pytest.mark.parametrize(
+    ('wrapped', 'names'),
+    [
+        (dict(type='a', pipeline=[dict(type='step')]), 'a'),
+        (dict(type='RepeatDataset', dataset=dict(type='a')), 'a'),
+        (
+            dict(
+                type='Concat',
+                datasets=[dict(type='a'), dict(type='Repeat', dataset=dict(type='b'))],
+            ),
+            'ab',
+        ),
+        ([dict(type='a'), dict(type='b')], 'ab'),
+    ],
+)
 def test_data_sets_are_found_in_their_wrappers(wrapped, names):
     found = data_sets(Config(dict(loader=dict(batch_size=1, dataset=wrapped))).loader)
     assert [data_set['type'] for data_set in found] == list(names)
@@ -103,16 +130,26 @@ def test_data_sets_are_found_in_their_wrappers(wrapped, names):
 
 def coco(root):
     """Loaders with all kinds of wrappers, evaluators and a pipeline with data in `root`."""
-    data = dict(type='CocoDataset', data_root=root, ann_file='annotations/train.json',
-                data_prefix=dict(img='data/coco'))  # relative to the root, despite its name
+    data = dict(
+        type='CocoDataset',
+        data_root=root,
+        ann_file='annotations/train.json',
+        data_prefix=dict(img='data/coco'),
+    )  # relative to the root, despite its name
     boxes = f'{root.rstrip("/")}/annotations/val.json'
     metric = dict(type='CocoMetric', ann_file=boxes, metric=['bbox'])
-    return Config(dict(
-        data_root=root, load_from='data/coco/best.pth', test_dataloader=None,
-        train_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=data)),
-        val_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=[data, data])),
-        val_evaluator=[metric, dict(type='Mine', ann_file='data/coconut/val.json')],
-        test_evaluator=metric, test_pipeline=[dict(type='LoadProposals', files=(boxes,))]))
+    return Config(
+        dict(
+            data_root=root,
+            load_from='data/coco/best.pth',
+            test_dataloader=None,
+            train_dataloader=dict(dataset=dict(type='RepeatDataset', dataset=data)),
+            val_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=[data, data])),
+            val_evaluator=[metric, dict(type='Mine', ann_file='data/coconut/val.json')],
+            test_evaluator=metric,
+            test_pipeline=[dict(type='LoadProposals', files=(boxes,))],
+        )
+    )
 
 
 @pytest.mark.parametrize('new', ['/mnt/coco', '/mnt/coco/', 'data/coco/2017', 's3://bucket/coco'])
@@ -123,8 +160,10 @@ def test_data_moves_in_loaders_and_evaluators(old, new):
     assert cfg.to_dict() == coco(new).to_dict()
 
 
-@pytest.mark.parametrize(('roots', 'found'), [
-    (['data/a', 'data/b/'], 'data/a, data/b'), ([None, ''], 'none'), (['./'], 'none')])
+@pytest.mark.parametrize(
+    ('roots', 'found'),
+    [(['data/a', 'data/b/'], 'data/a, data/b'), ([None, ''], 'none'), (['./'], 'none')],
+)
 def test_data_without_exactly_one_root_is_not_moved(roots, found):
     loader = dict(dataset=dict(datasets=[dict(data_root=root) for root in roots]))
     with pytest.raises(UserError, match=f'this one has {found}. Set each path with --cfg-options'):
@@ -132,17 +171,32 @@ def test_data_without_exactly_one_root_is_not_moved(roots, found):
 
 
 def test_relative_paths_move_with_the_configs_data_root():
-    cfg = Config(dict(data_root='data/coco/', train_dataloader=dict(dataset=dict(
-        data_root=None, ann_file='data/coco/train.json', data_prefix=dict(img='data/coco/train')))))
+    cfg = Config(
+        dict(
+            data_root='data/coco/',
+            train_dataloader=dict(
+                dataset=dict(
+                    data_root=None,
+                    ann_file='data/coco/train.json',
+                    data_prefix=dict(img='data/coco/train'),
+                )
+            ),
+        )
+    )
     move_data(cfg, '/mnt')
     assert cfg.train_dataloader.dataset == dict(
-        data_root=None, ann_file='/mnt/train.json', data_prefix=dict(img='/mnt/train'))
+        data_root=None, ann_file='/mnt/train.json', data_prefix=dict(img='/mnt/train')
+    )
 
 
-@pytest.mark.parametrize(('wrapper', 'images', 'text'), [
-    (None, 64, '64 (4 x 16)'),
-    (dict(type='OptimWrapper'), 64, '64 (4 x 16)'),
-    (dict(type='OptimWrapper', accumulative_counts=2), 128, '128 (4 x 16 x 2 accumulated)')])
+@pytest.mark.parametrize(
+    ('wrapper', 'images', 'text'),
+    [
+        (None, 64, '64 (4 x 16)'),
+        (dict(type='OptimWrapper'), 64, '64 (4 x 16)'),
+        (dict(type='OptimWrapper', accumulative_counts=2), 128, '128 (4 x 16 x 2 accumulated)'),
+    ],
+)
 def test_batch_counts_accumulated_iterations(wrapper, images, text):
     cfg = Config(dict(train_dataloader=dict(batch_size=16), optim_wrapper=wrapper))
     assert batch_size(cfg, processes=4) == images

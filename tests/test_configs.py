@@ -17,20 +17,44 @@ from twins_mm.paper.costs import build_on_meta
 CONFIGS = Path(__file__).parent.parent / 'configs'
 VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
 RECIPES = {
-    'retinanet_twins_{}_1x', 'retinanet_twins_{}_3x', 'mask_rcnn_twins_{}_1x',
-    'mask_rcnn_twins_{}_3x', 'semantic_fpn_twins_{}_80k', 'upernet_twins_{}_160k'}
+    'retinanet_twins_{}_1x',
+    'retinanet_twins_{}_3x',
+    'mask_rcnn_twins_{}_1x',
+    'mask_rcnn_twins_{}_3x',
+    'semantic_fpn_twins_{}_80k',
+    'upernet_twins_{}_160k',
+}
 PAPER = sorted(recipe.format(variant) for recipe in RECIPES for variant in VARIANTS)
 RELEASED = sorted(
-    [f'{detector}_twins_{variant}_3x' for detector in ('retinanet', 'mask_rcnn')
-     for variant in VARIANTS if variant != 'pcpvt_l']
+    [
+        f'{detector}_twins_{variant}_3x'
+        for detector in ('retinanet', 'mask_rcnn')
+        for variant in VARIANTS
+        if variant != 'pcpvt_l'
+    ]
     + [f'semantic_fpn_twins_{variant}_80k' for variant in VARIANTS]
-    + [f'upernet_twins_{variant}_160k' for variant in VARIANTS
-       if variant not in ('pcpvt_b', 'pcpvt_l')])
-HD_MAP = sorted(f'segformer_twins_{variant}_160k_{data}' for variant in VARIANTS
-                for data in ('ade20k', 'cityscapes'))
-STVIT = sorted(recipe.format(size) for size in 'sbl' for recipe in (
-    'mask_rcnn_stvit_{}_1x', 'mask_rcnn_stvit_{}_3x', 'cascade_mask_rcnn_stvit_{}_1x',
-    'cascade_mask_rcnn_stvit_{}_3x', 'upernet_stvit_{}_160k'))
+    + [
+        f'upernet_twins_{variant}_160k'
+        for variant in VARIANTS
+        if variant not in ('pcpvt_b', 'pcpvt_l')
+    ]
+)
+HD_MAP = sorted(
+    f'segformer_twins_{variant}_160k_{data}'
+    for variant in VARIANTS
+    for data in ('ade20k', 'cityscapes')
+)
+STVIT = sorted(
+    recipe.format(size)
+    for size in 'sbl'
+    for recipe in (
+        'mask_rcnn_stvit_{}_1x',
+        'mask_rcnn_stvit_{}_3x',
+        'cascade_mask_rcnn_stvit_{}_1x',
+        'cascade_mask_rcnn_stvit_{}_3x',
+        'upernet_stvit_{}_160k',
+    )
+)
 ALL = [*PAPER, *(f'released/{name}' for name in RELEASED), *(f'hd_map/{name}' for name in HD_MAP)]
 every_config = pytest.mark.parametrize('name', ALL)
 
@@ -50,7 +74,8 @@ def test_files_of_backbones_are_the_tables():
         path = CONFIGS / f'_base_/backbones/{name}.py'
         cfg = Config.fromfile(path)
         assert dict(cfg.backbone, init_cfg=None) == dict(
-            BACKBONES[path.stem].backbone, init_cfg=None)
+            BACKBONES[path.stem].backbone, init_cfg=None
+        )
         with torch.device('meta'):
             assert MODELS.build(cfg.backbone).out_channels == tuple(cfg.channels)
     assert {path.stem for path in CONFIGS.glob('_base_/backbones/*.py')} == {*BACKBONES, *RIVALS}
@@ -77,8 +102,13 @@ def test_custom_keys_match_parameters(name):
     cfg = read(name)
     keys = (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
     exempt = '3x' in name and ('mask_rcnn' in name or 'released' in name) or 'upernet' in name
-    assert set(keys) == ({'pos_block', 'norm', 'head'} if 'segformer' in name else
-                         {'pos_block', 'norm'} if exempt else set())
+    assert set(keys) == (
+        {'pos_block', 'norm', 'head'}
+        if 'segformer' in name
+        else {'pos_block', 'norm'}
+        if exempt
+        else set()
+    )
     parameters = [key for key, _ in build_on_meta(cfg.model, cfg.default_scope).named_parameters()]
     for key in keys:
         assert any(key in parameter for parameter in parameters), key
@@ -86,13 +116,18 @@ def test_custom_keys_match_parameters(name):
 
 # name: (optimiser's lr, weight decay, iterations or epochs); from the paper, sections 4.2 and 4.3.
 TRAINING = {
-    'retinanet_1x': (1e-4, 1e-4, 12), 'retinanet_3x': (1e-4, 1e-4, 36),
-    'mask_rcnn_1x': (2e-4, 1e-4, 12), 'mask_rcnn_3x': (1e-4, 0.05, 36),
-    'semantic_fpn_80k': (1e-4, 5e-4, 80_000), 'upernet_160k': (6e-5, 0.01, 160_000),
-    'released/retinanet_3x': (1e-4, 0.05, 36), 'released/mask_rcnn_3x': (1e-4, 0.05, 36),
+    'retinanet_1x': (1e-4, 1e-4, 12),
+    'retinanet_3x': (1e-4, 1e-4, 36),
+    'mask_rcnn_1x': (2e-4, 1e-4, 12),
+    'mask_rcnn_3x': (1e-4, 0.05, 36),
+    'semantic_fpn_80k': (1e-4, 5e-4, 80_000),
+    'upernet_160k': (6e-5, 0.01, 160_000),
+    'released/retinanet_3x': (1e-4, 0.05, 36),
+    'released/mask_rcnn_3x': (1e-4, 0.05, 36),
     'released/semantic_fpn_80k': (1e-4, 1e-4, 80_000),
     'released/upernet_160k': (6e-5, 0.01, 160_000),
-    **{f'hd_map/segformer_{data}': (6e-5, 0.01, 160_000) for data in ('ade20k', 'cityscapes')}}
+    **{f'hd_map/segformer_{data}': (6e-5, 0.01, 160_000) for data in ('ade20k', 'cityscapes')},
+}
 
 
 @every_config
@@ -121,7 +156,8 @@ def test_drop_path_and_window_padding(name):
     if backbone.type == 'TwinsSVT':
         segments = any(head in name for head in ('upernet', 'semantic_fpn', 'segformer'))
         assert backbone.get('window_padding', 'mask') == (
-            'zero' if not segments else 'mask_legacy' if 'released' in name else 'mask')
+            'zero' if not segments else 'mask_legacy' if 'released' in name else 'mask'
+        )
 
 
 @every_config
@@ -129,7 +165,8 @@ def test_batch_matches_the_learning_rate(name):
     cfg = read(name)
     base = cfg.auto_scale_lr.base_batch_size
     thirty_two = name.startswith('released/semantic_fpn') or name == (
-        'released/upernet_twins_pcpvt_s_160k')
+        'released/upernet_twins_pcpvt_s_160k'
+    )
     assert base == (32 if thirty_two else 8 if name.endswith('cityscapes') else 16)
     assert base % cfg.train_dataloader.batch_size == 0
     assert cfg.auto_scale_lr.enable is False
@@ -137,12 +174,13 @@ def test_batch_matches_the_learning_rate(name):
 
 def test_released_mask_rcnn_is_fp16_with_a_static_scale():
     wrapper = read('released/mask_rcnn_twins_svt_s_3x').optim_wrapper
-    assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 512.)
+    assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 512.0)
     assert read('mask_rcnn_twins_svt_s_3x').optim_wrapper.type == 'OptimWrapper'
 
 
 def old_lr(name, t, iters_per_epoch):
     """The learning rate of mmcv 1.x at iteration `t`, from its formulas."""
+
     def warm(lr, iters, ratio):
         return lr * (1 - (1 - t / iters) * (1 - ratio)) if t < iters else lr
 
@@ -162,9 +200,12 @@ def test_learning_rate_equals_the_old_formula(recipe):
     cfg = read(name)
     model = torch.nn.Linear(1, 1)
     optimizer = build_optim_wrapper(
-        model, dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer))
-    schedulers = [PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
-                  for scheduler in cfg.param_scheduler]
+        model, dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
+    )
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
     length = cfg.train_cfg.get('max_iters') or cfg.train_cfg.max_epochs * iters_per_epoch
     for t in range(length):
         lr = optimizer.get_lr()['lr'][0]
@@ -174,8 +215,10 @@ def test_learning_rate_equals_the_old_formula(recipe):
                 scheduler.step()
 
 
-@pytest.mark.parametrize(('data', 'theirs'), [
-    ('ade20k', '8xb2-160k_ade20k-512x512'), ('cityscapes', '8xb1-160k_cityscapes-1024x1024')])
+@pytest.mark.parametrize(
+    ('data', 'theirs'),
+    [('ade20k', '8xb2-160k_ade20k-512x512'), ('cityscapes', '8xb1-160k_cityscapes-1024x1024')],
+)
 def test_road_scene_recipe_is_mmsegs_of_segformer(data, theirs):
     cfg = read(f'hd_map/segformer_twins_svt_s_160k_{data}')
     mmseg = get_config(f'mmseg::segformer/segformer_mit-b0_{theirs}.py')
@@ -188,11 +231,13 @@ def test_road_scene_recipe_is_mmsegs_of_segformer(data, theirs):
     assert cfg.train_dataloader.batch_size == mmseg.train_dataloader.batch_size
     # Its schedule as mmcv 1.x had it, which was SegFormer's too.
     assert cfg.param_scheduler == read('upernet_twins_svt_s_160k').param_scheduler
-    for ours, their in zip((cfg.train_dataloader, cfg.val_dataloader),
-                           (mmseg.train_dataloader, mmseg.val_dataloader)):
+    for ours, their in zip(
+        (cfg.train_dataloader, cfg.val_dataloader), (mmseg.train_dataloader, mmseg.val_dataloader)
+    ):
         assert ours.dataset.data_prefix == their.dataset.data_prefix
         assert [drop_zero_label(step) for step in ours.dataset.pipeline] == [
-            drop_zero_label(step) for step in their.dataset.pipeline]
+            drop_zero_label(step) for step in their.dataset.pipeline
+        ]
 
 
 def drop_zero_label(step):
@@ -200,8 +245,11 @@ def drop_zero_label(step):
 
 
 # Millions: the issue's; Cascade Mask R-CNN's follow from its head's 37.835 more.
-STVIT_PARAMETERS = dict(mask_rcnn=(44.11, 70.35, 113.55), cascade_mask_rcnn=(81.95, 108.18, 151.38),
-                        upernet=(54.43, 80.86, 125.04))
+STVIT_PARAMETERS = dict(
+    mask_rcnn=(44.11, 70.35, 113.55),
+    cascade_mask_rcnn=(81.95, 108.18, 151.38),
+    upernet=(54.43, 80.86, 125.04),
+)
 
 
 @pytest.mark.parametrize('name', STVIT)
@@ -228,8 +276,9 @@ def test_stvit_is_trained_as_its_supplement_says(name):
     assert millions == pytest.approx(STVIT_PARAMETERS[recipe]['sbl'.index(size)], abs=0.006)
 
 
-@pytest.mark.parametrize('name', ['mask_rcnn_stvit_s_1x', 'mask_rcnn_stvit_s_3x',
-                                  'upernet_stvit_s_160k'])
+@pytest.mark.parametrize(
+    'name', ['mask_rcnn_stvit_s_1x', 'mask_rcnn_stvit_s_3x', 'upernet_stvit_s_160k']
+)
 def test_norms_of_stvit_have_no_weight_decay(name):
     cfg = read(name)
     backbone = MODELS.build(cfg.model.backbone | dict(arch=TINY_ARCHS['STViT'], init_cfg=None))
@@ -238,14 +287,24 @@ def test_norms_of_stvit_have_no_weight_decay(name):
     norms = (torch.nn.LayerNorm, torch.nn.BatchNorm2d)
     for module in backbone.modules():
         for parameter in module.parameters(recurse=False):
-            expected = 0. if isinstance(module, norms) else cfg.optim_wrapper.optimizer.weight_decay
+            expected = (
+                0.0 if isinstance(module, norms) else cfg.optim_wrapper.optimizer.weight_decay
+            )
             assert decay[id(parameter)] == expected, module
 
 
 # What mmdet states and ours leaves out, because it is the default.
-DEFAULTS = dict(target_means=[0.] * 4, reg_class_agnostic=False, use_sigmoid=False, loss_weight=1.,
-                debug=False, ignore_iof_thr=-1, neg_pos_ub=-1, requires_grad=True,
-                match_low_quality=True)
+DEFAULTS = dict(
+    target_means=[0.0] * 4,
+    reg_class_agnostic=False,
+    use_sigmoid=False,
+    loss_weight=1.0,
+    debug=False,
+    ignore_iof_thr=-1,
+    neg_pos_ub=-1,
+    requires_grad=True,
+    match_low_quality=True,
+)
 
 
 def assert_same_settings(ours, theirs):
@@ -261,7 +320,7 @@ def assert_same_settings(ours, theirs):
 
 
 def test_cascade_has_the_heads_of_mmdets_convnext():
-    path, = (Path(mmdet.__file__).parent / '.mim/configs/convnext').glob('cascade*convnext-t-*')
+    (path,) = (Path(mmdet.__file__).parent / '.mim/configs/convnext').glob('cascade*convnext-t-*')
     theirs = Config.fromfile(path, import_custom_modules=False).model
     ours = read('cascade_mask_rcnn_stvit_s_3x').model
     for part in ('type', 'rpn_head', 'roi_head', 'train_cfg', 'test_cfg'):
@@ -271,8 +330,9 @@ def test_cascade_has_the_heads_of_mmdets_convnext():
 def test_tta_of_segmentors_uses_the_papers_scales():
     scales, flips = read('upernet_twins_svt_s_160k').tta_pipeline[1].transforms[:2]
     assert [step.scale for step in scales] == [
-        (2048 * ratio, 512 * ratio) for ratio in (0.5, 0.75, 1., 1.25, 1.5, 1.75)]
-    assert [step.prob for step in flips] == [0., 1.]
+        (2048 * ratio, 512 * ratio) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    ]
+    assert [step.prob for step in flips] == [0.0, 1.0]
 
 
 def test_multi_scale_is_detrs():

@@ -3,10 +3,14 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize(('args', 'message'), [
-    (['{config}'], '{config} has no checkpoint: pass a checkpoint after each config'),
-    (['{config}', 'a.pth', 'b.py'], 'b.py has no checkpoint'),
-    (['{config}', 'none.pth'], r'The page needs gradio: pip install -e ".[demo]"')])
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['{config}'], '{config} has no checkpoint: pass a checkpoint after each config'),
+        (['{config}', 'a.pth', 'b.py'], 'b.py has no checkpoint'),
+        (['{config}', 'none.pth'], r'The page needs gradio: pip install -e ".[demo]"'),
+    ],
+)
 def test_errors_are_reported(args, message, tiny_config, call_tool, monkeypatch):
     monkeypatch.setitem(sys.modules, 'gradio', None)  # cannot be imported
     monkeypatch.delitem(sys.modules, 'twins_mm.demo.browser_page', raising=False)

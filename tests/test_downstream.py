@@ -1,4 +1,5 @@
 """OpenMMLab's own tools and functions work with our configs as they are."""
+
 import re
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from twins_mm.cli import load_config
 from twins_mm.runs.recipes import expected_lr
 
 REPOSITORY = Path(__file__).parent.parent
-BLOCKS = [block for page in [REPOSITORY / 'README.md', *REPOSITORY.glob('docs/*.md')]
-          for block in re.findall(r'```python\n(.*?)```', page.read_text(), re.DOTALL)]
+BLOCKS = [
+    block
+    for page in [REPOSITORY / 'README.md', *REPOSITORY.glob('docs/*.md')]
+    for block in re.findall(r'```python\n(.*?)```', page.read_text(), re.DOTALL)
+]
 CONFIGS = [block for block in BLOCKS if block.startswith("_base_ = 'mm")]
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 
@@ -29,16 +33,19 @@ def initialise(scope, config):
 @pytest.fixture
 def checkpoint(tmp_path):
     """Saves a config's randomly initialised weights."""
+
     def make(scope, config):
         model = initialise(scope, config)
         torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'weights.pth')
         return str(tmp_path / 'weights.pth')
+
     return make
 
 
 @pytest.mark.parametrize('name', ['retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x'])
 def test_det_inferencer(name, tiny_config, checkpoint):
     from mmdet.apis import DetInferencer, inference_detector
+
     config = tiny_config(name)
     weights = checkpoint('mmdet', config)
     result = DetInferencer(str(config), weights, device='cpu')(IMAGE, no_save_vis=True)
@@ -50,6 +57,7 @@ def test_det_inferencer(name, tiny_config, checkpoint):
 @pytest.mark.parametrize('name', ['semantic_fpn_twins_svt_s_80k', 'upernet_twins_pcpvt_s_160k'])
 def test_seg_inferencer(name, tiny_config, checkpoint):
     from mmseg.apis import MMSegInferencer, inference_model
+
     config = tiny_config(name)
     weights = checkpoint('mmseg', config)
     labels = MMSegInferencer(str(config), weights, device='cpu')(IMAGE)['predictions']
@@ -60,11 +68,17 @@ def test_seg_inferencer(name, tiny_config, checkpoint):
 
 def test_mmdets_own_train_tool(tiny_config, run_tool, toy_folder):
     import mmdet
+
     (toy_folder / 'data/coco').symlink_to('toy/coco')
     tool = Path(mmdet.__file__).parent / '.mim/tools/train.py'
     output = run_tool(
-        tool, tiny_config('retinanet_twins_pcpvt_s_1x'), '--cfg-options', 'train_cfg.max_epochs=1',
-        'train_dataloader.dataset.indices=2', 'val_dataloader.dataset.indices=2')
+        tool,
+        tiny_config('retinanet_twins_pcpvt_s_1x'),
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'train_dataloader.dataset.indices=2',
+        'val_dataloader.dataset.indices=2',
+    )
     assert 'Evaluating bbox' in output
 
 
@@ -96,8 +110,14 @@ def test_documented_user_config(base, metric, run_tool, toy_folder):
     path = toy_folder / 'my_config.py'
     path.write_text(documented(f"_base_ = '{base}::"))
     output = run_tool(
-        'train', path, '--toy', '--cfg-options', 'train_cfg.max_iters=1',
-        'train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=2')
+        'train',
+        path,
+        '--toy',
+        '--cfg-options',
+        'train_cfg.max_iters=1',
+        'train_dataloader.batch_size=2',
+        'val_dataloader.dataset.indices=2',
+    )
     assert metric in output
     assert re.search(r"backbone=dict\([^)]*type='Twins(SVT|PCPVT)'", output)
 
@@ -106,11 +126,16 @@ def test_documented_python_runs():
     scope = {}
     exec(documented('import torch\nimport twins_mm'), scope)
     assert [tuple(level.shape) for level in scope['levels']] == [
-        (1, 64, 56, 56), (1, 128, 28, 28), (1, 256, 14, 14), (1, 512, 7, 7)]
+        (1, 64, 56, 56),
+        (1, 128, 28, 28),
+        (1, 256, 14, 14),
+        (1, 512, 7, 7),
+    ]
 
 
 def test_documented_architecture_builds():
     from twins_mm import TwinsSVT
+
     exec(documented('arch = dict('), scope := {})
     with torch.device('meta'):
         backbone = TwinsSVT(scope['arch'])

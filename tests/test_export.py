@@ -1,4 +1,5 @@
 """tools/export.py."""
+
 import json
 import re
 import sys
@@ -30,8 +31,9 @@ test_dataloader = dict(dataset=dict(pipeline=[
 def files(tiny_config, tmp_path):
     """A tiny Semantic FPN's config, and a checkpoint of it."""
     config = tiny_config('semantic_fpn_twins_pcpvt_s_80k')
-    config.write_text(config.read_text().replace('depths=(2, 2, 2, 2)', 'depths=(1, 1, 1, 1)')
-                      + SMALL)
+    config.write_text(
+        config.read_text().replace('depths=(2, 2, 2, 2)', 'depths=(1, 1, 1, 1)') + SMALL
+    )
     cfg = Config.fromfile(config)
     fit_to_cpu(cfg)
     init_default_scope('mmseg')
@@ -59,41 +61,63 @@ def test_exports_checks_and_times(files, run_tool, tmp_path):
 @pytest.fixture
 def zeros(monkeypatch):
     """Every model is exported to one whose labels are all 0."""
+
     def export_zeros(module, outputs, path, metadata):
         helper, kinds = onnx.helper, onnx.TensorProto
         sides = ['batch', 'height', 'width']
-        onnx.save(helper.make_model(helper.make_graph([
-            helper.make_node('Cast', ['image'], ['x'], to=kinds.INT64),
-            helper.make_node('Sub', ['x', 'x'], ['zeros']),
-            helper.make_node('ReduceMax', ['zeros', 'axes'], ['labels'], keepdims=0),
-        ], 'zeros', [helper.make_tensor_value_info('image', kinds.UINT8, ['batch', 3, *sides[1:]])],
-            [helper.make_tensor_value_info('labels', kinds.INT64, sides)],
-            [helper.make_tensor('axes', kinds.INT64, [1], [1])]),
-            opset_imports=[helper.make_opsetid('', 20)], ir_version=10), path)
+        onnx.save(
+            helper.make_model(
+                helper.make_graph(
+                    [
+                        helper.make_node('Cast', ['image'], ['x'], to=kinds.INT64),
+                        helper.make_node('Sub', ['x', 'x'], ['zeros']),
+                        helper.make_node('ReduceMax', ['zeros', 'axes'], ['labels'], keepdims=0),
+                    ],
+                    'zeros',
+                    [helper.make_tensor_value_info('image', kinds.UINT8, ['batch', 3, *sides[1:]])],
+                    [helper.make_tensor_value_info('labels', kinds.INT64, sides)],
+                    [helper.make_tensor('axes', kinds.INT64, [1], [1])],
+                ),
+                opset_imports=[helper.make_opsetid('', 20)],
+                ir_version=10,
+            ),
+            path,
+        )
 
     monkeypatch.setattr('twins_mm.export.onnx_file.export', export_zeros)
 
 
-@pytest.mark.parametrize(('precision', 'advice'), [
-    ('float32', 'Please report it'), ('float16', 'export without --half'),
-    ('int8', 'Export with --half or in float32; .*--image FILE')])
+@pytest.mark.parametrize(
+    ('precision', 'advice'),
+    [
+        ('float32', 'Please report it'),
+        ('float16', 'export without --half'),
+        ('int8', 'Export with --half or in float32; .*--image FILE'),
+    ],
+)
 def test_an_export_that_is_not_the_model_is_refused(precision, advice, files, call_tool, zeros):
-    flags = [{'float16': '--half'}.get(precision, f'--{precision}')][:precision != 'float32']
+    flags = [{'float16': '--half'}.get(precision, f'--{precision}')][: precision != 'float32']
     error = call_tool('export', *files, '--out', 'model.onnx', *flags, status=1)
-    found = re.search(rf'model.onnx is not the model: up to (\d+\.\d\d)% of the pixels differ, '
-                      rf'more than the {LIMITS[precision]:.0%} .* {precision} .*{advice}', error)
+    found = re.search(
+        rf'model.onnx is not the model: up to (\d+\.\d\d)% of the pixels differ, '
+        rf'more than the {LIMITS[precision]:.0%} .* {precision} .*{advice}',
+        error,
+    )
     assert float(found[1]) > 50
 
 
-@pytest.mark.parametrize(('flags', 'status'), [
-    ([], 1), (['--int8'], 0), pytest.param(['--half'], 0, marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    ('flags', 'status'),
+    [([], 1), (['--int8'], 0), pytest.param(['--half'], 0, marks=pytest.mark.large)],
+)
 def test_what_an_export_loses_is_evaluated(flags, status, files, toy_folder, call_tool, zeros):
     """Where rounding explains differences, they are for the user to judge, by the metric."""
     weights = torch.load(files[1])
     weights['state_dict']['decode_head.conv_seg.bias'][2] += 1000  # the sky, in every toy image
     torch.save(weights, files[1])
-    output = call_tool('export', *files, '--out', 'model.onnx', '--toy', '--evaluate', *flags,
-                       status=status)
+    output = call_tool(
+        'export', *files, '--out', 'model.onnx', '--toy', '--evaluate', *flags, status=status
+    )
     found = re.search(r'mIoU +(\d+\.\d\d) +(\d+\.\d\d) +(-?\d+\.\d\d) ', output)
     theirs, ours, lost = map(float, found.groups())
     assert lost == theirs > ours == 0
@@ -101,23 +125,37 @@ def test_what_an_export_loses_is_evaluated(flags, status, files, toy_folder, cal
 
 
 def test_a_pyramid_cannot_be_evaluated(tiny_config, save_model, call_tool, tmp_path):
-    config, option = tiny_config('mask_rcnn_twins_svt_s_1x'), (
-        'model.roi_head.bbox_roi_extractor.roi_layer.pool_mode=max')
+    config, option = (
+        tiny_config('mask_rcnn_twins_svt_s_1x'),
+        ('model.roi_head.bbox_roi_extractor.roi_layer.pool_mode=max'),
+    )
     save_model(config, tmp_path / 'model.pth')
     assert 'Backbone and FPN alone predict nothing' in call_tool(
-        'export', config, 'model.pth', '--out', 'model.onnx', '--evaluate', '--cfg-options', option,
-        status=1)
+        'export',
+        config,
+        'model.pth',
+        '--out',
+        'model.onnx',
+        '--evaluate',
+        '--cfg-options',
+        option,
+        status=1,
+    )
 
 
-@pytest.mark.parametrize(('args', 'message'), [
-    (['none.py', '{checkpoint}'], 'Config not found: none.py'),
-    (['empty.py', '{checkpoint}'], 'empty.py has no model'),
-    (['{config}', 'none.pth'], 'Checkpoint not found: none.pth'),
-    (['{config}', '{checkpoint}', '--image', 'empty.py'], 'empty.py is not an image'),
-    (['{config}', '{checkpoint}', '--evaluate'], 'The data is not where the config expects it'),
-    (['{config}', '{checkpoint}', '--out', '.'], '. is a folder: --out names the file'),
-    (['{config}', '{checkpoint}', '--out', 'empty.py/new/model.onnx'], 'cannot be written'),
-    (['{config}', 'diverged.pth'], 'NaN or infinity, first in backbone.patch_embeds.0.proj')])
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['none.py', '{checkpoint}'], 'Config not found: none.py'),
+        (['empty.py', '{checkpoint}'], 'empty.py has no model'),
+        (['{config}', 'none.pth'], 'Checkpoint not found: none.pth'),
+        (['{config}', '{checkpoint}', '--image', 'empty.py'], 'empty.py is not an image'),
+        (['{config}', '{checkpoint}', '--evaluate'], 'The data is not where the config expects it'),
+        (['{config}', '{checkpoint}', '--out', '.'], '. is a folder: --out names the file'),
+        (['{config}', '{checkpoint}', '--out', 'empty.py/new/model.onnx'], 'cannot be written'),
+        (['{config}', 'diverged.pth'], 'NaN or infinity, first in backbone.patch_embeds.0.proj'),
+    ],
+)
 def test_bad_input_is_told_in_one_message(args, message, files, call_tool, tmp_path):
     config, checkpoint = files
     (tmp_path / 'empty.py').touch()
@@ -134,16 +172,25 @@ def test_an_image_is_checked_at_its_own_size(files, call_tool, tmp_path, monkeyp
     """In the config's test pipeline: its short side is 128 there, and none is distorted."""
     cv2.imwrite(str(tmp_path / 'tall.png'), np.zeros((200, 100, 3), np.uint8))
     sizes = []
-    monkeypatch.setattr('twins_mm.export.comparison.answer',
-                        lambda *args: sizes.append(args[-1][-1]) or sys.exit('enough'))
+    monkeypatch.setattr(
+        'twins_mm.export.comparison.answer',
+        lambda *args: sizes.append(args[-1][-1]) or sys.exit('enough'),
+    )
     call_tool('export', *files, '--out', 'model.onnx', '--image', 'tall.png', status=1)
     assert sizes == [(256, 128)]
 
 
-@pytest.mark.parametrize(('version', 'missing', 'message'), [
-    (torch.__version__, 'onnxscript',
-     'Exporting needs onnxscript: pip install onnx onnx_ir onnxscript onnxruntime'),
-    ('2.8.0+cpu', None, 'Exporting needs torch 2.9 or newer; this is 2.8.0+cpu')])
+@pytest.mark.parametrize(
+    ('version', 'missing', 'message'),
+    [
+        (
+            torch.__version__,
+            'onnxscript',
+            'Exporting needs onnxscript: pip install onnx onnx_ir onnxscript onnxruntime',
+        ),
+        ('2.8.0+cpu', None, 'Exporting needs torch 2.9 or newer; this is 2.8.0+cpu'),
+    ],
+)
 def test_what_to_install_is_told(version, missing, message, files, call_tool, monkeypatch):
     monkeypatch.delitem(sys.modules, 'twins_mm.export')
     monkeypatch.setattr('torch.__version__', version)

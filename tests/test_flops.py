@@ -1,4 +1,5 @@
 """Counts agree with textbook formulas, on every device."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -20,14 +21,17 @@ def device(request):
         yield request.param
 
 
-@pytest.mark.parametrize(('layer', 'shape', 'macs'), [
-    (lambda: nn.Linear(3, 5), (2, 7, 3), 2 * 7 * 3 * 5),
-    (lambda: nn.Linear(3, 5, bias=False), (2, 7, 3), 2 * 7 * 3 * 5),
-    (lambda: nn.Conv2d(4, 6, 3, 2, 1), (2, 4, 9, 8), 2 * 5 * 4 * 3 * 3 * 4 * 6),
-    (lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4), (1, 4, 5, 6), 5 * 6 * 3 * 3 * 4),
-    (lambda: nn.ConvTranspose2d(4, 6, 2, 2), (1, 4, 5, 7), 5 * 7 * 2 * 2 * 4 * 6),
-    (lambda: nn.Sequential(nn.LayerNorm(3), nn.GELU()), (2, 3), 0),
-])
+@pytest.mark.parametrize(
+    ('layer', 'shape', 'macs'),
+    [
+        (lambda: nn.Linear(3, 5), (2, 7, 3), 2 * 7 * 3 * 5),
+        (lambda: nn.Linear(3, 5, bias=False), (2, 7, 3), 2 * 7 * 3 * 5),
+        (lambda: nn.Conv2d(4, 6, 3, 2, 1), (2, 4, 9, 8), 2 * 5 * 4 * 3 * 3 * 4 * 6),
+        (lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4), (1, 4, 5, 6), 5 * 6 * 3 * 3 * 4),
+        (lambda: nn.ConvTranspose2d(4, 6, 2, 2), (1, 4, 5, 7), 5 * 7 * 2 * 2 * 4 * 6),
+        (lambda: nn.Sequential(nn.LayerNorm(3), nn.GELU()), (2, 3), 0),
+    ],
+)
 def test_layers(layer, shape, macs, device):
     assert count_macs(layer(), torch.zeros(shape)) == Macs(macs, 0)
 
@@ -35,8 +39,12 @@ def test_layers(layer, shape, macs, device):
 @pytest.mark.parametrize('masked', [False, True])
 def test_attention(masked, device):
     mask = torch.ones(2, 1, 1, 11, dtype=torch.bool) if masked else None
-    macs = count_macs(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask),
-                      torch.zeros(2, 3, 7, 8), torch.zeros(2, 3, 11, 8), torch.zeros(2, 3, 11, 8))
+    macs = count_macs(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask),
+        torch.zeros(2, 3, 7, 8),
+        torch.zeros(2, 3, 11, 8),
+        torch.zeros(2, 3, 11, 8),
+    )
     assert macs == Macs(0, 2 * 2 * 3 * 7 * 11 * 8)
 
 
@@ -63,8 +71,15 @@ def test_backbones_cost_as_much_as_the_textbook_form(name, arch, frozen, device)
 def test_products_of_other_libraries_are_attentions():
     """mmdet's Swin multiplies matrices itself; its other layers are linear and a convolution."""
     with torch.device('cpu'):
-        model = MODELS.build(dict(type='mmdet.SwinTransformer', depths=(2,), num_heads=(3,),
-                                  out_indices=(0,), strides=(4,)))
+        model = MODELS.build(
+            dict(
+                type='mmdet.SwinTransformer',
+                depths=(2,),
+                num_heads=(3,),
+                out_indices=(0,),
+                strides=(4,),
+            )
+        )
     macs = count_macs(model, torch.zeros(1, 3, 28, 56))
     tokens, dim = 7 * 14, 96
     assert macs == Macs(tokens * (48 * dim + 2 * 12 * dim**2), 2 * 2 * tokens * 49 * dim)

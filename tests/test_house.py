@@ -1,4 +1,5 @@
 """What CONTRIBUTING.md promises about the structure of the code."""
+
 import ast
 import re
 import subprocess
@@ -16,8 +17,11 @@ from twins_mm.methods import METHODS
 from twins_mm.tasks import TASKS
 
 REPOSITORY = Path(__file__).parent.parent
-FILES = [path for path in (REPOSITORY / 'twins_mm').rglob('*.py')
-         if path.name not in ('__init__.py', '__main__.py')]
+FILES = [
+    path
+    for path in (REPOSITORY / 'twins_mm').rglob('*.py')
+    if path.name not in ('__init__.py', '__main__.py')
+]
 
 
 def imports_of(path):
@@ -27,7 +31,7 @@ def imports_of(path):
         if isinstance(node, ast.ImportFrom) and node.level:
             names = [node.module] if node.module else [alias.name for alias in node.names]
             for name in names:
-                yield '.'.join((*package[:len(package) - node.level + 1], name))
+                yield '.'.join((*package[: len(package) - node.level + 1], name))
 
 
 def room_of(module):
@@ -37,10 +41,14 @@ def room_of(module):
 
 def test_contributing_names_files_that_exist():
     text = (REPOSITORY / 'CONTRIBUTING.md').read_text()
-    names = {name for name in re.findall(r'[\w/.]*\b[a-z]\w*\.py\b', text)
-             if not name.startswith('NAME')}
-    paths = [str(path) for folder in ('mmcv_operators', 'twins_mm', 'tools', 'tests', 'configs')
-             for path in (REPOSITORY / folder).rglob('*.py')]
+    names = {
+        name for name in re.findall(r'[\w/.]*\b[a-z]\w*\.py\b', text) if not name.startswith('NAME')
+    }
+    paths = [
+        str(path)
+        for folder in ('mmcv_operators', 'twins_mm', 'tools', 'tests', 'configs')
+        for path in (REPOSITORY / folder).rglob('*.py')
+    ]
     paths += map(str, REPOSITORY.glob('*.py'))
     missing = [name for name in names if not any(path.endswith(f'/{name}') for path in paths)]
     assert len(names) > 40 and missing == []
@@ -51,8 +59,7 @@ def test_imports_go_one_way(level):
     graph = defaultdict(set)
     for path in FILES:
         importer = '.'.join(path.relative_to(REPOSITORY).with_suffix('').parts)
-        graph[level(importer)] |= {
-            level(module) for module in imports_of(path)} - {level(importer)}
+        graph[level(importer)] |= {level(module) for module in imports_of(path)} - {level(importer)}
     assert len(list(TopologicalSorter(graph).static_order())) > 10  # it raises CycleError
 
 
@@ -66,8 +73,10 @@ def test_no_two_public_things_have_the_same_name():
     for path in FILES:
         for node in ast.parse(path.read_text()).body:
             targets = getattr(node, 'targets', [getattr(node, 'target', None)])
-            for name in [getattr(node, 'name', None),
-                         *(getattr(target, 'id', None) for target in targets)]:
+            for name in [
+                getattr(node, 'name', None),
+                *(getattr(target, 'id', None) for target in targets),
+            ]:
                 if name and not name.startswith('_'):
                     homes[name].add(path.name)
     assert {name: files for name, files in homes.items() if len(files) > 1} == {}
@@ -75,8 +84,17 @@ def test_no_two_public_things_have_the_same_name():
 
 def test_networks_need_torch_and_mmengine_alone():
     """They import none of OpenMMLab's other libraries, nor the hub's, nor safetensors."""
-    others = ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'timm', 'safetensors', 'huggingface_hub',
-              'pycocotools', 'onnx')
+    others = (
+        'mmcv',
+        'mmdet',
+        'mmseg',
+        'mmpretrain',
+        'timm',
+        'safetensors',
+        'huggingface_hub',
+        'pycocotools',
+        'onnx',
+    )
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({others}))  # cannot be imported
@@ -84,14 +102,18 @@ import torch
 from twins_mm.models import TwinsSVT
 print(len(TwinsSVT('small')(torch.rand(1, 3, 64, 64))))
 """
-    done = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True,
-                          cwd=REPOSITORY)
+    done = subprocess.run(
+        [sys.executable, '-c', code], text=True, capture_output=True, cwd=REPOSITORY
+    )
     assert (done.stdout, done.returncode) == ('4\n', 0), done.stderr
 
 
 def test_only_the_page_imports_gradio():
-    importing = {path.stem for path in [*FILES, *(REPOSITORY / 'tools').glob('*.py')]
-                 if re.search(r'^ *(import|from) (gradio|starlette)', path.read_text(), re.M)}
+    importing = {
+        path.stem
+        for path in [*FILES, *(REPOSITORY / 'tools').glob('*.py')]
+        if re.search(r'^ *(import|from) (gradio|starlette)', path.read_text(), re.M)
+    }
     assert importing == {'browser_page'}
 
 
@@ -116,8 +138,11 @@ def test_names_in_the_tables_exist():
 
 
 def test_only_the_task_table_asks_which_library_it_is():
-    asking = {path.stem for path in [*FILES, *(REPOSITORY / 'tools').glob('*.py')]
-              if re.search(r'scope\S* (==|!=|in) ', path.read_text())}
+    asking = {
+        path.stem
+        for path in [*FILES, *(REPOSITORY / 'tools').glob('*.py')]
+        if re.search(r'scope\S* (==|!=|in) ', path.read_text())
+    }
     assert asking == {'config'}  # its `task_of`
 
 
@@ -129,16 +154,38 @@ def test_git_ignores_downloaded_checkpoints():
 
 def test_skip_for_another_reason_fails(tmp_path):
     """A test's or a module's; the fourth is the third, as pytest words it."""
-    skips = ("skip('needs a GPU')", "skip('another platform: x')",
-             "skip('another version of a library: x')", "importorskip('torch', '99')",
-             "skip('x')", "importorskip('absent')")
-    (tmp_path / 'test_each.py').write_text('import pytest\n' + ''.join(
-        f'def test_{number}(): pytest.{skip}\n' for number, skip in enumerate(skips)))
+    skips = (
+        "skip('needs a GPU')",
+        "skip('another platform: x')",
+        "skip('another version of a library: x')",
+        "importorskip('torch', '99')",
+        "skip('x')",
+        "importorskip('absent')",
+    )
+    (tmp_path / 'test_each.py').write_text(
+        'import pytest\n'
+        + ''.join(f'def test_{number}(): pytest.{skip}\n' for number, skip in enumerate(skips))
+    )
     (tmp_path / 'test_module.py').write_text("import pytest\npytest.importorskip('absent')")
     done = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-p', 'conftest', '--continue-on-collection-errors',
-         '--rootdir', tmp_path, tmp_path], cwd=REPOSITORY / 'tests', text=True,
-        capture_output=True)
+        [
+            sys.executable,
+            '-m',
+            'pytest',
+            '-p',
+            'conftest',
+            '--continue-on-collection-errors',
+            '--rootdir',
+            tmp_path,
+            tmp_path,
+        ],
+        cwd=REPOSITORY / 'tests',
+        text=True,
+        capture_output=True,
+    )
     assert re.findall(r'^(?:FAILED|ERROR) \S*/(\S+)', done.stdout, re.MULTILINE) == [
-        'test_each.py::test_4', 'test_each.py::test_5', 'test_module.py'], done.stdout
+        'test_each.py::test_4',
+        'test_each.py::test_5',
+        'test_module.py',
+    ], done.stdout
     assert done.returncode == 1

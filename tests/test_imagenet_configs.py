@@ -11,8 +11,10 @@ CONFIGS = Path(__file__).parent.parent / 'configs'
 VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
 # Batch, learning rate and warm-up of the authors' logs where they aren't the paper's.
 RELEASED = dict(pcpvt_s=(1280, 1.25e-3, 5), svt_s=(2048, 2e-3, 5), svt_l=(1024, 1e-3, 20))
-ALL = [*(f'imagenet/twins_{name}' for name in VARIANTS),
-       *(f'released/imagenet/twins_{name}' for name in RELEASED)]
+ALL = [
+    *(f'imagenet/twins_{name}' for name in VARIANTS),
+    *(f'released/imagenet/twins_{name}' for name in RELEASED),
+]
 STVIT = [f'imagenet/stvit_{size}' for size in 'sbl']
 every_config = pytest.mark.parametrize('name', ALL)
 
@@ -22,9 +24,11 @@ def read(name):
 
 
 def test_files_are_one_for_each_variant():
-    found = [path.relative_to(CONFIGS).with_suffix('').as_posix()
-             for folder in ('imagenet', 'released/imagenet')
-             for path in CONFIGS.glob(f'{folder}/*.py')]
+    found = [
+        path.relative_to(CONFIGS).with_suffix('').as_posix()
+        for folder in ('imagenet', 'released/imagenet')
+        for path in CONFIGS.glob(f'{folder}/*.py')
+    ]
     assert sorted(found) == sorted(ALL + STVIT)
 
 
@@ -46,15 +50,16 @@ def test_backbone_is_the_classifiers(name):
 @every_config
 def test_training_numbers_match_the_paper_or_the_logs(name):
     cfg = read(name)
-    batch, lr, warm_up = (RELEASED[name.rpartition('twins_')[2]] if name.startswith('released')
-                          else (1024, 1e-3, 5))
+    batch, lr, warm_up = (
+        RELEASED[name.rpartition('twins_')[2]] if name.startswith('released') else (1024, 1e-3, 5)
+    )
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=batch)
     assert 8 * cfg.train_dataloader.batch_size == batch
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', lr, 0.05)
     assert lr == pytest.approx(5e-4 * batch / 512)  # the released code's rule
     assert cfg.param_scheduler[0].warm_up_epochs == warm_up
-    assert cfg.optim_wrapper.clip_grad == dict(max_norm=5.)
+    assert cfg.optim_wrapper.clip_grad == dict(max_norm=5.0)
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[0].epochs == 300
 
 
@@ -70,7 +75,7 @@ def test_stvit_is_trained_as_its_supplement_says(name):
     assert cfg.optim_wrapper.optimizer == twins.optim_wrapper.optimizer
     with torch.device('meta'):
         built, neck = MODELS.build(backbone), MODELS.build(cfg.model.neck)
-        features, = neck(built.eval()(torch.empty(2, 3, 64, 64)))
+        (features,) = neck(built.eval()(torch.empty(2, 3, 64, 64)))
     assert features.shape == (2, cfg.model.head.in_channels)
 
 
@@ -79,28 +84,44 @@ def test_weight_decay_is_by_timms_rule(variant):
     """timm's `add_weight_decay`, with what the released `no_weight_decay` lists."""
     cfg = read(f'imagenet/twins_{variant}')
     with torch.device('meta'):
-        model = nn.ModuleDict(dict(
-            backbone=MODELS.build(cfg.model.backbone), neck=MODELS.build(cfg.model.neck),
-            head=nn.Linear(512, 1000)))
+        model = nn.ModuleDict(
+            dict(
+                backbone=MODELS.build(cfg.model.backbone),
+                neck=MODELS.build(cfg.model.neck),
+                head=nn.Linear(512, 1000),
+            )
+        )
     wrapper = build_optim_wrapper(model, dict(cfg.optim_wrapper, type='OptimWrapper'))
-    decay = {id(group['params'][0]): group['weight_decay']
-             for group in wrapper.optimizer.param_groups}
+    decay = {
+        id(group['params'][0]): group['weight_decay'] for group in wrapper.optimizer.param_groups
+    }
     for name, parameter in model.named_parameters():
         exempt = parameter.ndim == 1 or name.endswith('.bias') or '.pos_block.' in name
-        assert decay[id(parameter)] == (0. if exempt else 0.05), name
-    assert set(decay.values()) == {0., 0.05}
+        assert decay[id(parameter)] == (0.0 if exempt else 0.05), name
+    assert set(decay.values()) == {0.0, 0.05}
 
 
 def test_images_are_cut_and_augmented_as_in_the_released_code():
     cfg = read('imagenet/twins_svt_s')
     train = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
-    assert list(train) == ['LoadImageFromFile', 'RandomResizedCrop', 'RandomFlip', 'RandAugment',
-                           'RandomErasing', 'PackInputs']
+    assert list(train) == [
+        'LoadImageFromFile',
+        'RandomResizedCrop',
+        'RandomFlip',
+        'RandAugment',
+        'RandomErasing',
+        'PackInputs',
+    ]
     assert (train['RandomResizedCrop'].scale, train['RandomResizedCrop'].interpolation) == (
-        224, 'bicubic')
+        224,
+        'bicubic',
+    )
     augment = train['RandAugment']
     assert (augment.policies, augment.magnitude_level, augment.magnitude_std) == (
-        'timm_increasing', 9, 0.5)
+        'timm_increasing',
+        9,
+        0.5,
+    )
     assert train['RandomErasing'].erase_prob == 0.25
     _, resize, crop, _ = cfg.test_dataloader.dataset.pipeline
     assert (resize.scale, resize.interpolation, crop.crop_size) == (256, 'bicubic', 224)

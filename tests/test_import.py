@@ -1,4 +1,5 @@
 """`import twins_mm` changes nothing for other people's models in the process."""
+
 import subprocess
 import sys
 
@@ -43,8 +44,10 @@ print([name for name in after if name not in before
 print(types <= set(list_types()))
 """
 # mmengine has no place for prefixes in `_base_`; and it sorts its schemes into a new dict.
-REPLACED = [('mmengine.config.config.Config', '_get_cfg_path'),
-            ('mmengine.runner.checkpoint.CheckpointLoader', '_schemes')]
+REPLACED = [
+    ('mmengine.config.config.Config', '_get_cfg_path'),
+    ('mmengine.runner.checkpoint.CheckpointLoader', '_schemes'),
+]
 ADDED = [('packages', 'twins_mm')]
 
 

@@ -7,8 +7,13 @@ from twins_mm.shipped import CONFIGS, TOOLS
 
 
 def run(*args, folder, status=0):
-    done = subprocess.run([sys.executable, '-m', 'twins_mm', *args], cwd=folder, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        [sys.executable, '-m', 'twins_mm', *args],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert done.returncode == status, done.stdout
     return done.stdout
 
@@ -17,7 +22,8 @@ def test_script_runs_as_usual_with_twins_mm_imported(tmp_path):
     (tmp_path / 'scripts').mkdir()
     (tmp_path / 'scripts/neighbour.py').touch()
     (tmp_path / 'scripts/script.py').write_text(
-        'import neighbour, sys\nprint(__name__, sys.argv, "twins_mm.models" in sys.modules)')
+        'import neighbour, sys\nprint(__name__, sys.argv, "twins_mm.models" in sys.modules)'
+    )
     output = run('scripts/script.py', 'twins_mm::a.py', '--flag', 'x', folder=tmp_path)
     argv = ['scripts/script.py', str(CONFIGS / 'a.py'), '--flag', 'x']
     assert output == f'__main__ {argv} True\n'

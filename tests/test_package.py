@@ -1,4 +1,5 @@
 """What a wheel contains and needs, tested outside the repository."""
+
 import ast
 import importlib
 import json
@@ -25,17 +26,30 @@ MMDET_TRAIN = Path(mmdet.__file__).parent / '.mim/tools/train.py'
 
 
 def build(kind, source, target):
-    subprocess.run([
-        sys.executable, '-c', 'import sys; from setuptools import build_meta; '
-        f'build_meta.build_{kind}(sys.argv[1])', target], cwd=source, check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            f'import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])',
+            target,
+        ],
+        cwd=source,
+        check=True,
+    )
 
 
 @pytest.fixture(scope='module')
 def sources(tmp_path_factory):
     """What a source archive contains."""
     folder = tmp_path_factory.mktemp('sources')
-    for name in ('LICENSE', 'MANIFEST.in', 'README.md', 'model-index.yml', 'pyproject.toml',
-                 'setup.py'):
+    for name in (
+        'LICENSE',
+        'MANIFEST.in',
+        'README.md',
+        'model-index.yml',
+        'pyproject.toml',
+        'setup.py',
+    ):
         shutil.copy(REPOSITORY / name, folder)
     for name in ('configs', 'mmcv_operators', 'tools', 'twins_mm'):
         shutil.copytree(REPOSITORY / name, folder / name)
@@ -62,14 +76,24 @@ def run_elsewhere(wheel, tmp_path):
 
     def run(*args):
         done = subprocess.run(
-            [sys.executable, *args], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, env={
-                **os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1',
-                'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')})
+            [sys.executable, *args],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                'PYTHONPATH': str(site),
+                'OMP_NUM_THREADS': '1',
+                'HF_HUB_OFFLINE': '1',
+                'HF_HOME': str(tmp_path / 'hf'),
+            },
+        )
         assert done.returncode == 0, done.stdout[-4000:]
         assert str(REPOSITORY / 'twins_mm') not in done.stdout
         assert str(CONFIGS) not in done.stdout
         return done.stdout
+
     return run
 
 
@@ -77,14 +101,25 @@ def test_wheel_has_configs_tools_and_types(wheel):
     with zipfile.ZipFile(wheel) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     folder = 'twins_mm/.mim/'
-    assert {name.removeprefix(folder): content for name, content in contents.items()
-            if name.startswith(folder)} == {
-        path.relative_to(REPOSITORY).as_posix(): path.read_bytes() for path in (
-            REPOSITORY / 'model-index.yml', *CONFIGS.rglob('*.py'), *CONFIGS.rglob('*.yml'),
-            *(REPOSITORY / 'tools').glob('*.py'))}
+    assert {
+        name.removeprefix(folder): content
+        for name, content in contents.items()
+        if name.startswith(folder)
+    } == {
+        path.relative_to(REPOSITORY).as_posix(): path.read_bytes()
+        for path in (
+            REPOSITORY / 'model-index.yml',
+            *CONFIGS.rglob('*.py'),
+            *CONFIGS.rglob('*.yml'),
+            *(REPOSITORY / 'tools').glob('*.py'),
+        )
+    }
     assert 'twins_mm/py.typed' in contents
     assert {name.partition('/')[0].partition('-')[0] for name in contents} == {
-        'mmcv', 'mmcv_operators', 'twins_mm'}
+        'mmcv',
+        'mmcv_operators',
+        'twins_mm',
+    }
     assert [name for name in contents if name.startswith('mmcv/')] == ['mmcv/_ext.py']
 
 
@@ -108,8 +143,10 @@ def test_mmcv_finds_its_operators_until_we_are_uninstalled(mode, sources, tmp_pa
     pip('install', '--no-deps', '--no-build-isolation', '--no-index', *mode, str(sources))
     assert f'{site}/mmcv/_ext.py' in find()
     forwarding = 'import mmcv._ext; print(mmcv._ext.nms.__module__)'
-    assert subprocess.check_output([python, '-c', forwarding], text=True, cwd=tmp_path
-                                   ) == 'mmcv_operators.nms\n'
+    assert (
+        subprocess.check_output([python, '-c', forwarding], text=True, cwd=tmp_path)
+        == 'mmcv_operators.nms\n'
+    )
     compiled = site / f'mmcv/_ext{sysconfig.get_config_var("EXT_SUFFIX")}'
     compiled.symlink_to(importlib.import_module('_ctypes').__file__)
     assert str(compiled) in find()
@@ -143,29 +180,41 @@ print(json.dumps(dict(documented=documented, models=models, weights=check_weight
 
 
 def test_wheel_alone_reaches_every_config(run_elsewhere):
-    by_name, by_import = re.findall('```python\n(_base_.*?)```', (
-        REPOSITORY / 'docs/install.md').read_text(), re.DOTALL)
+    by_name, by_import = re.findall(
+        '```python\n(_base_.*?)```', (REPOSITORY / 'docs/install.md').read_text(), re.DOTALL
+    )
     found = json.loads(run_elsewhere('-c', LOOK, by_import, by_name).splitlines()[-1])
     config = found['documented']['which names']
     assert config == found['documented']['which imports']
     assert (config['model']['type'], config['train_dataloader']['batch_size']) == ('MaskRCNN', 4)
     assert found['models'].keys() == {
-        path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*_twins_*.py')}
+        path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*_twins_*.py')
+    }
     assert not any('_scope_' in model for model in found['models'].values())
     assert sorted(found['listed']) == sorted(
         path.relative_to(CONFIGS).with_suffix('').as_posix()
-        for folder in ('', 'hd_map/') for path in CONFIGS.glob(f'{folder}*.py'))
+        for folder in ('', 'hd_map/')
+        for path in CONFIGS.glob(f'{folder}*.py')
+    )
     assert found['weights'][1].startswith('0 of 10 are in the cache')
 
 
 def test_mmdets_own_train_tool_takes_configs_that_inherit_from_the_wheel(
-        run_elsewhere, tiny_config, toy_folder):
+    run_elsewhere, tiny_config, toy_folder
+):
     (toy_folder / 'data/coco').symlink_to('toy/coco')
     config = tiny_config('retinanet_twins_svt_s_1x')
     config.write_text(config.read_text().replace(f'{CONFIGS}/', 'twins_mm::'))
     output = run_elsewhere(
-        '-m', 'twins_mm', MMDET_TRAIN, config, '--cfg-options', 'train_cfg.max_epochs=1',
-        'train_dataloader.dataset.indices=2', 'val_dataloader.dataset.indices=2')
+        '-m',
+        'twins_mm',
+        MMDET_TRAIN,
+        config,
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'train_dataloader.dataset.indices=2',
+        'val_dataloader.dataset.indices=2',
+    )
     assert 'Evaluating bbox' in output
 
 
@@ -174,10 +223,12 @@ def requirements(wheel):
     """The wheel's requirements by extra; '' for those that always apply."""
     found = defaultdict(list)
     with zipfile.ZipFile(wheel) as archive:
-        metadata = archive.read(next(name for name in archive.namelist()
-                                     if name.endswith('/METADATA'))).decode()
+        metadata = archive.read(
+            next(name for name in archive.namelist() if name.endswith('/METADATA'))
+        ).decode()
     for requirement, extra in re.findall(
-            r"^Requires-Dist: ([^;\n]+)(?:; extra == [\"'](\w+)[\"'])?$", metadata, re.MULTILINE):
+        r"^Requires-Dist: ([^;\n]+)(?:; extra == [\"'](\w+)[\"'])?$", metadata, re.MULTILINE
+    ):
         found[extra].append(requirement)
     assert sum(map(len, found.values())) == metadata.count('Requires-Dist')
     return found
@@ -197,10 +248,16 @@ def list_imports(path):
 
 @pytest.mark.parametrize('folder', ['twins_mm', 'tools'])
 def test_what_is_imported_is_declared(folder, requirements):
-    imported = {name.partition('.')[0] for path in (REPOSITORY / folder).rglob('*.py')
-                for name in list_imports(path)} - {'twins_mm', *sys.stdlib_module_names}
-    declared = {re.match(r'[\w-]+', requirement)[0].replace('-', '_').lower()
-                for group in requirements.values() for requirement in group}
+    imported = {
+        name.partition('.')[0]
+        for path in (REPOSITORY / folder).rglob('*.py')
+        for name in list_imports(path)
+    } - {'twins_mm', *sys.stdlib_module_names}
+    declared = {
+        re.match(r'[\w-]+', requirement)[0].replace('-', '_').lower()
+        for group in requirements.values()
+        for requirement in group
+    }
     assert {PACKAGES.get(name, name).replace('-', '_') for name in imported} <= declared
 
 

@@ -16,14 +16,24 @@ from twins_mm.config import multiplies_bfloat16
 from twins_mm.errors import UserError
 from twins_mm.shipped import TOOLS
 
-IMAGES = dict(mmdet='data/toy/coco/val2017',
-              mmseg='data/toy/ADEChallengeData2016/images/validation')
+IMAGES = dict(
+    mmdet='data/toy/coco/val2017', mmseg='data/toy/ADEChallengeData2016/images/validation'
+)
 BLUE = 200, 50, 10
-each_precision = pytest.mark.parametrize('flags', [
-    pytest.param([], id='float32'),
-    pytest.param(['--amp'], id='amp', marks=pytest.mark.skipif(
-        not torch.cuda.is_available() and not multiplies_bfloat16(),
-        reason='another platform: this CPU has no mixed precision'))])
+each_precision = pytest.mark.parametrize(
+    'flags',
+    [
+        pytest.param([], id='float32'),
+        pytest.param(
+            ['--amp'],
+            id='amp',
+            marks=pytest.mark.skipif(
+                not torch.cuda.is_available() and not multiplies_bfloat16(),
+                reason='another platform: this CPU has no mixed precision',
+            ),
+        ),
+    ],
+)
 
 
 @each_precision
@@ -31,13 +41,24 @@ def test_labels_equal_those_of_the_test_tool(flags, tiny_config, save_model, run
     config = tiny_config('upernet_twins_svt_s_160k')
     save_model(config, toy_folder / 'model.pth')
     images = sorted((toy_folder / IMAGES['mmseg']).iterdir())[:3]
-    run_tool('test', config, 'model.pth', '--toy', '--out', 'theirs', *flags, '--cfg-options',
-             'test_dataloader.dataset.indices=3')
+    run_tool(
+        'test',
+        config,
+        'model.pth',
+        '--toy',
+        '--out',
+        'theirs',
+        *flags,
+        '--cfg-options',
+        'test_dataloader.dataset.indices=3',
+    )
     output = run_tool('predict', config, 'model.pth', *images, '--toy', '--out', 'ours', *flags)
     assert '3 images, ' in output
     for image in images:
-        ours, theirs = (cv2.imread(str(toy_folder / f'{folder}/{image.stem}.png'),
-                                   cv2.IMREAD_UNCHANGED) for folder in ('ours/labels', 'theirs'))
+        ours, theirs = (
+            cv2.imread(str(toy_folder / f'{folder}/{image.stem}.png'), cv2.IMREAD_UNCHANGED)
+            for folder in ('ours/labels', 'theirs')
+        )
         assert np.array_equal(ours, theirs) and len(np.unique(ours)) > 1
         picture = cv2.imread(str(toy_folder / f'ours/pictures/{image.stem}.jpg'))
         assert picture.shape == cv2.imread(str(image)).shape
@@ -45,13 +66,19 @@ def test_labels_equal_those_of_the_test_tool(flags, tiny_config, save_model, run
 
 @each_precision
 def test_boxes_and_masks_equal_those_of_the_test_tool(
-        flags, tiny_config, save_model, run_tool, toy_folder):
+    flags, tiny_config, save_model, run_tool, toy_folder
+):
     config = tiny_config('mask_rcnn_twins_pcpvt_s_3x')
     classes = tuple(f'name {number}' for number in range(80))
     save_model(config, toy_folder / 'model.pth', dict(dataset_meta=dict(classes=classes)))
     images = sorted((toy_folder / IMAGES['mmdet']).iterdir())[:3]
-    few = [*flags, '--cfg-options', 'test_dataloader.dataset.indices=3',
-           'model.test_cfg.rcnn.score_thr=0.0', 'model.test_cfg.rcnn.max_per_img=5']
+    few = [
+        *flags,
+        '--cfg-options',
+        'test_dataloader.dataset.indices=3',
+        'model.test_cfg.rcnn.score_thr=0.0',
+        'model.test_cfg.rcnn.max_per_img=5',
+    ]
     run_tool('test', config, 'model.pth', '--toy', '--out', 'theirs.pkl', *few)
     run_tool('predict', config, 'model.pth', *images, '--toy', '--out', 'ours', *few)
     coco = COCO(toy_folder / 'ours/predictions.json')
@@ -64,8 +91,9 @@ def test_boxes_and_masks_equal_those_of_the_test_tool(
         assert len(boxes) == 5
         assert [box['score'] for box in boxes] == pytest.approx(theirs['scores'].tolist())
         assert [box['category_id'] - 1 for box in boxes] == theirs['labels'].tolist()
-        corners = [[x, y, x + width, y + height] for x, y, width, height in (
-            box['bbox'] for box in boxes)]
+        corners = [
+            [x, y, x + width, y + height] for x, y, width, height in (box['bbox'] for box in boxes)
+        ]
         np.testing.assert_allclose(corners, theirs['bboxes'], atol=1e-3)
         for box, mask in zip(boxes, theirs['masks']):
             assert box['segmentation']['size'] == [found['height'], found['width']]
@@ -74,7 +102,8 @@ def test_boxes_and_masks_equal_those_of_the_test_tool(
 
 
 def test_unreadable_images_are_listed_and_the_others_predicted(
-        tiny_config, save_model, run_tool, toy_folder):
+    tiny_config, save_model, run_tool, toy_folder
+):
     config = tiny_config('retinanet_twins_svt_s_1x')
     save_model(config, toy_folder / 'model.pth')
     for name in ('a', 'b'):
@@ -82,21 +111,42 @@ def test_unreadable_images_are_listed_and_the_others_predicted(
         cv2.imwrite(str(toy_folder / f'photos/{name}/x.jpg'), np.full((64, 64, 3), BLUE, np.uint8))
     (toy_folder / 'photos/b/page.jpg').write_text('<html>')
     (toy_folder / 'photos/p.heic').touch()
-    output = run_tool('predict', config, 'model.pth', 'photos', '--toy', '--out', 'photos/out',
-                      '--score-thr', 1, status=1)
+    output = run_tool(
+        'predict',
+        config,
+        'model.pth',
+        'photos',
+        '--toy',
+        '--out',
+        'photos/out',
+        '--score-thr',
+        1,
+        status=1,
+    )
     assert '2 images, ' in output
     assert 'error: Could not read 1 of 3 images: b/page.jpg (not an image)' in output
     assert '1 other files were not read (photos/out/skipped.txt): p.heic (.heic is' in output
     assert 'Traceback' not in output
     written = (toy_folder / 'photos/out').rglob('*.*')
     assert {path.relative_to(toy_folder / 'photos/out').as_posix() for path in written} == {
-        'predictions.json', 'pictures/a/x.jpg', 'pictures/b/x.jpg', 'skipped.txt'}
-    assert (toy_folder / 'photos/out/skipped.txt').read_text().startswith(
-        'b/page.jpg: not an image\np.heic: .heic is not among')
+        'predictions.json',
+        'pictures/a/x.jpg',
+        'pictures/b/x.jpg',
+        'skipped.txt',
+    }
+    assert (
+        (toy_folder / 'photos/out/skipped.txt')
+        .read_text()
+        .startswith('b/page.jpg: not an image\np.heic: .heic is not among')
+    )
     picture = cv2.imread(str(toy_folder / 'photos/out/pictures/a/x.jpg'))
     assert picture.mean((0, 1)) == pytest.approx(BLUE, abs=3)
-    names = [category['name'] for category in json.loads(
-        (toy_folder / 'photos/out/predictions.json').read_text())['categories']]
+    names = [
+        category['name']
+        for category in json.loads((toy_folder / 'photos/out/predictions.json').read_text())[
+            'categories'
+        ]
+    ]
     assert names[0] == 'person'  # COCO's, from the config: the checkpoint has none
 
 
@@ -106,31 +156,35 @@ def cut_video(path):
         writer.write(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8))
     writer.release()
     content = path.read_bytes()
-    path.write_bytes(content[:content.rindex(b'idx1') // 2 + content.index(b'movi') // 2])
+    path.write_bytes(content[: content.rindex(b'idx1') // 2 + content.index(b'movi') // 2])
 
 
 def test_video(tiny_config, save_model, run_tool, call_tool, toy_folder):
     config = tiny_config('semantic_fpn_twins_svt_s_80k')
     save_model(config, toy_folder / 'model.pth')
     writer = cv2.VideoWriter(
-        str(toy_folder / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 5, (96, 64))
+        str(toy_folder / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 5, (96, 64)
+    )
     for shade in range(5):
         writer.write(np.full((64, 96, 3), 50 * shade, np.uint8))
     writer.release()
-    output = run_tool('predict', config, 'model.pth', 'clip.avi', '--toy', '--out', 'out',
-                      '--batch-size', 3)
+    output = run_tool(
+        'predict', config, 'model.pth', 'clip.avi', '--toy', '--out', 'out', '--batch-size', 3
+    )
     assert 'pictures:    out/pictures/clip.mp4' in output
-    assert cv2.VideoCapture(str(toy_folder / 'out/pictures/clip.mp4')).get(
-        cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert (
+        cv2.VideoCapture(str(toy_folder / 'out/pictures/clip.mp4')).get(cv2.CAP_PROP_FRAME_COUNT)
+        == 5
+    )
     assert len(list((toy_folder / 'out/labels/clip').iterdir())) == 5
     assert not (toy_folder / 'out/unfinished').exists()
     cut_video(toy_folder / 'cut.avi')
-    output = call_tool('predict', config, 'model.pth', 'cut.avi', '--toy', '--out', 'cut',
-                       status=1)
+    output = call_tool('predict', config, 'model.pth', 'cut.avi', '--toy', '--out', 'cut', status=1)
     assert re.search(r'cut.avi \(damaged or truncated: it ends after [1-4] of 6 frames\)', output)
     assert (toy_folder / 'cut/pictures/cut.mp4').is_file()
     output = call_tool(
-        'predict', config, 'model.pth', 'clip.avi', '--launcher', 'pytorch', status=1)
+        'predict', config, 'model.pth', 'clip.avi', '--launcher', 'pytorch', status=1
+    )
     assert 'A video is not shared between processes: drop --launcher' in output
 
 
@@ -151,11 +205,16 @@ if 'KILL_AT' in os.environ:
 """
 
 
-@pytest.mark.parametrize('name', [
-    'mask_rcnn_twins_pcpvt_s_1x',
-    pytest.param('semantic_fpn_twins_svt_s_80k', marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mask_rcnn_twins_pcpvt_s_1x',
+        pytest.param('semantic_fpn_twins_svt_s_80k', marks=pytest.mark.large),
+    ],
+)
 def test_run_goes_on_after_a_kill(
-        name, tiny_config, save_model, run_tool, call_tool, toy_folder, monkeypatch):
+    name, tiny_config, save_model, run_tool, call_tool, toy_folder, monkeypatch
+):
     config = tiny_config(name)
     (toy_folder / 'killer.py').write_text(KILLER)
     monkeypatch.setenv('PYTHONPATH', str(toy_folder), prepend=os.pathsep)
@@ -170,12 +229,17 @@ def test_run_goes_on_after_a_kill(
         # An image's other suffix is part of its picture's name, also after the stop.
         (photos / f'{number // 2}.{("jpg", "png")[number % 2]}').symlink_to(image)
     run = ('predict', config, 'model.pth', 'photos', '--toy', '--workers', 1, '--out')
-    few = ('--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0',
-           'model.test_cfg.rcnn.max_per_img=5') if library == 'mmdet' else ()
+    few = (
+        ('--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0', 'model.test_cfg.rcnn.max_per_img=5')
+        if library == 'mmdet'
+        else ()
+    )
 
     def read(folder):
-        return {path.relative_to(toy_folder / folder): path.read_bytes()
-                for path in (toy_folder / folder).rglob('*.*')}
+        return {
+            path.relative_to(toy_folder / folder): path.read_bytes()
+            for path in (toy_folder / folder).rglob('*.*')
+        }
 
     with monkeypatch.context() as context:
         context.setenv('KILL_AT', '5')
@@ -188,7 +252,8 @@ def test_run_goes_on_after_a_kill(
     assert 'Going on: 3 of 7 images are done.' in output and '\n4 images, ' in output
     call_tool(*run, 'unbroken', *few)
     assert read('stopped') == read('unbroken') and len(read('unbroken')) == (
-        8 if library == 'mmdet' else 14)
+        8 if library == 'mmdet' else 14
+    )
     if library == 'mmdet':
         found = json.loads((toy_folder / 'stopped/predictions.json').read_text())
         assert len(found['annotations']) == 35
@@ -196,22 +261,33 @@ def test_run_goes_on_after_a_kill(
     assert len(same) == 3
     assert '7 images, ' in call_tool(*run, 'unbroken', '--no-pictures', *few)
     call_tool(*run, 'without', '--no-pictures', *few)
-    assert read('without') == {path: content for path, content in read('unbroken').items()
-                               if path.parts[0] != 'pictures'}
+    assert read('without') == {
+        path: content for path, content in read('unbroken').items() if path.parts[0] != 'pictures'
+    }
 
 
-@pytest.mark.parametrize(('args', 'message'), [
-    (['none.pth', 'x.png'], 'Checkpoint not found: none.pth'),
-    (['backbone.pth', 'x.png'], 'The checkpoint does not match this config: .* missing, such as'),
-    (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more'),
-    (['backbone.pth', 'x.png', '--workers', '0'], '--workers 0: pass 1 or more')])
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['none.pth', 'x.png'], 'Checkpoint not found: none.pth'),
+        (
+            ['backbone.pth', 'x.png'],
+            'The checkpoint does not match this config: .* missing, such as',
+        ),
+        (['backbone.pth', 'x.png', '--batch-size', '0'], '--batch-size 0: pass 1 or more'),
+        (['backbone.pth', 'x.png', '--workers', '0'], '--workers 0: pass 1 or more'),
+    ],
+)
 def test_errors_are_reported_and_nothing_is_written(
-        args, message, tiny_config, save_model, call_tool, tmp_path):
+    args, message, tiny_config, save_model, call_tool, tmp_path
+):
     config = tiny_config('retinanet_twins_svt_s_1x')
     save_model(config, tmp_path / 'backbone.pth')
     weights = torch.load(tmp_path / 'backbone.pth')['state_dict']
-    torch.save({name: value for name, value in weights.items() if name.startswith('backbone.')},
-               tmp_path / 'backbone.pth')
+    torch.save(
+        {name: value for name, value in weights.items() if name.startswith('backbone.')},
+        tmp_path / 'backbone.pth',
+    )
     cv2.imwrite(str(tmp_path / 'x.png'), np.zeros((64, 64, 3), np.uint8))
     output = call_tool('predict', config, *args, '--out', 'out', status=1)
     assert re.search(message, output), output
@@ -231,12 +307,22 @@ def detect(tiny_config, save_model, call_tool, tmp_path):
         for name, size in sizes.items():
             cv2.imwrite(str(tmp_path / f'{name}.png'), np.full((*size, 3), 128, np.uint8))
         output = call_tool(
-            'predict', config, 'model.pth', *(f'{name}.png' for name in sizes), '--out', 'out',
-            '--workers', 1, '--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=(96,64)',
-            status=status)
+            'predict',
+            config,
+            'model.pth',
+            *(f'{name}.png' for name in sizes),
+            '--out',
+            'out',
+            '--workers',
+            1,
+            '--cfg-options',
+            'test_dataloader.dataset.pipeline.1.scale=(96,64)',
+            status=status,
+        )
         written = tmp_path / 'out/predictions.json'
         images = json.loads(written.read_text())['images'] if written.exists() else []
         return output, [image['file_name'] for image in images]
+
     return run
 
 

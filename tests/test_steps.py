@@ -1,4 +1,5 @@
 """Every config's model takes a training step and a test step; classifiers do in tests/peers."""
+
 import re
 
 import pytest
@@ -18,13 +19,21 @@ from mmengine.device import get_device
 
 def _is_quick(path):
     """Small models; of STViT's detectors one, because the others take long and differ in heads."""
-    return ('_s_' in path.stem and path.parent == CONFIGS
-            and not re.match('cascade|.*stvit.*3x', path.stem))
+    return (
+        '_s_' in path.stem
+        and path.parent == CONFIGS
+        and not re.match('cascade|.*stvit.*3x', path.stem)
+    )
 
 
-@pytest.mark.parametrize('path', [
-    pytest.param(path, id=name_of(path), marks=() if _is_quick(path) else pytest.mark.large)
-    for path in FILES if path not in CLASSIFIERS])
+@pytest.mark.parametrize(
+    'path',
+    [
+        pytest.param(path, id=name_of(path), marks=() if _is_quick(path) else pytest.mark.large)
+        for path in FILES
+        if path not in CLASSIFIERS
+    ],
+)
 def test_step(path):
     cfg, model, prediction = step_and_predict(path)
     if cfg.default_scope == 'mmdet':
@@ -35,10 +44,15 @@ def test_step(path):
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize('name', [
-    'retinanet_twins_svt_s_1x', 'semantic_fpn_twins_pcpvt_s_80k',
-    pytest.param('upernet_twins_svt_s_160k', marks=pytest.mark.large),
-    pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'retinanet_twins_svt_s_1x',
+        'semantic_fpn_twins_pcpvt_s_80k',
+        pytest.param('upernet_twins_svt_s_160k', marks=pytest.mark.large),
+        pytest.param('mask_rcnn_twins_pcpvt_s_3x', marks=pytest.mark.large),
+    ],
+)
 def test_mixed_precision_hardly_changes_the_losses(name, dtype):
     device = get_device()
     if device == 'cpu' and dtype == torch.float16 and torch.__version__ < '2.3':

@@ -12,19 +12,35 @@ def files(tmp_path):
     rng = np.random.default_rng(0)
     cv2.imwrite(str(tmp_path / 'image.jpg'), rng.integers(0, 255, (40, 60, 3), np.uint8))
     (tmp_path / 'page.jpg').write_text('<html>')
-    arch = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 2, 2), num_heads=(1, 2, 3, 4),
-                mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
+    arch = dict(
+        embed_dims=(8, 16, 24, 32),
+        depths=(2, 2, 2, 2),
+        num_heads=(1, 2, 3, 4),
+        mlp_ratios=(2, 2, 2, 2),
+        sr_ratios=(8, 4, 2, 1),
+    )
     torch.save(TwinsSVT(dict(arch, window_sizes=(7, 7, 7, 7))).state_dict(), tmp_path / 'svt.pth')
     torch.save(TwinsPCPVT(arch).state_dict(), tmp_path / 'pcpvt.pth')
     return tmp_path
 
 
-@pytest.mark.parametrize(('name', 'weights', 'flags', 'rows'), [
-    ('mask_rcnn_twins_pcpvt_s_1x', 'pcpvt', [], 2),
-    ('semantic_fpn_twins_svt_s_80k', 'svt', ['--point', '3,39', '59.5,0'], 5)])
+@pytest.mark.parametrize(
+    ('name', 'weights', 'flags', 'rows'),
+    [
+        ('mask_rcnn_twins_pcpvt_s_1x', 'pcpvt', [], 2),
+        ('semantic_fpn_twins_svt_s_80k', 'svt', ['--point', '3,39', '59.5,0'], 5),
+    ],
+)
 def test_picture(name, weights, flags, rows, tiny_config, run_tool, files):
-    output = run_tool('visualize', tiny_config(name), f'{weights}.pth', 'image.jpg', *flags,
-                      '--out', 'new/picture.png')
+    output = run_tool(
+        'visualize',
+        tiny_config(name),
+        f'{weights}.pth',
+        'image.jpg',
+        *flags,
+        '--out',
+        'new/picture.png',
+    )
     assert 'picture: new/picture.png' in output
     height, width, _ = cv2.imread(str(files / 'new/picture.png')).shape
     assert width > 1500
@@ -32,14 +48,20 @@ def test_picture(name, weights, flags, rows, tiny_config, run_tool, files):
     assert [path.name for path in (files / 'new').iterdir()] == ['picture.png']
 
 
-@pytest.mark.parametrize(('args', 'message'), [
-    (['svt.pth', 'image.jpg', '--point', '60,10'],
-     '--point 60,10 is outside the image, which has 60 x 40 pixels'),
-    (['svt.pth', 'image.jpg', '--out', 'picture.xyz'], 'must end in .png, .pdf or .svg'),
-    (['svt.pth', 'none.jpg'], 'Could not read the image none.jpg'),
-    (['svt.pth', 'page.jpg'], 'Could not read the image page.jpg'),
-    (['none.pth', 'image.jpg'], 'Checkpoint not found: none.pth'),
-    (['pcpvt.pth', 'image.jpg'], 'these are Twins-PCPVT')])
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (
+            ['svt.pth', 'image.jpg', '--point', '60,10'],
+            '--point 60,10 is outside the image, which has 60 x 40 pixels',
+        ),
+        (['svt.pth', 'image.jpg', '--out', 'picture.xyz'], 'must end in .png, .pdf or .svg'),
+        (['svt.pth', 'none.jpg'], 'Could not read the image none.jpg'),
+        (['svt.pth', 'page.jpg'], 'Could not read the image page.jpg'),
+        (['none.pth', 'image.jpg'], 'Checkpoint not found: none.pth'),
+        (['pcpvt.pth', 'image.jpg'], 'these are Twins-PCPVT'),
+    ],
+)
 def test_errors_are_reported(args, message, tiny_config, call_tool, files):
     before = set(files.iterdir())
     output = call_tool('visualize', tiny_config('retinanet_twins_svt_s_1x'), *args, status=1)

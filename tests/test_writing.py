@@ -50,7 +50,8 @@ def test_keeps_the_old_file_if_writing_fails(tmp_path):
 PAGES = {
     'report.html': lambda folder: write_report([], folder, 0, folder),
     'data.html': lambda folder: write_data_page(Config(dict(default_scope='mmseg')), [], folder),
-    'results.json': lambda folder: save([], 'A machine', folder)}
+    'results.json': lambda folder: save([], 'A machine', folder),
+}
 WRITE_TEXT = Path.write_text
 
 
@@ -61,7 +62,7 @@ def test_page_is_complete_or_the_old_one(name, tmp_path, monkeypatch):
     before = (tmp_path / name).read_bytes()
 
     def fill_disk(path, text, *args, **kwargs):
-        WRITE_TEXT(path, text[:len(text) // 2])
+        WRITE_TEXT(path, text[: len(text) // 2])
         raise OSError('the disk is full')
 
     monkeypatch.setattr(Path, 'write_text', fill_disk)

@@ -1,4 +1,5 @@
 """Tiny architectures of every family, and of any pattern."""
+
 from twins_mm.bench.plain_stvit import TINY_STVIT
 from twins_mm.bench.plain_twins import TINY_ARCHS as TWINS
 
@@ -9,5 +10,11 @@ FIELDS = dict(L='window_sizes', G='sr_ratios')
 def tiny_arch(patterns):
     """With as many stages as patterns, and with what their attentions need."""
     unused = {FIELDS[kind] for kind in FIELDS if kind not in ''.join(patterns)}
-    return dict({name: values[:len(patterns)] for name, values in TINY_ARCHS['TwinsSVT'].items()
-                 if name not in unused}, patterns=patterns)
+    return dict(
+        {
+            name: values[: len(patterns)]
+            for name, values in TINY_ARCHS['TwinsSVT'].items()
+            if name not in unused
+        },
+        patterns=patterns,
+    )

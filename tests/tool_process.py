@@ -4,6 +4,7 @@ A server imports it once and is forked for each tool. Nothing else differs from 
 user starts: the tool itself imports twins_mm. A test that changes what is imported, by PYTHONPATH,
 gets a process of its own.
 """
+
 import os
 import runpy
 import subprocess
@@ -19,8 +20,14 @@ _IMPORTED_FROM = os.environ.get('PYTHONPATH')
 def run(tool: Path, args: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
     """Runs `python TOOL ARGS` in a folder; returns its status and what it printed."""
     if environment.get('PYTHONPATH') != _IMPORTED_FROM:
-        done = subprocess.run([sys.executable, str(tool), *args], cwd=folder, env=environment,
-                              text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            [sys.executable, str(tool), *args],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         return done.returncode, done.stdout
     output = folder / 'output_of_tool.txt'
     process = _SERVER.Process(target=_run, args=(tool, args, folder, environment, output))
@@ -31,8 +38,9 @@ def run(tool: Path, args: list[str], folder: Path, environment: dict[str, str]) 
     return process.exitcode, text
 
 
-def _run(tool: Path, args: list[str], folder: Path, environment: dict[str, str], output: Path
-         ) -> None:
+def _run(
+    tool: Path, args: list[str], folder: Path, environment: dict[str, str], output: Path
+) -> None:
     with output.open('w') as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)

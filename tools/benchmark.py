@@ -1,4 +1,5 @@
 """Measures time and memory of our backbones, compared with every peer that is installed."""
+
 import argparse
 import itertools
 from collections.abc import Iterable
@@ -45,40 +46,76 @@ EXAMPLES = """examples:
 """
 # Batch on a CPU, batch on a GPU, height, width.
 PRESETS = dict(
-    paper=[(8, 192, 224, 224)], seg=[(2, 16, 512, 512)], det=[(1, 2, 800, 1344)],
+    paper=[(8, 192, 224, 224)],
+    seg=[(2, 16, 512, 512)],
+    det=[(1, 2, 800, 1344)],
     road=[(1, 8, 512, 1024)],
-    growth=[(1, 1, side, side) for side in (224, 448, 896, 1344, 2048)])
-DEFAULT_PEERS = [name for name in PEERS if name not in (
-    'twins_mm, compiled', *ABLATION_PEERS, *ROW_PEERS, *SEGMENTOR_PEERS)]
+    growth=[(1, 1, side, side) for side in (224, 448, 896, 1344, 2048)],
+)
+DEFAULT_PEERS = [
+    name
+    for name in PEERS
+    if name not in ('twins_mm, compiled', *ABLATION_PEERS, *ROW_PEERS, *SEGMENTOR_PEERS)
+]
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('--preset', nargs='+', choices=PRESETS, default=['det'],
-                        help='paper: 224 x 224, the large batch of its throughput; seg: 512 x 512; '
-                             'det: 800 x 1344; road: 512 x 1024; growth: 224 to 2048')
+    parser.add_argument(
+        '--preset',
+        nargs='+',
+        choices=PRESETS,
+        default=['det'],
+        help='paper: 224 x 224, the large batch of its throughput; seg: 512 x 512; '
+        'det: 800 x 1344; road: 512 x 1024; growth: 224 to 2048',
+    )
     parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=['svt_s', 'pcpvt_s'])
-    parser.add_argument('--modes', nargs='+', choices=('inference', 'training'),
-                        default=['inference', 'training'])
-    parser.add_argument('--precision', nargs='+', choices=('float32', 'bfloat16', 'float16'),
-                        default=['float32'])
-    parser.add_argument('--peers', nargs='+', choices=PEERS, default=DEFAULT_PEERS,
-                        help='what to measure; those that are not installed are left out')
-    parser.add_argument('--model', metavar='CONFIG',
-                        help='measure this detector or segmentor instead: the time of each part')
-    parser.add_argument('--deploy', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
-                        help='compare ways to run this trained model on a CPU instead: eager, '
-                             'compiled, bfloat16, onnxruntime, int8, and what each loses in '
-                             'accuracy on the validation set')
+    parser.add_argument(
+        '--modes', nargs='+', choices=('inference', 'training'), default=['inference', 'training']
+    )
+    parser.add_argument(
+        '--precision', nargs='+', choices=('float32', 'bfloat16', 'float16'), default=['float32']
+    )
+    parser.add_argument(
+        '--peers',
+        nargs='+',
+        choices=PEERS,
+        default=DEFAULT_PEERS,
+        help='what to measure; those that are not installed are left out',
+    )
+    parser.add_argument(
+        '--model',
+        metavar='CONFIG',
+        help='measure this detector or segmentor instead: the time of each part',
+    )
+    parser.add_argument(
+        '--deploy',
+        nargs=2,
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='compare ways to run this trained model on a CPU instead: eager, '
+        'compiled, bfloat16, onnxruntime, int8, and what each loses in '
+        'accuracy on the validation set',
+    )
     add_option_arguments(parser, 'with --deploy: evaluate on toy data')
     add_data_root_argument(parser)
-    parser.add_argument('--throughput', nargs='*', choices=ROW_PEERS, metavar='ROW',
-                        help="measure these rows of the paper's Table 1 instead, at 224 x 224: "
-                             f'images a second. All by default: {", ".join(ROW_PEERS)}')
-    parser.add_argument('--rounds', type=int, default=7,
-                        help='how often each is measured; 3 or more')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), metavar='DIR',
-                        help='where the results go')
+    parser.add_argument(
+        '--throughput',
+        nargs='*',
+        choices=ROW_PEERS,
+        metavar='ROW',
+        help="measure these rows of the paper's Table 1 instead, at 224 x 224: "
+        f'images a second. All by default: {", ".join(ROW_PEERS)}',
+    )
+    parser.add_argument(
+        '--rounds', type=int, default=7, help='how often each is measured; 3 or more'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/benchmark'),
+        metavar='DIR',
+        help='where the results go',
+    )
     return parser.parse_args()
 
 
@@ -122,31 +159,44 @@ def show_throughput(args: argparse.Namespace, device: str) -> None:
     print(f'{describe_machine(device)}\n')
     # Those of one size take turns, not all, which need more memory.
     for precision, size in itertools.product(args.precision, dict.fromkeys(map(size_of, rows))):
-        cases = [Case(row, '', False, precision, (batch, height, width), device)
-                 for row in rows if size_of(row) == size]
+        cases = [
+            Case(row, '', False, precision, (batch, height, width), device)
+            for row in rows
+            if size_of(row) == size
+        ]
         title = f'{size}, inference, {batch} x {height} x {width}, {precision}'
         with Console(stderr=True).status(title) as status:
             results = measure(cases, args.rounds, status.update)
-        print(f'**{title}**', describe_throughput(list(zip(cases, results))), sep='\n\n',
-              end='\n\n')
+        print(
+            f'**{title}**', describe_throughput(list(zip(cases, results))), sep='\n\n', end='\n\n'
+        )
 
 
 def compare(args: argparse.Namespace, device: str) -> None:
     peers = find_installed(args.peers)
-    sizes = [(cpu_batch if device == 'cpu' else gpu_batch, height, width)
-             for preset in args.preset for cpu_batch, gpu_batch, height, width in PRESETS[preset]]
+    sizes = [
+        (cpu_batch if device == 'cpu' else gpu_batch, height, width)
+        for preset in args.preset
+        for cpu_batch, gpu_batch, height, width in PRESETS[preset]
+    ]
     machine = describe_machine(device)
     print(f'{machine}\n')
     groups = []
     console = Console(stderr=True)
     for size, variant, mode, precision in itertools.product(
-            sizes, args.variants, args.modes, args.precision):
-        cases = [Case(name, variant, mode == 'training', precision, size, device)
-                 for name in ('matmul', *peers)]
+        sizes, args.variants, args.modes, args.precision
+    ):
+        cases = [
+            Case(name, variant, mode == 'training', precision, size, device)
+            for name in ('matmul', *peers)
+        ]
         title = f'{variant}, {mode}, {" x ".join(map(str, size))}, {precision}'
         with console.status(title) as status:
-            results = measure(cases, args.rounds, lambda text, title=title, status=status:
-                              status.update(f'{title}: {text}'))
+            results = measure(
+                cases,
+                args.rounds,
+                lambda text, title=title, status=status: status.update(f'{title}: {text}'),
+            )
         groups.append(summarise(list(zip(cases, results))))
         print(describe_groups(groups[-1:]))
         # After each group, so that an interrupted run keeps what it measured.

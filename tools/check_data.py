@@ -3,6 +3,7 @@
 Prints what is wrong and writes a page with pictures. Exits with status 1 if training would stop or
 learn something wrong, with 0 if there are warnings at most.
 """
+
 import argparse
 import os
 import sys
@@ -30,10 +31,19 @@ EXAMPLES = """examples:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help='an mmdet or mmseg config, ours or your own')
-    parser.add_argument('--out', type=Path, metavar='DIR',
-                        help='output folder; by default work_dirs/<config name>/data')
-    parser.add_argument('--workers', type=int, metavar='N', default=len(os.sched_getaffinity(0)),
-                        help='how many processes read images (default: %(default)s)')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='output folder; by default work_dirs/<config name>/data',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        default=len(os.sched_getaffinity(0)),
+        help='how many processes read images (default: %(default)s)',
+    )
     add_option_arguments(parser, 'check the toy data instead')
     add_data_root_argument(parser)
     return parser.parse_args()
@@ -41,8 +51,10 @@ def parse_args() -> argparse.Namespace:
 
 def print_findings(survey: Survey, counted: str) -> None:
     images, amount = (sum(counts.values()) for counts in (survey.image_sizes, survey.amounts))
-    print(f'\n{survey.name}: {images:,} images, {amount:,} {counted}, {len(survey.classes)} '
-          f'classes' + f'; {survey.left_out:,} images left out' * bool(survey.left_out))
+    print(
+        f'\n{survey.name}: {images:,} images, {amount:,} {counted}, {len(survey.classes)} '
+        f'classes' + f'; {survey.left_out:,} images left out' * bool(survey.left_out)
+    )
     for kind, (count, findings) in survey.findings.items():
         row = KINDS[kind]
         print(f'  {"ERROR" if row.is_error else "warning"}: {row.title}: {count:,}')

@@ -1,4 +1,5 @@
 """Converts a checkpoint of Twins weights to the names of another library."""
+
 import argparse
 from pathlib import Path
 
@@ -22,8 +23,12 @@ EXAMPLES = """examples:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('source', metavar='SRC', help='a file, a URL, or hf://ORG/NAME')
-    parser.add_argument('target', metavar='DST', type=Path,
-                        help='a new file: .safetensors for weights only, or .pth')
+    parser.add_argument(
+        'target',
+        metavar='DST',
+        type=Path,
+        help='a new file: .safetensors for weights only, or .pth',
+    )
     parser.add_argument('--to', choices=TARGETS, required=True, help='whose names to use')
     return parser.parse_args()
 
@@ -49,8 +54,10 @@ def main() -> None:
     save(converted, checkpoint.get('meta') or {}, args.target)
     print(f'{args.target}: {len(converted)} tensors, {args.to} layout')
     if args.to == 'timm' and (others := unpack(weights).others):
-        print(f'left out, because timm has no place for them: '
-              f'{", ".join(sorted({name.partition(".")[0] for name in others}))}')
+        print(
+            f'left out, because timm has no place for them: '
+            f'{", ".join(sorted({name.partition(".")[0] for name in others}))}'
+        )
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """Opens a page in the browser that shows what trained models make of a photograph."""
+
 import argparse
 import signal
 import warnings
@@ -19,16 +20,26 @@ EXAMPLES = """examples:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('models', nargs='+', metavar='CONFIG CHECKPOINT',
-                        help='one or more configs, each with a checkpoint: a file, a URL, or '
-                             'hf://ORG/NAME')
-    parser.add_argument('--score-thr', type=float, default=0.3, metavar='SCORE',
-                        help='where the slider of scores starts (default: %(default)s)')
-    parser.add_argument('--host', default='127.0.0.1',
-                        help='address to listen on (default: %(default)s, this machine alone); '
-                             'there is no password')
-    parser.add_argument('--port', type=int,
-                        help='by default the first free one from 7860')
+    parser.add_argument(
+        'models',
+        nargs='+',
+        metavar='CONFIG CHECKPOINT',
+        help='one or more configs, each with a checkpoint: a file, a URL, or hf://ORG/NAME',
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help='where the slider of scores starts (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--host',
+        default='127.0.0.1',
+        help='address to listen on (default: %(default)s, this machine alone); '
+        'there is no password',
+    )
+    parser.add_argument('--port', type=int, help='by default the first free one from 7860')
     add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     return parser.parse_args()
 
@@ -45,8 +56,10 @@ def main() -> None:
         if error.name != 'gradio':
             raise
         raise UserError('The page needs gradio: pip install -e ".[demo]"') from None
-    models = [ShownModel(load_config(config, args.cfg_options, args.toy), checkpoint)
-              for config, checkpoint in zip(args.models[::2], args.models[1::2])]
+    models = [
+        ShownModel(load_config(config, args.cfg_options, args.toy), checkpoint)
+        for config, checkpoint in zip(args.models[::2], args.models[1::2])
+    ]
     with serve(models, args.score_thr, args.host, args.port) as address:
         print(f'page: {address}  (Ctrl+C ends it)', flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)

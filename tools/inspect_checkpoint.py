@@ -1,4 +1,5 @@
 """Describes a checkpoint of Twins weights: layout, variant, head, classes, config."""
+
 import argparse
 import os
 from pathlib import Path

@@ -1,4 +1,5 @@
 """Prints what every model costs, parameters and FLOPs, compared with the paper's figures."""
+
 import argparse
 import warnings
 
@@ -36,36 +37,62 @@ which the paper calls FLOPs.
   with auxiliary heads, and with 1000 boxes and 100 masks in second stages.
 - paper: the figure that the paper prints. off: what is counted, relative to it.
 """
-COLUMNS = ('config', 'M built', 'M counted', 'M paper', 'M off', 'G layers', 'G attention',
-           'G counted', 'G paper', 'G off', 'note')
+COLUMNS = (
+    'config',
+    'M built',
+    'M counted',
+    'M paper',
+    'M off',
+    'G layers',
+    'G attention',
+    'G counted',
+    'G paper',
+    'G off',
+    'note',
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('--markdown', action='store_true', help='print the tables as Markdown')
     either = parser.add_mutually_exclusive_group()
-    either.add_argument('--baselines', action='store_true',
-                        help='count ResNet, ResNeXt, PVT and Swin instead')
-    either.add_argument('--metafiles', action='store_true',
-                        help='write configs/metafiles/ and model-index.yml, for `mim` and the '
-                             'inferencers')
+    either.add_argument(
+        '--baselines', action='store_true', help='count ResNet, ResNeXt, PVT and Swin instead'
+    )
+    either.add_argument(
+        '--metafiles',
+        action='store_true',
+        help='write configs/metafiles/ and model-index.yml, for `mim` and the inferencers',
+    )
     return parser.parse_args()
 
 
 def describe(counting: Counting) -> str:
     height, width = counting.image_size
-    return (f'{counting.title}. FLOPs counted: {height} x {width}, '
-            f'{"layers and attention" if counting.attention else "layers without attention"}'
-            + ", the mask head's deconvolution as if over its output"
-            * counting.output_deconvolution)
+    return (
+        f'{counting.title}. FLOPs counted: {height} x {width}, '
+        f'{"layers and attention" if counting.attention else "layers without attention"}'
+        + ", the mask head's deconvolution as if over its output"
+        * counting.output_deconvolution
+    )
 
 
 def list_cells(cost: Cost) -> list:
-    params, flops = (('', '') if off is None else (cost.paper[figure], f'{off:+.1%}')
-                     for figure, off in (('params', cost.params_off), ('flops', cost.flops_off)))
-    return [cost.name, f'{cost.params / 1e6:.2f}', f'{cost.counted_params / 1e6:.2f}', *params,
-            f'{cost.macs.layers / 1e9:.2f}', f'{cost.macs.attention / 1e9:.2f}',
-            f'{cost.counted_macs / 1e9:.2f}', *flops, cost.note]
+    params, flops = (
+        ('', '') if off is None else (cost.paper[figure], f'{off:+.1%}')
+        for figure, off in (('params', cost.params_off), ('flops', cost.flops_off))
+    )
+    return [
+        cost.name,
+        f'{cost.params / 1e6:.2f}',
+        f'{cost.counted_params / 1e6:.2f}',
+        *params,
+        f'{cost.macs.layers / 1e9:.2f}',
+        f'{cost.macs.attention / 1e9:.2f}',
+        f'{cost.counted_macs / 1e9:.2f}',
+        *flops,
+        cost.note,
+    ]
 
 
 def main() -> None:
@@ -73,15 +100,26 @@ def main() -> None:
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
     print(LEGEND)
     all_costs = []
-    countings, count = ((BASELINE_COUNTINGS, count_baselines) if args.baselines
-                        else (COUNTINGS, count_costs))
+    countings, count = (
+        (BASELINE_COUNTINGS, count_baselines) if args.baselines else (COUNTINGS, count_costs)
+    )
     for counting in countings:
-        costs = list(track(count(counting, CONFIGS), counting.title,
-                           len(counting.rivals if args.baselines else counting.variants),
-                           console=Console(stderr=True), transient=True))
+        costs = list(
+            track(
+                count(counting, CONFIGS),
+                counting.title,
+                len(counting.rivals if args.baselines else counting.variants),
+                console=Console(stderr=True),
+                transient=True,
+            )
+        )
         print(describe(counting), end='\n\n')
-        print(format_table(COLUMNS, [list_cells(cost) for cost in costs], args.markdown,
-                           text=('note',)), end='\n\n')
+        print(
+            format_table(
+                COLUMNS, [list_cells(cost) for cost in costs], args.markdown, text=('note',)
+            ),
+            end='\n\n',
+        )
         all_costs += costs
     if args.metafiles:
         write_metafiles(all_costs, CONFIGS.parent)

@@ -1,4 +1,5 @@
 """Runs a model on images or a video; writes pictures, and boxes, masks or labels as files."""
+
 import argparse
 import os
 import time
@@ -45,25 +46,50 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
-    parser.add_argument('images', nargs='+', metavar='IMAGE',
-                        help='files, folders, globs, or one video')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/predictions'), metavar='DIR',
-                        help='output folder (default: %(default)s)')
-    parser.add_argument('--score-thr', type=float, default=0.3, metavar='SCORE',
-                        help='draw boxes and masks with a higher score; the files contain all '
-                             '(default: %(default)s)')
-    parser.add_argument('--batch-size', type=int, default=1, metavar='N',
-                        help='predict up to N consecutive images of the same size at once '
-                             '(default: %(default)s)')
+    parser.add_argument(
+        'images', nargs='+', metavar='IMAGE', help='files, folders, globs, or one video'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/predictions'),
+        metavar='DIR',
+        help='output folder (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        metavar='SCORE',
+        help='draw boxes and masks with a higher score; the files contain all '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        default=1,
+        metavar='N',
+        help='predict up to N consecutive images of the same size at once (default: %(default)s)',
+    )
     add_amp_argument(parser, 'predict')
-    parser.add_argument('--no-pictures', action='store_true',
-                        help='write boxes, masks or labels only')
-    parser.add_argument('--max-megapixels', type=float, default=MAX_MEGAPIXELS, metavar='N',
-                        help='skip images with more million pixels (default: %(default)g); for '
-                             'more than 1073, set OPENCV_IO_MAX_IMAGE_PIXELS too')
-    parser.add_argument('--workers', type=int, default=_count_workers(), metavar='N',
-                        help='processes that draw and write beside the network '
-                             '(default: %(default)s here)')
+    parser.add_argument(
+        '--no-pictures', action='store_true', help='write boxes, masks or labels only'
+    )
+    parser.add_argument(
+        '--max-megapixels',
+        type=float,
+        default=MAX_MEGAPIXELS,
+        metavar='N',
+        help='skip images with more million pixels (default: %(default)g); for '
+        'more than 1073, set OPENCV_IO_MAX_IMAGE_PIXELS too',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=_count_workers(),
+        metavar='N',
+        help='processes that draw and write beside the network (default: %(default)s here)',
+    )
     add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     add_launcher_argument(parser)
     return parser.parse_args()
@@ -84,19 +110,27 @@ def main() -> None:
     if is_video and args.launcher != 'none':
         raise UserError('A video is not shared between processes: drop --launcher')
     cfg = load_config(args.config, args.cfg_options, args.toy)
-    decisive = {'config or --cfg-options': cfg.to_dict(),
-                'checkpoint': fingerprint(args.checkpoint),
-                'images': sorted(map(os.path.abspath, args.images)),
-                '--score-thr': args.score_thr, '--no-pictures': args.no_pictures,
-                '--amp': args.amp}
+    decisive = {
+        'config or --cfg-options': cfg.to_dict(),
+        'checkpoint': fingerprint(args.checkpoint),
+        'images': sorted(map(os.path.abspath, args.images)),
+        '--score-thr': args.score_thr,
+        '--no-pictures': args.no_pictures,
+        '--amp': args.amp,
+    }
     start_process_group(find_place(args.launcher))
     inferencer = build_inferencer(cfg, args.checkpoint)
 
     task, dataset_meta = task_of(cfg), inferencer.model.dataset_meta
     output = resolve_name(task.write)(args.out / task.output, dataset_meta)
     pictures = args.out / 'pictures'
-    job = Job(output, None if args.no_pictures else inferencer.visualizer, dataset_meta,
-              args.score_thr, None if is_video else pictures)
+    job = Job(
+        output,
+        None if args.no_pictures else inferencer.visualizer,
+        dataset_meta,
+        args.score_thr,
+        None if is_video else pictures,
+    )
     progress = Progress(args.out / 'unfinished', decisive, go_on=not is_video)
     if is_main_process() and progress.done:
         print(f'Going on: {len(progress.done)} of {total} images are done.')
@@ -107,8 +141,13 @@ def main() -> None:
     skipped, start = [], time.perf_counter()
 
     def predict_all():
-        bar = track(frames, 'Predicting', len(frames), console=Console(stderr=True),
-                    disable=not is_main_process())
+        bar = track(
+            frames,
+            'Predicting',
+            len(frames),
+            console=Console(stderr=True),
+            disable=not is_main_process(),
+        )
         for frame, sample in predict(inferencer, bar, args.batch_size):
             if sample is None:
                 skipped.append((str(frame.name), frame.reason))
@@ -141,8 +180,9 @@ def main() -> None:
     report_skipped(skipped, frames.others, total, args.out / 'skipped.txt')
 
 
-def report_skipped(unread: list[tuple[str, str]], others: list[tuple[str, str]], total: int,
-                   path: Path) -> None:
+def report_skipped(
+    unread: list[tuple[str, str]], others: list[tuple[str, str]], total: int, path: Path
+) -> None:
     """Writes the names of all skipped files, and names the first ones with their reasons.
 
     Raises:

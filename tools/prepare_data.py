@@ -1,4 +1,5 @@
 """Unpacks the official archives of a data set to where the configs expect them, or says how."""
+
 import argparse
 from pathlib import Path
 
@@ -15,10 +16,20 @@ EXAMPLES = """examples:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('dataset', choices=DATA_SETS, help='the data set')
-    parser.add_argument('--archives', metavar='DIR', type=Path, required=True,
-                        help='the folder with the official archives, under their original names')
-    parser.add_argument('--out', metavar='DIR', type=Path, default=Path('data'),
-                        help='output folder; the default, "data", is where the configs look')
+    parser.add_argument(
+        '--archives',
+        metavar='DIR',
+        type=Path,
+        required=True,
+        help='the folder with the official archives, under their original names',
+    )
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        type=Path,
+        default=Path('data'),
+        help='output folder; the default, "data", is where the configs look',
+    )
     return parser.parse_args()
 
 

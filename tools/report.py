@@ -1,4 +1,5 @@
 """Writes an HTML report on training runs: are they on track?"""
+
 import argparse
 import warnings
 from pathlib import Path
@@ -18,13 +19,27 @@ EXAMPLES = """examples:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR',
-                        help='the working directory of a run; other folders are skipped')
-    parser.add_argument('--out', type=Path, metavar='DIR',
-                        help="output folder; by default report/ in the first run's WORK_DIR")
-    parser.add_argument('--images', type=int, default=50, metavar='N',
-                        help='how many validation images to predict, to show the best and the '
-                             'worst; 0 for none (default: %(default)s)')
+    parser.add_argument(
+        'work_dirs',
+        nargs='+',
+        type=Path,
+        metavar='WORK_DIR',
+        help='the working directory of a run; other folders are skipped',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help="output folder; by default report/ in the first run's WORK_DIR",
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=50,
+        metavar='N',
+        help='how many validation images to predict, to show the best and the '
+        'worst; 0 for none (default: %(default)s)',
+    )
     add_data_root_argument(parser)
     return parser.parse_args()
 

@@ -1,4 +1,5 @@
 """Fills the paper's Tables 1, 2, 3, 4, 7 and 8 with what your runs gave, in Markdown."""
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,28 +28,42 @@ ROUNDS = 3
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
-    parser.add_argument('runs_dir', type=Path, metavar='RUNS_DIR',
-                        help='the folder below which your runs are; they are known by the names '
-                             'of their configs')
-    parser.add_argument('--plan', action='store_true',
-                        help='print the commands that are still to be run')
-    parser.add_argument('--baselines', action='store_true',
-                        help='with --plan: also the configs of the other backbones in the tables')
-    parser.add_argument('--rounds', type=int,
-                        help='steps of each config that --plan times on this machine to estimate '
-                             f'GPU hours; 0 for none (default: {ROUNDS} with a GPU, 0 without)')
+    parser.add_argument(
+        'runs_dir',
+        type=Path,
+        metavar='RUNS_DIR',
+        help='the folder below which your runs are; they are known by the names of their configs',
+    )
+    parser.add_argument(
+        '--plan', action='store_true', help='print the commands that are still to be run'
+    )
+    parser.add_argument(
+        '--baselines',
+        action='store_true',
+        help='with --plan: also the configs of the other backbones in the tables',
+    )
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        help='steps of each config that --plan times on this machine to estimate '
+        f'GPU hours; 0 for none (default: {ROUNDS} with a GPU, 0 without)',
+    )
     return parser.parse_args()
 
 
 def show_tables(results: Results) -> None:
-    print("Ours, and others that you trained: the paper's figure, yours, and the difference. G: "
-          'billions of FLOPs,\nM: millions of parameters, as the paper prints them. mIoU and AP in '
-          'percent. Many figures of others are\nquoted, from models that were trained otherwise: '
-          'see docs/reproduce.md.\n')
+    print(
+        "Ours, and others that you trained: the paper's figure, yours, and the difference. G: "
+        'billions of FLOPs,\nM: millions of parameters, as the paper prints them. mIoU and AP in '
+        'percent. Many figures of others are\nquoted, from models that were trained otherwise: '
+        'see docs/reproduce.md.\n'
+    )
     for number in FILLED:
         print(format_filled(number, results.figures), end='\n\n')
-    for title, lines in (('Yours are from', results.sources.values()),
-                         ('Left out', results.left_out)):
+    for title, lines in (
+        ('Yours are from', results.sources.values()),
+        ('Left out', results.left_out),
+    ):
         if lines:
             print(f'{title}:\n\n' + '\n'.join(f'- {line}' for line in lines), end='\n\n')
 
@@ -57,14 +72,18 @@ def show_hours(trainings: Sequence[Training], rounds: int) -> None:
     """Times a few steps of each config, and prints what that makes in GPU hours."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     unit = 'GPU hours' if device == 'cuda' else 'Hours of this CPU, which tell nothing of a GPU'
-    print(f'\n{unit}, from {rounds} steps of each config on {describe_machine(device)}, without '
-          'validation:\n')
-    total = 0.
+    print(
+        f'\n{unit}, from {rounds} steps of each config on {describe_machine(device)}, without '
+        'validation:\n'
+    )
+    total = 0.0
     for training in track(trainings, 'timing', console=Console(stderr=True), transient=True):
         hours = training.gpu_hours(measure_shares(training.cfg, rounds)['training'])
         total += hours
-        print(f'{hours:8,.0f}  {training.config.stem}, {training.iterations:,} iterations on '
-              f'{training.processes}')
+        print(
+            f'{hours:8,.0f}  {training.config.stem}, {training.iterations:,} iterations on '
+            f'{training.processes}'
+        )
     print(f'{total:8,.0f}  in all')
 
 

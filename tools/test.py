@@ -1,4 +1,5 @@
 """Evaluates a detector, a segmentor or a classifier."""
+
 import argparse
 import os
 from pathlib import Path
@@ -29,14 +30,21 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='a file, a URL, or hf://ORG/NAME')
-    parser.add_argument('--out', metavar='PATH',
-                        help="save the predictions: a segmentor's as label PNGs in this folder, "
-                             "others' in this .pkl file")
-    parser.add_argument('--show-dir', metavar='DIR',
-                        help='save pictures of ground truth and prediction, side by side, in this '
-                             "folder; of several processes, the first one's")
-    parser.add_argument('--tta', action='store_true',
-                        help="test-time augmentation: the config's scales and flips")
+    parser.add_argument(
+        '--out',
+        metavar='PATH',
+        help="save the predictions: a segmentor's as label PNGs in this folder, "
+        "others' in this .pkl file",
+    )
+    parser.add_argument(
+        '--show-dir',
+        metavar='DIR',
+        help='save pictures of ground truth and prediction, side by side, in this '
+        "folder; of several processes, the first one's",
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help="test-time augmentation: the config's scales and flips"
+    )
     add_amp_argument(parser, 'evaluate')
     add_config_arguments(parser)
     return parser.parse_args()
@@ -71,8 +79,10 @@ def find_label_writer(cfg: Config) -> dict:
     for node in walk(cfg.test_evaluator):
         if node.get('type', '').endswith(('IoUMetric', 'CityscapesMetric')):
             return node
-    raise UserError("--out: a segmentor's labels are written by IoUMetric or CityscapesMetric, and "
-                    'test_evaluator has neither')
+    raise UserError(
+        "--out: a segmentor's labels are written by IoUMetric or CityscapesMetric, and "
+        'test_evaluator has neither'
+    )
 
 
 @tool

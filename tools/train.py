@@ -1,4 +1,5 @@
 """Trains a detector, a segmentor or a classifier."""
+
 import argparse
 import sys
 from pathlib import Path
@@ -43,11 +44,18 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help='an mmdet, mmseg or mmpretrain config, ours or your own')
     add_amp_argument(parser, 'train')
-    parser.add_argument('--auto-scale-lr', action='store_true',
-                        help='scale the learning rate to the actual batch size')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='resume from a checkpoint, by default the latest in the working '
-                             'directory')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate to the actual batch size',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='resume from a checkpoint, by default the latest in the working directory',
+    )
     add_config_arguments(parser)
     return parser.parse_args()
 
@@ -60,8 +68,10 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
             fit_to_cpu(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-            raise UserError('--auto-scale-lr needs the batch size that the learning rate is for: '
-                            'add auto_scale_lr = dict(base_batch_size=...) to the config')
+            raise UserError(
+                '--auto-scale-lr needs the batch size that the learning rate is for: '
+                'add auto_scale_lr = dict(base_batch_size=...) to the config'
+            )
         cfg.auto_scale_lr.enable = True
     set_resume(cfg, args.resume)
 
@@ -76,7 +86,8 @@ def fit_learning_rate(cfg: Config, runner: Runner) -> None:
     elif base and base != batch_size(cfg, runner.world_size):
         runner.logger.warning(
             f'The batch size is {describe_batch(cfg, runner.world_size)}, but the learning rate is '
-            f'for {base}. Use --auto-scale-lr to scale it.')
+            f'for {base}. Use --auto-scale-lr to scale it.'
+        )
 
 
 @tool
@@ -101,8 +112,10 @@ def main() -> None:
             print(f'  pictures:   {pictures}')
         data = ' --toy' if args.toy else f' --data-root {args.data_root}' if args.data_root else ''
         test = Path(sys.argv[0]).with_name('test.py')
-        print(f'Next:\n  python {test} {args.config} {best or checkpoint}{data} '
-              f'--show-dir {runner.work_dir}/pictures')
+        print(
+            f'Next:\n  python {test} {args.config} {best or checkpoint}{data} '
+            f'--show-dir {runner.work_dir}/pictures'
+        )
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """Draws what a backbone sees: its pyramid, and where points of an image attend in each stage."""
+
 import argparse
 from pathlib import Path
 
@@ -32,14 +33,27 @@ parse_point.__name__ = 'point'
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, EXAMPLES)
     parser.add_argument('config', help="the config of the backbone's model")
-    parser.add_argument('checkpoint', help='weights of the model or of its backbone, such as '
-                                           'ImageNet weights: a file, a URL, or hf://ORG/NAME')
+    parser.add_argument(
+        'checkpoint',
+        help='weights of the model or of its backbone, such as '
+        'ImageNet weights: a file, a URL, or hf://ORG/NAME',
+    )
     parser.add_argument('image', type=Path)
-    parser.add_argument('--point', nargs='+', type=parse_point, metavar='X,Y', default=[],
-                        help="points to draw attention for, in pixels; by default the image's "
-                             'centre')
-    parser.add_argument('--out', type=Path, metavar='FILE', default=Path('attention.png'),
-                        help='output file, .png, .pdf or .svg (default: %(default)s)')
+    parser.add_argument(
+        '--point',
+        nargs='+',
+        type=parse_point,
+        metavar='X,Y',
+        default=[],
+        help="points to draw attention for, in pixels; by default the image's centre",
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE',
+        default=Path('attention.png'),
+        help='output file, .png, .pdf or .svg (default: %(default)s)',
+    )
     add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     return parser.parse_args()
 
@@ -57,8 +71,9 @@ def main() -> None:
     points = args.point or [(width / 2, height / 2)]
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            raise UserError(f'--point {x:g},{y:g} is outside the image, which has {width} x '
-                            f'{height} pixels')
+            raise UserError(
+                f'--point {x:g},{y:g} is outside the image, which has {width} x {height} pixels'
+            )
     cfg = load_config(args.config, args.cfg_options, args.toy)
     device = get_device()
     backbone = load_backbone(cfg, args.checkpoint, device)

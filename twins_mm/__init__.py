@@ -4,6 +4,7 @@
 checkpoints can be given as `hf://ORG/NAME`, those that mmengine writes load under torch's
 `weights_only`, and a config's `_base_` finds ours by `twins_mm::`. Nothing else changes for others.
 """
+
 import sys
 
 __version__ = '0.1.0'

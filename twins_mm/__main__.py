@@ -2,6 +2,7 @@
 
 The prefix `twins_mm::` of an argument stands for the folder of our configs.
 """
+
 import argparse
 import runpy
 import sys
@@ -20,8 +21,11 @@ def main() -> None:
     """Runs the script with the remaining arguments."""
     tools = {path.stem: path for path in sorted(TOOLS.glob('*.py'))}
     parser = argparse.ArgumentParser(
-        prog='python -m twins_mm', description=__doc__, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog='python -m twins_mm',
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('tool', help=f'the path of a script, or one of {", ".join(tools)}')
     parser.add_argument('args', nargs=argparse.REMAINDER, help='arguments of the tool; try --help')
     args = parser.parse_args()

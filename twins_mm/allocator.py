@@ -1,4 +1,5 @@
 """How the processes of our tools allocate memory on a CPU."""
+
 import ctypes
 import os
 

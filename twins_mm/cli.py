@@ -1,4 +1,5 @@
 """What the command-line tools share: flags, config loading and error reporting."""
+
 import argparse
 import functools
 import os
@@ -26,51 +27,74 @@ from .training.processes import find_place, is_first_process, start_process_grou
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
     """A parser whose `--help` keeps the line breaks of both texts."""
     return argparse.ArgumentParser(
-        description=description, epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add_option_arguments(parser: argparse.ArgumentParser, toy: str) -> None:
     """Adds `--toy`, with `toy` as its help, and `--cfg-options`."""
     parser.add_argument('--toy', action='store_true', help=toy)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        default={}, help='override settings of the config, e.g. '
-                                         'train_dataloader.batch_size=4')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        default={},
+        help='override settings of the config, e.g. train_dataloader.batch_size=4',
+    )
 
 
 def add_amp_argument(parser: argparse.ArgumentParser, verb: str) -> None:
     """Adds `--amp`, for tools that `verb` in mixed precision."""
-    parser.add_argument('--amp', action='store_true',
-                        help=f'{verb} in mixed precision: float16 on a GPU, bfloat16 on a CPU that '
-                             'multiplies it')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help=f'{verb} in mixed precision: float16 on a GPU, bfloat16 on a CPU that multiplies it',
+    )
 
 
 def add_data_root_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--data-root`, for tools that read the data sets of a config."""
-    parser.add_argument('--data-root', metavar='DIR',
-                        help="where the data is, instead of the config's data_root, e.g. "
-                             '/data/coco; applies to data loaders and evaluators')
+    parser.add_argument(
+        '--data-root',
+        metavar='DIR',
+        help="where the data is, instead of the config's data_root, e.g. "
+        '/data/coco; applies to data loaders and evaluators',
+    )
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that OpenMMLab's tools share, `--toy` and `--data-root`."""
     add_option_arguments(parser, 'run on generated toy data, in minutes on a laptop')
     add_data_root_argument(parser)
-    parser.add_argument('--work-dir', metavar='DIR',
-                        help='where results go; by default work_dirs/<config name>')
+    parser.add_argument(
+        '--work-dir', metavar='DIR', help='where results go; by default work_dirs/<config name>'
+    )
     add_launcher_argument(parser)
-    parser.add_argument('--local-rank', '--local_rank', type=int, default=0,
-                        help='set by old launchers; do not set it yourself')
+    parser.add_argument(
+        '--local-rank',
+        '--local_rank',
+        type=int,
+        default=0,
+        help='set by old launchers; do not set it yourself',
+    )
 
 
 def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--launcher`, for tools that several processes can share."""
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-                        help='what started the processes; "pytorch" is torchrun')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes; "pytorch" is torchrun',
+    )
 
 
-def load_config(path: str, options: dict | None = None, toy: bool = False,
-                data_root: str | None = None) -> Config:
+def load_config(
+    path: str, options: dict | None = None, toy: bool = False, data_root: str | None = None
+) -> Config:
     """Loads a config, applies the user's options and switches to the requested data.
 
     Args:
@@ -117,8 +141,10 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
     name, notes = Path(args.config).stem, []
     if args.toy:
         name += '_toy'
-        notes.append('Toy data, toy schedule, random weights: the results show whether this config '
-                     'runs and learns, not how good it is.')
+        notes.append(
+            'Toy data, toy schedule, random weights: the results show whether this config '
+            'runs and learns, not how good it is.'
+        )
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     if get_device() == 'cpu':
         notes += fit_to_cpu(cfg)
@@ -157,6 +183,7 @@ def _point_to_doctor(kind: type, *error) -> None:
 
 def tool(main: Callable[[], None]) -> Callable[[], None]:
     """Makes `main` exit with one message and status 1 on errors that the user can fix."""
+
     @functools.wraps(main)
     def run() -> None:
         sys.excepthook = _point_to_doctor
@@ -167,4 +194,5 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
         except UserError as error:
             _let_others_report(seconds=0)
             sys.exit(f'\nerror: {error}')
+
     return run

@@ -1,4 +1,5 @@
 """Queries and edits of a config between loading and training; toy data is handled elsewhere."""
+
 import importlib
 import os
 from collections.abc import Iterator, Sequence
@@ -43,8 +44,15 @@ def data_sets(node: Any) -> Iterator[dict]:
 def resize_scale(cfg: Config) -> Sequence[int] | None:
     """The limits, long and short side, that validation images are resized to; None without."""
     found = data_sets(cfg.get('val_dataloader') or {})
-    return next((step['scale'] for data_set in found for step in walk(data_set.get('pipeline'))
-                 if 'scale' in step), None)
+    return next(
+        (
+            step['scale']
+            for data_set in found
+            for step in walk(data_set.get('pipeline'))
+            if 'scale' in step
+        ),
+        None,
+    )
 
 
 def task_of(cfg: Config) -> Task:
@@ -58,8 +66,9 @@ def task_of(cfg: Config) -> Task:
     found = [task for task in TASKS.values() if task.scope == scope]
     if not found:
         known = {f'{task.models} (default_scope = "{task.scope}")': None for task in TASKS.values()}
-        raise UserError(f'twins_mm knows {" and ".join(known)}; this config has default_scope = '
-                        f'{scope!r}')
+        raise UserError(
+            f'twins_mm knows {" and ".join(known)}; this config has default_scope = {scope!r}'
+        )
     return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
 
 
@@ -74,8 +83,10 @@ def require_library(cfg: Config) -> None:
             try:
                 importlib.import_module(task.scope)
             except Exception as error:  # a torchvision that doesn't fit torch may raise anything
-                raise UserError(f'{task.models.capitalize()} need {task.scope}, which cannot be '
-                                f'imported: {error}. To install it: {task.install}') from error
+                raise UserError(
+                    f'{task.models.capitalize()} need {task.scope}, which cannot be '
+                    f'imported: {error}. To install it: {task.install}'
+                ) from error
 
 
 def move_data(cfg: Config, root: str) -> None:
@@ -85,8 +96,11 @@ def move_data(cfg: Config, root: str) -> None:
         UserError: The config has no `data_root`, or several.
     """
     parts = [key for key in cfg if key.endswith(('_dataloader', '_evaluator', '_pipeline'))]
-    roots = {PurePath(node['data_root']) for node in walk([cfg[part] for part in parts])
-             if node.get('data_root')}
+    roots = {
+        PurePath(node['data_root'])
+        for node in walk([cfg[part] for part in parts])
+        if node.get('data_root')
+    }
     if cfg.get('data_root'):
         parts.append('data_root')
         roots = roots or {PurePath(cfg.data_root)}
@@ -96,8 +110,9 @@ def move_data(cfg: Config, root: str) -> None:
         raise UserError(
             f'--data-root needs a config with exactly one data_root; this one has '
             f'{", ".join(sorted(map(str, roots))) or "none"}. Set each path with --cfg-options, '
-            'e.g. train_dataloader.dataset.data_root=DIR')
-    old, = roots
+            'e.g. train_dataloader.dataset.data_root=DIR'
+        )
+    (old,) = roots
     for part in parts:
         cfg[part] = _move(cfg[part], old, root)
 
@@ -111,9 +126,12 @@ def _move(node: Any, old: PurePath, new: str) -> Any:
     if isinstance(node, dict):
         # A data set joins these with its data_root, unless they are absolute.
         joined = ('ann_file', 'data_prefix') if node.get('data_root') else ()
-        return type(node)({
-            key: child if key in joined and not old.is_absolute() else _move(child, old, new)
-            for key, child in node.items()})
+        return type(node)(
+            {
+                key: child if key in joined and not old.is_absolute() else _move(child, old, new)
+                for key, child in node.items()
+            }
+        )
     return node
 
 
@@ -152,8 +170,14 @@ def heads_with_classes(cfg: Config) -> Iterator[dict]:
 
 def count_classes(cfg: Config) -> int | None:
     """How many classes the model's heads predict; None if the config doesn't say."""
-    return max((head['num_classes'] for head in heads_with_classes(cfg)
-                if head is not cfg.model.get('data_preprocessor')), default=None)
+    return max(
+        (
+            head['num_classes']
+            for head in heads_with_classes(cfg)
+            if head is not cfg.model.get('data_preprocessor')
+        ),
+        default=None,
+    )
 
 
 def initialisations(node: dict) -> list[dict]:
@@ -191,9 +215,11 @@ def check_pretrained(cfg: Config) -> None:
         for init in initialisations(node):
             file = init.get('checkpoint') if init.get('type') == 'Pretrained' else None
             if file and '://' not in file and not Path(file).expanduser().is_file():
-                raise UserError(f'The config starts from weights in {file}, which is not there.\n'
-                                'What you can do:\n'
-                                '  - put the file there, or pass another:\n' + OTHER_WEIGHTS)
+                raise UserError(
+                    f'The config starts from weights in {file}, which is not there.\n'
+                    'What you can do:\n'
+                    '  - put the file there, or pass another:\n' + OTHER_WEIGHTS
+                )
 
 
 def fit_to_cpu(cfg: Config) -> list[str]:
@@ -213,9 +239,13 @@ def fit_to_cpu(cfg: Config) -> list[str]:
     if cfg.get('launcher', 'none') != 'none':
         # What mmengine wraps a model in by default, without the number of a GPU.
         cfg.model_wrapper_cfg = dict(
-            dict(type='MMDistributedDataParallel', broadcast_buffers=False,
-                 find_unused_parameters=cfg.get('find_unused_parameters', False)),
-            **dict(cfg.get('model_wrapper_cfg') or {}, device_ids=None))
+            dict(
+                type='MMDistributedDataParallel',
+                broadcast_buffers=False,
+                find_unused_parameters=cfg.get('find_unused_parameters', False),
+            ),
+            **dict(cfg.get('model_wrapper_cfg') or {}, device_ids=None),
+        )
     return notes
 
 
@@ -232,5 +262,6 @@ def multiplies_bfloat16() -> bool:
 def check_mixed_precision() -> None:
     """Raises a UserError unless `--amp` is possible here."""
     if get_device() == 'cpu' and not multiplies_bfloat16():
-        raise UserError('--amp needs a GPU, or a CPU that multiplies bfloat16 (AVX-512 BF16 or '
-                        'AMX)')
+        raise UserError(
+            '--amp needs a GPU, or a CPU that multiplies bfloat16 (AVX-512 BF16 or AMX)'
+        )

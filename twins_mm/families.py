@@ -1,4 +1,5 @@
 """The backbone families, one row each: what the other rooms know about them."""
+
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -37,10 +38,14 @@ class Source(NamedTuple):
     url: str
 
 
-TWINS = Source('Twins', 'Twins: Revisiting the Design of Spatial Attention in Vision Transformers',
-               'https://arxiv.org/abs/2104.13840')
-STVIT = Source('STViT', 'Vision Transformer with Super Token Sampling',
-               'https://arxiv.org/abs/2211.11167')
+TWINS = Source(
+    'Twins',
+    'Twins: Revisiting the Design of Spatial Attention in Vision Transformers',
+    'https://arxiv.org/abs/2104.13840',
+)
+STVIT = Source(
+    'STViT', 'Vision Transformer with Super Token Sampling', 'https://arxiv.org/abs/2211.11167'
+)
 
 
 class Family(NamedTuple):
@@ -151,19 +156,22 @@ class Rival(NamedTuple):
         return self.title
 
 
-RIVALS = {rival.name: rival for rival in (
-    Rival('resnet_50', 'ResNet50', 'ResNet', 'small'),
-    Rival('resnet_101', 'ResNet101', 'ResNet', 'base'),
-    Rival('resnext_101_32x4d', 'ResNeXt101-32x4d', 'ResNeXt', 'base'),
-    Rival('resnext_101_64x4d', 'ResNeXt101-64x4d', 'ResNeXt', 'large'),
-    Rival('pvt_s', 'PVT-Small', 'PVT', 'small'),
-    Rival('pvt_m', 'PVT-Medium', 'PVT', 'base'),
-    Rival('pvt_l', 'PVT-Large', 'PVT', 'large'),
-    Rival('swin_t', 'Swin-T', 'Swin', 'small'),
-    Rival('swin_s', 'Swin-S', 'Swin', 'base'),
-    Rival('swin_b', 'Swin-B', 'Swin', 'large'),
-    Rival('swin_t_cpvt', 'Swin-T + CPVT', 'Swin + CPVT', 'small'),
-)}
+RIVALS = {
+    rival.name: rival
+    for rival in (
+        Rival('resnet_50', 'ResNet50', 'ResNet', 'small'),
+        Rival('resnet_101', 'ResNet101', 'ResNet', 'base'),
+        Rival('resnext_101_32x4d', 'ResNeXt101-32x4d', 'ResNeXt', 'base'),
+        Rival('resnext_101_64x4d', 'ResNeXt101-64x4d', 'ResNeXt', 'large'),
+        Rival('pvt_s', 'PVT-Small', 'PVT', 'small'),
+        Rival('pvt_m', 'PVT-Medium', 'PVT', 'base'),
+        Rival('pvt_l', 'PVT-Large', 'PVT', 'large'),
+        Rival('swin_t', 'Swin-T', 'Swin', 'small'),
+        Rival('swin_s', 'Swin-S', 'Swin', 'base'),
+        Rival('swin_b', 'Swin-B', 'Swin', 'large'),
+        Rival('swin_t_cpvt', 'Swin-T + CPVT', 'Swin + CPVT', 'small'),
+    )
+}
 
 
 def _openmmlab(blocks: str) -> dict[str, str]:
@@ -180,59 +188,140 @@ def _openmmlab(blocks: str) -> dict[str, str]:
 _FIRST_NORM = 'patch_embeds.0.norm.weight'
 # mmpretrain gives the norm after the last stage and a classifier's final norm the same name.
 _TWINS_LAYOUTS = (
-    Layout('released', "released: the authors', timm's and twins_mm's names",
-           (_FIRST_NORM, 'blocks.0.0.norm1.weight'), {}),
-    Layout('mmseg', "mmseg's", (_FIRST_NORM, 'layers.0.0.norm1.weight'), {
-        'blocks.#.#.gsa.qkv.': 'layers.#.#.attn.attn.in_proj_',
-        'blocks.#.#.gsa.proj.': 'layers.#.#.attn.attn.out_proj.',
-        **_openmmlab('layers')}, fused_gsa=True),
-    Layout('mmpretrain', "mmpretrain's", (_FIRST_NORM, 'norm_after_stage0.weight'), {
-        'norm_list.#.': 'norm_after_stage#.', **_openmmlab('stages')}),
-    Layout('mmpretrain', "mmpretrain's", (_FIRST_NORM, 'stages.0.0.norm1.weight'), {
-        'norm.': 'norm_after_stage3.', **_openmmlab('stages')}),
+    Layout(
+        'released',
+        "released: the authors', timm's and twins_mm's names",
+        (_FIRST_NORM, 'blocks.0.0.norm1.weight'),
+        {},
+    ),
+    Layout(
+        'mmseg',
+        "mmseg's",
+        (_FIRST_NORM, 'layers.0.0.norm1.weight'),
+        {
+            'blocks.#.#.gsa.qkv.': 'layers.#.#.attn.attn.in_proj_',
+            'blocks.#.#.gsa.proj.': 'layers.#.#.attn.attn.out_proj.',
+            **_openmmlab('layers'),
+        },
+        fused_gsa=True,
+    ),
+    Layout(
+        'mmpretrain',
+        "mmpretrain's",
+        (_FIRST_NORM, 'norm_after_stage0.weight'),
+        {'norm_list.#.': 'norm_after_stage#.', **_openmmlab('stages')},
+    ),
+    Layout(
+        'mmpretrain',
+        "mmpretrain's",
+        (_FIRST_NORM, 'stages.0.0.norm1.weight'),
+        {'norm.': 'norm_after_stage3.', **_openmmlab('stages')},
+    ),
 )
 _PVT_DEPTHS = dict(small=(3, 4, 6, 3), base=(3, 4, 18, 3), large=(3, 8, 27, 3))
-_RIVALS = {kin: {rival.size: rival.name for rival in RIVALS.values() if rival.kin == kin}
-           for kin in ('Swin', 'PVT')}
+_RIVALS = {
+    kin: {rival.size: rival.name for rival in RIVALS.values() if rival.kin == kin}
+    for kin in ('Swin', 'PVT')
+}
 
 # Architectures: Tables 9 and 10 with the released code's corrections (depth 4 in PCPVT's second
 # stage) and its head counts.
-_PCPVT = Family('pcpvt', 'Twins-PCPVT', 'TwinsPCPVT', {
-    size: dict(embed_dims=(64, 128, 320, 512), depths=depths, num_heads=(1, 2, 5, 8),
-               mlp_ratios=(8, 8, 4, 4), sr_ratios=(8, 4, 2, 1))
-    for size, depths in _PVT_DEPTHS.items()
-}, {}, 'G', _TWINS_LAYOUTS, _RIVALS)
+_PCPVT = Family(
+    'pcpvt',
+    'Twins-PCPVT',
+    'TwinsPCPVT',
+    {
+        size: dict(
+            embed_dims=(64, 128, 320, 512),
+            depths=depths,
+            num_heads=(1, 2, 5, 8),
+            mlp_ratios=(8, 8, 4, 4),
+            sr_ratios=(8, 4, 2, 1),
+        )
+        for size, depths in _PVT_DEPTHS.items()
+    },
+    {},
+    'G',
+    _TWINS_LAYOUTS,
+    _RIVALS,
+)
 _SVT_ARCHS: dict[str, Arch] = {
-    size: dict(embed_dims=tuple(width * 2**stage for stage in range(4)), depths=depths,
-               num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
-               mlp_ratios=(4, 4, 4, 4), sr_ratios=(8, 4, 2, 1), window_sizes=(7, 7, 7, 7))
+    size: dict(
+        embed_dims=tuple(width * 2**stage for stage in range(4)),
+        depths=depths,
+        num_heads=tuple(width // 32 * 2**stage for stage in range(4)),
+        mlp_ratios=(4, 4, 4, 4),
+        sr_ratios=(8, 4, 2, 1),
+        window_sizes=(7, 7, 7, 7),
+    )
     for size, (width, depths) in dict(
-        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))).items()}
+        small=(64, (2, 2, 10, 4)), base=(96, (2, 2, 18, 2)), large=(128, (2, 2, 18, 2))
+    ).items()
+}
 _SVT_S = _SVT_ARCHS['small']
 # Table 5 as its parameters and FLOPs decide, see docs/model_zoo.md.
-_SVT = Family('svt', 'Twins-SVT', 'TwinsSVT', _SVT_ARCHS, dict(
-    small_lll={**{name: values[:3] for name, values in _SVT_S.items() if name != 'sr_ratios'},
-               'patterns': ('L', 'L', 'L')},
-    small_llg={**_SVT_S, 'patterns': ('LG', 'LG', 'LLG', 'G')},
-    small_lllg={**_SVT_S, 'patterns': ('L', 'L', 'L', 'G')},
-), 'LG', _TWINS_LAYOUTS, _RIVALS)
+_SVT = Family(
+    'svt',
+    'Twins-SVT',
+    'TwinsSVT',
+    _SVT_ARCHS,
+    dict(
+        small_lll={
+            **{name: values[:3] for name, values in _SVT_S.items() if name != 'sr_ratios'},
+            'patterns': ('L', 'L', 'L'),
+        },
+        small_llg={**_SVT_S, 'patterns': ('LG', 'LG', 'LLG', 'G')},
+        small_lllg={**_SVT_S, 'patterns': ('L', 'L', 'L', 'G')},
+    ),
+    'LG',
+    _TWINS_LAYOUTS,
+    _RIVALS,
+)
 # Supplementary Table I, and layer scales as released.
 _STVIT_ARCHS: dict[str, Arch] = {
-    size: dict(embed_dims=dims, depths=depths, num_heads=heads, mlp_ratios=(4, 4, 4, 4),
-               grid_sizes=(8, 4, 1, 1), layer_scales=(0., 0., scale, scale))
+    size: dict(
+        embed_dims=dims,
+        depths=depths,
+        num_heads=heads,
+        mlp_ratios=(4, 4, 4, 4),
+        grid_sizes=(8, 4, 1, 1),
+        layer_scales=(0.0, 0.0, scale, scale),
+    )
     for size, dims, depths, heads, scale in (
-        ('small', (64, 128, 320, 512), (3, 5, 9, 3), (1, 2, 5, 8), 0.),
+        ('small', (64, 128, 320, 512), (3, 5, 9, 3), (1, 2, 5, 8), 0.0),
         ('base', (96, 192, 384, 512), (4, 6, 14, 6), (2, 3, 6, 8), 1e-6),
-        ('large', (96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), 1e-6))}
-_STVIT = Family('stvit', 'STViT', 'STViT', _STVIT_ARCHS, dict(
-    small_isotropic={**_STVIT_ARCHS['small'], 'patterns': ('T', 'T', 'T', 'T')},
-), 'S', (Layout(
-    'released', "released: the authors' and twins_mm's names",
-    ('layers.0.blocks.0.attn.stoken_refine.qkv.weight',), {},
-    constants=('.fold.weights', '.unfold.weights')),), {}, STVIT, blocks='layers.{}.blocks.{}.')
+        ('large', (96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), 1e-6),
+    )
+}
+_STVIT = Family(
+    'stvit',
+    'STViT',
+    'STViT',
+    _STVIT_ARCHS,
+    dict(
+        small_isotropic={**_STVIT_ARCHS['small'], 'patterns': ('T', 'T', 'T', 'T')},
+    ),
+    'S',
+    (
+        Layout(
+            'released',
+            "released: the authors' and twins_mm's names",
+            ('layers.0.blocks.0.attn.stoken_refine.qkv.weight',),
+            {},
+            constants=('.fold.weights', '.unfold.weights'),
+        ),
+    ),
+    {},
+    STVIT,
+    blocks='layers.{}.blocks.{}.',
+)
 FAMILIES = {family.backbone: family for family in (_PCPVT, _SVT, _STVIT)}
-VARIANTS = {variant.name: variant for family in FAMILIES.values() for size in family.archs
-            for variant in [Variant(family, size)]}
+VARIANTS = {
+    variant.name: variant
+    for family in FAMILIES.values()
+    for size in family.archs
+    for variant in [Variant(family, size)]
+}
 # Rows of Tables 5 and 6, and of the supplementary Table II of STViT's paper.
 ABLATIONS = {
     '(L, L, L)': Variant(_SVT, 'small_lll'),
@@ -254,8 +343,14 @@ def variant_of(name: str) -> Variant | None:
         return ABLATIONS[name]
     name = name.lower().replace('-', '_')
     # Ablations first: their names contain their variant's.
-    return next((variant for variant in reversed(BACKBONES.values())
-                 if re.search(rf'(^|_){variant.in_configs}(_|$)', name)), None)
+    return next(
+        (
+            variant
+            for variant in reversed(BACKBONES.values())
+            if re.search(rf'(^|_){variant.in_configs}(_|$)', name)
+        ),
+        None,
+    )
 
 
 def backbone_of(row: str) -> Variant | Rival | None:

@@ -1,4 +1,5 @@
 """What a forward pass costs, in multiply-accumulates: the unit that papers call FLOPs."""
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -42,9 +43,15 @@ def count_macs(forward: Callable, *inputs: torch.Tensor) -> Macs:
     Macs(layers=30, attention=0)
     """
     # no_grad, because recomputed parts of a model make torch 2.1 look for a module `torch.meta`.
-    with (torch.no_grad(), FlopCounterMode(display=False) as layers,
-          _AttentionCounter() as attention):
+    with (
+        torch.no_grad(),
+        FlopCounterMode(display=False) as layers,
+        _AttentionCounter() as attention,
+    ):
         forward(*inputs)
-    products = sum(count for operator, count in layers.get_flop_counts().get('Global', {}).items()
-                   if operator in (torch.ops.aten.bmm, torch.ops.aten.baddbmm))
+    products = sum(
+        count
+        for operator, count in layers.get_flop_counts().get('Global', {}).items()
+        if operator in (torch.ops.aten.bmm, torch.ops.aten.baddbmm)
+    )
     return Macs((layers.get_total_flops() - products) // 2, (attention.flops + products) // 2)

@@ -1,4 +1,5 @@
 """Importing this module makes `_base_ = 'twins_mm::...'` work in any mmengine config."""
+
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 

@@ -1,4 +1,5 @@
 """The detectors and segmentors of the recipes, one row each."""
+
 from typing import NamedTuple
 
 
@@ -32,23 +33,54 @@ def _modules(**heads: str) -> set[str]:
 
 
 METHODS = (
-    Method('RetinaNet', 'retinanet', 'detection',
-           _modules(bbox_head='cls_convs reg_convs retina_cls retina_reg'),
-           'bbox_head.retina_cls.weight', (9, 0)),
+    Method(
+        'RetinaNet',
+        'retinanet',
+        'detection',
+        _modules(bbox_head='cls_convs reg_convs retina_cls retina_reg'),
+        'bbox_head.retina_cls.weight',
+        (9, 0),
+    ),
     # A Cascade R-CNN has the same modules, but its classifiers are numbered.
-    Method('Mask R-CNN', 'mask_rcnn', 'instance_segmentation',
-           _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
-           'roi_head.bbox_head.fc_cls.weight', (1, 1)),
-    Method('Cascade Mask R-CNN', 'cascade_mask_rcnn', 'instance_segmentation',
-           _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
-           'roi_head.bbox_head.0.fc_cls.weight', (1, 1),
-           mark='roi_head.bbox_head.2.shared_convs.3.conv.weight'),
-    Method('Semantic FPN', 'semantic_fpn', 'semantic_segmentation',
-           _modules(decode_head='scale_heads conv_seg'), 'decode_head.conv_seg.weight'),
-    Method('UperNet', 'upernet', 'semantic_segmentation',
-           _modules(decode_head='psp_modules bottleneck lateral_convs fpn_convs fpn_bottleneck '
-                                'conv_seg'), 'decode_head.conv_seg.weight'),
-    Method('SegFormer head', 'hd_map/segformer', 'semantic_segmentation',
-           _modules(decode_head='convs fusion_conv conv_seg'), 'decode_head.conv_seg.weight',
-           data_sets=('ade20k', 'cityscapes')),
+    Method(
+        'Mask R-CNN',
+        'mask_rcnn',
+        'instance_segmentation',
+        _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
+        'roi_head.bbox_head.fc_cls.weight',
+        (1, 1),
+    ),
+    Method(
+        'Cascade Mask R-CNN',
+        'cascade_mask_rcnn',
+        'instance_segmentation',
+        _modules(rpn_head='rpn_conv rpn_cls rpn_reg', roi_head='bbox_head mask_head'),
+        'roi_head.bbox_head.0.fc_cls.weight',
+        (1, 1),
+        mark='roi_head.bbox_head.2.shared_convs.3.conv.weight',
+    ),
+    Method(
+        'Semantic FPN',
+        'semantic_fpn',
+        'semantic_segmentation',
+        _modules(decode_head='scale_heads conv_seg'),
+        'decode_head.conv_seg.weight',
+    ),
+    Method(
+        'UperNet',
+        'upernet',
+        'semantic_segmentation',
+        _modules(
+            decode_head='psp_modules bottleneck lateral_convs fpn_convs fpn_bottleneck conv_seg'
+        ),
+        'decode_head.conv_seg.weight',
+    ),
+    Method(
+        'SegFormer head',
+        'hd_map/segformer',
+        'semantic_segmentation',
+        _modules(decode_head='convs fusion_conv conv_seg'),
+        'decode_head.conv_seg.weight',
+        data_sets=('ade20k', 'cityscapes'),
+    ),
 )

@@ -1,4 +1,5 @@
 """Fits a recipe to a user's own data; called in the user's config."""
+
 import os
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
@@ -16,9 +17,17 @@ _SHARE_OF_WARM_UP = 1 / 12
 _GOLDEN_RATIO = 0.618034
 
 
-def use_own_data(cfg: Config | ConfigDict, classes: Sequence[str], data_root: str, train: dict,
-                 val: dict, length: int, test: dict | None = None, short_side: int | None = None,
-                 **shared: Any) -> None:
+def use_own_data(
+    cfg: Config | ConfigDict,
+    classes: Sequence[str],
+    data_root: str,
+    train: dict,
+    val: dict,
+    length: int,
+    test: dict | None = None,
+    short_side: int | None = None,
+    **shared: Any,
+) -> None:
     """Replaces a recipe's classes, data sets and length, in place.
 
     In a config, `cfg` is `_base_`; what the config sets itself still overrides it.
@@ -43,10 +52,16 @@ def use_own_data(cfg: Config | ConfigDict, classes: Sequence[str], data_root: st
             is unknown.
     """
     if isinstance(classes, str) or len(set(classes)) < len(classes):
-        raise UserError(f'classes must be a list of different names, not {classes!r}'
-                        + ('; a comma makes a tuple of one: ("name",)' * isinstance(classes, str)))
-    shared = dict(task_of(cfg).own_data, data_root=data_root, metainfo=dict(
-        classes=tuple(classes), palette=_make_palette(len(classes))), **shared)
+        raise UserError(
+            f'classes must be a list of different names, not {classes!r}'
+            + ('; a comma makes a tuple of one: ("name",)' * isinstance(classes, str))
+        )
+    shared = dict(
+        task_of(cfg).own_data,
+        data_root=data_root,
+        metainfo=dict(classes=tuple(classes), palette=_make_palette(len(classes))),
+        **shared,
+    )
     for part in 'dataloader', 'evaluator':
         cfg[f'test_{part}'] = deepcopy(cfg[f'val_{part}'])
     for split, given in dict(train=train, val=val, test=test or val).items():
@@ -54,7 +69,7 @@ def use_own_data(cfg: Config | ConfigDict, classes: Sequence[str], data_root: st
             data_set.update({**shared, **given})
         for node in walk(cfg.get(f'{split}_evaluator')):
             if 'ann_file' in node and 'ann_file' not in given:
-                raise UserError(f"{split} has no ann_file, which {node['type']} reads")
+                raise UserError(f'{split} has no ann_file, which {node["type"]} reads')
             if 'ann_file' in node:
                 node['ann_file'] = os.path.join(data_root, given['ann_file'])
     for node in walk([cfg[key] for key in cfg]):  # a Config is no dict
@@ -69,8 +84,10 @@ def use_own_data(cfg: Config | ConfigDict, classes: Sequence[str], data_root: st
 
 def _make_palette(count: int) -> list[tuple[int, ...]]:
     """RGB colours, 0 to 255, whose neighbours differ; tuples, because mmdet draws no lists."""
-    return [tuple(round(255 * part) for part in hsv_to_rgb(number * _GOLDEN_RATIO % 1, 0.75, 0.95))
-            for number in range(count)]
+    return [
+        tuple(round(255 * part) for part in hsv_to_rgb(number * _GOLDEN_RATIO % 1, 0.75, 0.95))
+        for number in range(count)
+    ]
 
 
 def _resize(cfg: Config | ConfigDict, short_side: int) -> None:
@@ -87,8 +104,9 @@ def _resize(cfg: Config | ConfigDict, short_side: int) -> None:
 def _scale_sizes(node: Any, ratio: float, is_size: bool = False) -> Any:
     """A copy of `node` in which all sizes are multiplied."""
     if isinstance(node, dict):
-        return type(node)({
-            key: _scale_sizes(child, ratio, key in _SIZES) for key, child in node.items()})
+        return type(node)(
+            {key: _scale_sizes(child, ratio, key in _SIZES) for key, child in node.items()}
+        )
     if isinstance(node, (list, tuple)):
         return type(node)(_scale_sizes(child, ratio, is_size) for child in node)
     return round(ratio * node) if is_size and isinstance(node, (int, float)) else node
@@ -103,16 +121,19 @@ def _set_length(cfg: Config | ConfigDict, length: int) -> None:
         if key in node:
             node[key] = max(1, round(node[key] * length / old))
     loop[unit] = length
-    cfg.param_scheduler = [_stretch_scheduler(scheduler, old, length, unit == 'max_epochs')
-                           for scheduler in schedulers(cfg)]
+    cfg.param_scheduler = [
+        _stretch_scheduler(scheduler, old, length, unit == 'max_epochs')
+        for scheduler in schedulers(cfg)
+    ]
 
 
 def _stretch_scheduler(scheduler: dict, old: int, new: int, counts_epochs: bool) -> dict:
     scheduler = deepcopy(scheduler)
     if counts_epochs and not scheduler.get('by_epoch', True):
         # The recipe's iterations may be more than the whole run has on a small data set.
-        scheduler.update(by_epoch=True, convert_to_iter_based=True,
-                         end=max(2, round(_SHARE_OF_WARM_UP * new)))
+        scheduler.update(
+            by_epoch=True, convert_to_iter_based=True, end=max(2, round(_SHARE_OF_WARM_UP * new))
+        )
         return scheduler
     for key in {'begin', 'end', 'T_max'} & scheduler.keys():
         # One more than the run's length makes up for mmengine counting `end - begin - 1` steps.

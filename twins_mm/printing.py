@@ -1,11 +1,13 @@
 """Tables as text."""
+
 from collections.abc import Collection, Sequence
 
 from prettytable import PrettyTable, TableStyle, VRuleStyle
 
 
-def format_table(head: Sequence[str], rows: Sequence[Sequence], markdown: bool = True,
-                 text: Collection[str] = ()) -> str:
+def format_table(
+    head: Sequence[str], rows: Sequence[Sequence], markdown: bool = True, text: Collection[str] = ()
+) -> str:
     """Formats a table as Markdown, or for a terminal.
 
     The first column and those named in `text` are aligned left, the others, numbers, right.

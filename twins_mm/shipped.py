@@ -2,6 +2,7 @@
 
 Imports only the standard library, for the doctor's sake.
 """
+
 from pathlib import Path
 
 PREFIX = 'twins_mm::'

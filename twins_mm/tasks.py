@@ -3,6 +3,7 @@
 Classes and functions are named 'module:name', for `pkgutil.resolve_name`: the table imports
 nothing, and a library is only imported when one of its models runs.
 """
+
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -79,82 +80,120 @@ class Task(NamedTuple):
 
 
 _DETECTION = Task(
-    scope='mmdet', models='detectors', data_set='coco',
+    scope='mmdet',
+    models='detectors',
+    data_set='coco',
     own_data=dict(type='CocoDataset', data_prefix=dict(img='')),
-    watch='twins_mm.data.objects:watch_objects', check='twins_mm.data.objects:check_boxes',
-    judge='twins_mm.data.objects:judge_objects', counted='objects',
-    load=dict(type='LoadAnnotations', with_bbox=True), pack='PackDetInputs',
-    toy=(8, 250), tta_ratios=(1.,),
+    watch='twins_mm.data.objects:watch_objects',
+    check='twins_mm.data.objects:check_boxes',
+    judge='twins_mm.data.objects:judge_objects',
+    counted='objects',
+    load=dict(type='LoadAnnotations', with_bbox=True),
+    pack='PackDetInputs',
+    toy=(8, 250),
+    tta_ratios=(1.0,),
     evaluator=dict(type='CocoMetric', metric=['bbox']),
     metrics={'coco/bbox_mAP': ('box AP', 'Object Detection')},
     # mmdet's maintainers see up to 0.3 (open-mmlab/mmdetection issues 3496 and 3624), detectron2's
     # users up to 0.5 with RetinaNet (facebookresearch/detectron2 issue 457).
     chance=0.5,
-    hook='DetVisualizationHook', visualizer={},
-    show_dir='default_hooks.visualization.test_out_dir', dump='mmdet.evaluation:DumpDetResults',
-    inferencer='mmdet.apis:DetInferencer', output='predictions.json',
+    hook='DetVisualizationHook',
+    visualizer={},
+    show_dir='default_hooks.visualization.test_out_dir',
+    dump='mmdet.evaluation:DumpDetResults',
+    inferencer='mmdet.apis:DetInferencer',
+    output='predictions.json',
     write='twins_mm.inference.outputs:CocoFile',
     truth=('gt_instances', 'pred_instances'),
-    regions='twins_mm.runs.drawing:list_objects', has_scores=True,
+    regions='twins_mm.runs.drawing:list_objects',
+    has_scores=True,
     score='twins_mm.runs.scores:score_boxes',
     how_scored='Boxes with a score of 0.3 or more count. The score of an image is F1: twice the '
-               'correct boxes (right class, IoU of at least 0.5) over the sum of predicted and '
-               'ground-truth boxes. Images without objects are left out.',
-    deployables=('twins_mm.export.detectors:DeployableRetinaNet',
-                 'twins_mm.export.detectors:DeployableTwoStage',
-                 'twins_mm.export.deployable:DeployablePyramid'))
+    'correct boxes (right class, IoU of at least 0.5) over the sum of predicted and '
+    'ground-truth boxes. Images without objects are left out.',
+    deployables=(
+        'twins_mm.export.detectors:DeployableRetinaNet',
+        'twins_mm.export.detectors:DeployableTwoStage',
+        'twins_mm.export.deployable:DeployablePyramid',
+    ),
+)
 
 TASKS = dict(
     detection=_DETECTION,
     # Few images: Mask R-CNN's heads process 512 boxes per image.
     instance_segmentation=_DETECTION._replace(
         check='twins_mm.data.objects:check_masks',
-        load=dict(_DETECTION.load, with_mask=True), toy=(2, 150),
+        load=dict(_DETECTION.load, with_mask=True),
+        toy=(2, 150),
         evaluator=dict(type='CocoMetric', metric=['bbox', 'segm']),
-        metrics={**_DETECTION.metrics, 'coco/segm_mAP': ('mask AP', 'Instance Segmentation')}),
+        metrics={**_DETECTION.metrics, 'coco/segm_mAP': ('mask AP', 'Instance Segmentation')},
+    ),
     semantic_segmentation=Task(
-        scope='mmseg', models='segmentors', data_set='ade20k',
+        scope='mmseg',
+        models='segmentors',
+        data_set='ade20k',
         own_data=dict(type='BaseSegDataset', reduce_zero_label=False),
         watch='twins_mm.data.label_maps:watch_labels',
         check='twins_mm.data.label_maps:check_labels',
-        judge='twins_mm.data.label_maps:judge_labels', counted='pixels',
-        load=dict(type='LoadAnnotations'), pack='PackSegInputs',
-        toy=(4, 300), tta_ratios=(0.5, 0.75, 1., 1.25, 1.5, 1.75),
+        judge='twins_mm.data.label_maps:judge_labels',
+        counted='pixels',
+        load=dict(type='LoadAnnotations'),
+        pack='PackSegInputs',
+        toy=(4, 300),
+        tta_ratios=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75),
         evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
         metrics={'mIoU': ('mIoU', 'Semantic Segmentation')},
         # More in 1 of 20 cases: from how validations in the authors' logs vary around the mean of
         # their neighbours. Lasting effects of a seed are not in it.
         chance=1.3,
-        hook='SegVisualizationHook', visualizer=dict(alpha=0.5),  # else the image is hardly visible
-        show_dir='visualizer.save_dir', dump='',
-        inferencer='twins_mm.inference.segmentor_inferencer:SegmentorInferencer', output='labels',
+        hook='SegVisualizationHook',
+        visualizer=dict(alpha=0.5),  # else the image is hardly visible
+        show_dir='visualizer.save_dir',
+        dump='',
+        inferencer='twins_mm.inference.segmentor_inferencer:SegmentorInferencer',
+        output='labels',
         write='twins_mm.inference.outputs:LabelFolder',
         truth=('gt_sem_seg', 'pred_sem_seg'),
-        regions='twins_mm.runs.drawing:list_classes', has_scores=False,
+        regions='twins_mm.runs.drawing:list_classes',
+        has_scores=False,
         score='twins_mm.runs.scores:score_labels',
         how_scored="An image's score is its own mIoU, over the classes in its ground truth. Images "
-                   'of one class are left out: any model gets those right.',
-        deployables=('twins_mm.export.deployable:DeployableSegmentor',)),
+        'of one class are left out: any model gets those right.',
+        deployables=('twins_mm.export.deployable:DeployableSegmentor',),
+    ),
     classification=Task(
-        scope='mmpretrain', models='classifiers', data_set='imagenet',
+        scope='mmpretrain',
+        models='classifiers',
+        data_set='imagenet',
         own_data=dict(type='CustomDataset'),
-        watch='contextlib:nullcontext', check='twins_mm.data.class_labels:check_class',
-        judge='twins_mm.data.class_labels:judge_classes', counted='labels',
-        load={}, pack='PackInputs',
-        toy=(16, 600), toy_side=64, tta_ratios=(1.,),
+        watch='contextlib:nullcontext',
+        check='twins_mm.data.class_labels:check_class',
+        judge='twins_mm.data.class_labels:judge_classes',
+        counted='labels',
+        load={},
+        pack='PackInputs',
+        toy=(16, 600),
+        toy_side=64,
+        tta_ratios=(1.0,),
         evaluator=dict(type='Accuracy', topk=(1, 5)),
         metrics={'accuracy/top1': ('top-1', 'Image Classification')},
         # More in 1 of 20 cases, by the standard deviation of 0.1 over 100 seeds in ResNet strikes
         # back (arXiv 2110.00476).
         chance=0.3,
-        hook='VisualizationHook', draw='enable', visualizer={},
-        show_dir='default_hooks.visualization.out_dir', dump='mmengine.evaluator:DumpResults',
+        hook='VisualizationHook',
+        draw='enable',
+        visualizer={},
+        show_dir='default_hooks.visualization.out_dir',
+        dump='mmengine.evaluator:DumpResults',
         inferencer='twins_mm.inference.classifying:ClassifierInferencer',
-        output='predictions.json', write='twins_mm.inference.classifying:ClassFile',
+        output='predictions.json',
+        write='twins_mm.inference.classifying:ClassFile',
         truth=('gt_label', 'pred_score'),
-        regions='twins_mm.runs.drawing:list_labels', has_scores=False,
+        regions='twins_mm.runs.drawing:list_labels',
+        has_scores=False,
         score='twins_mm.runs.scores:score_class',
         how_scored='The score of an image is the probability that the model gives its class.',
         deployables=('twins_mm.export.deployable:DeployableClassifier',),
-        install='pip install -e .[imagenet]'),
+        install='pip install -e .[imagenet]',
+    ),
 )

@@ -2,6 +2,7 @@
 
 So a machine that is slower for a while is slower for all of them.
 """
+
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -27,8 +28,12 @@ def seconds_of(step: Callable[[], object], calls: int = 1) -> float:
     return (read_clock() - start) / calls
 
 
-def take_turns(measure: Callable[[_Subject], _Result], subjects: Sequence[_Subject], rounds: int,
-               progress: Callable[[str], None] = lambda text: None) -> list[list[_Result]]:
+def take_turns(
+    measure: Callable[[_Subject], _Result],
+    subjects: Sequence[_Subject],
+    rounds: int,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[list[_Result]]:
     """What `measure` returns of each subject, round by round; `progress` gets a line for each."""
     results = [[] for _ in subjects]
     for number in range(1, rounds + 1):

@@ -1,4 +1,5 @@
 """Writes files so that they are complete or absent."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

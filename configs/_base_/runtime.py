@@ -9,8 +9,14 @@ default_hooks = dict(
     finite_loss=dict(type='FiniteLossHook'),
     logger=dict(type='MainProcessLoggerHook', interval=50),
     checkpoint=dict(
-        type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto', rule='greater',
-        backend_args=dict(backend='whole_checkpoints')))
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=3,
+        save_best='auto',
+        rule='greater',
+        backend_args=dict(backend='whole_checkpoints'),
+    ),
+)
 randomness = dict(seed=0)
 env_cfg = dict(mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 vis_backends = [dict(type='LocalVisBackend')]

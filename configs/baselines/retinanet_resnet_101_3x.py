@@ -1,4 +1,5 @@
 _base_ = ['../_base_/recipes/retinanet_3x.py', '../_base_/backbones/resnet_101.py']
 model = dict(
     backbone=dict(_base_.backbone, _delete_=True, out_indices=(1, 2, 3)),
-    neck=dict(in_channels=_base_.channels[1:]))
+    neck=dict(in_channels=_base_.channels[1:]),
+)

@@ -1,4 +1,4 @@
 _base_ = ['../_base_/recipes/semantic_fpn_80k.py', '../_base_/backbones/pvt_l.py']
 model = dict(
-    backbone=dict(_base_.backbone, drop_path_rate=0.4),
-    neck=dict(in_channels=_base_.channels))
+    backbone=dict(_base_.backbone, drop_path_rate=0.4), neck=dict(in_channels=_base_.channels)
+)

@@ -1,4 +1,4 @@
 _base_ = ['../_base_/recipes/semantic_fpn_80k.py', '../_base_/backbones/resnet_50.py']
 model = dict(
-    backbone=dict(_base_.segmentor_backbone, _delete_=True),
-    neck=dict(in_channels=_base_.channels))
+    backbone=dict(_base_.segmentor_backbone, _delete_=True), neck=dict(in_channels=_base_.channels)
+)

@@ -6,6 +6,8 @@ model = dict(
         _delete_=True,
         init_cfg=None,
         out_indices=(3,),
-        drop_path_rate=_base_.model.backbone.drop_path_rate),
+        drop_path_rate=_base_.model.backbone.drop_path_rate,
+    ),
     neck=dict(_delete_=True, type='GlobalAveragePooling'),
-    head=dict(in_channels=_base_.channels[3]))
+    head=dict(in_channels=_base_.channels[3]),
+)

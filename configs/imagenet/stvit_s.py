@@ -1,4 +1,4 @@
 _base_ = ['../_base_/recipes/imagenet_300e_stvit.py', '../_base_/backbones/stvit_s.py']
 model = dict(
-    backbone=dict(_base_.backbone, init_cfg=None),
-    neck=dict(in_channels=_base_.channels[3]))
+    backbone=dict(_base_.backbone, init_cfg=None), neck=dict(in_channels=_base_.channels[3])
+)

@@ -2,4 +2,5 @@ _base_ = ['../_base_/recipes/imagenet_300e.py', '../_base_/backbones/pcpvt_l.py'
 model = dict(
     backbone=dict(_base_.backbone, init_cfg=None, drop_path_rate=0.5),
     neck=dict(in_channels=_base_.channels[3]),
-    head=dict(in_channels=_base_.channels[3]))
+    head=dict(in_channels=_base_.channels[3]),
+)

@@ -1,4 +1,5 @@
 _base_ = ['../_base_/recipes/semantic_fpn_80k_released.py', '../_base_/backbones/svt_l.py']
 model = dict(
     backbone=dict(_base_.backbone, drop_path_rate=0.3, window_padding='mask_legacy'),
-    neck=dict(in_channels=_base_.channels))
+    neck=dict(in_channels=_base_.channels),
+)

@@ -20,11 +20,17 @@ RATE = 5 * 2 * 2048**3 / 0.1
 def group(training=False, size=(2, 224, 224), products=(0.1, 0.1, 0.1), failed=False):
     def case(peer):
         return Case(peer, 'svt_s', training, 'float32', size, 'cpu')
-    other = (Measurement([], 0, 'out of memory') if failed
-             else Measurement([1.2, 0.9, 1.], 300 * 2**20))
-    return summarise([
-        (case('matmul'), Measurement(list(products), 0)),
-        (case('twins_mm'), Measurement([0.4, 0.5, 9.], 100 * 2**20)), (case('plain'), other)])
+
+    other = (
+        Measurement([], 0, 'out of memory') if failed else Measurement([1.2, 0.9, 1.0], 300 * 2**20)
+    )
+    return summarise(
+        [
+            (case('matmul'), Measurement(list(products), 0)),
+            (case('twins_mm'), Measurement([0.4, 0.5, 9.0], 100 * 2**20)),
+            (case('plain'), other),
+        ]
+    )
 
 
 def describe(groups):
@@ -54,16 +60,24 @@ def test_failure_is_a_row():
 
 def test_files(tmp_path):
     sizes = [(1, side, side) for side in (224, 448, 896)]
-    paths = save([group(size=size, failed=size[1] == 896) for size in sizes], 'A machine',
-                 tmp_path / 'new')
+    paths = save(
+        [group(size=size, failed=size[1] == 896) for size in sizes], 'A machine', tmp_path / 'new'
+    )
     assert {path.name for path in paths} == {
-        'results.json', 'results.md', 'ratios.png', 'growth.png'}
+        'results.json',
+        'results.md',
+        'ratios.png',
+        'growth.png',
+    }
     saved = json.loads((tmp_path / 'new/results.json').read_text())
     assert [entry['rows'][0]['seconds'] for entry in saved['groups']] == [0.5] * 3
     assert (tmp_path / 'new/results.md').read_text().startswith('A machine\n\n**svt_s, inference')
     assert all(path.stat().st_size for path in paths)
     assert [path.name for path in save([group()], '', tmp_path)] == [
-        'results.json', 'results.md', 'ratios.png']
+        'results.json',
+        'results.md',
+        'ratios.png',
+    ]
 
 
 def test_nothing_to_compare_with_is_no_plot(tmp_path):
@@ -75,11 +89,11 @@ def test_nothing_to_compare_with_is_no_plot(tmp_path):
 def test_ratios_are_plotted():
     """A group where a peer failed has no point of it."""
     figure = plot_ratios([group(), group(training=True, failed=True)])
-    for axes, ratio in zip(figure.axes, (2., 3.)):
-        line, = [line for line in axes.lines if line.get_label() == 'plain']
+    for axes, ratio in zip(figure.axes, (2.0, 3.0)):
+        (line,) = [line for line in axes.lines if line.get_label() == 'plain']
         assert line.get_xdata().tolist() == [ratio]
         assert axes.get_xlim()[1] > ratio
-    floor, = [line for line in figure.axes[0].lines if line.get_label() == 'floor']
+    (floor,) = [line for line in figure.axes[0].lines if line.get_label() == 'floor']
     assert floor.get_xdata() == pytest.approx([group().floor / 0.5, 3 * group().floor / 0.5])
 
 

@@ -5,9 +5,13 @@ from twins_mm.bench.results import describe_shares
 from twins_mm.bench.shares import measure_shares
 
 
-@pytest.mark.parametrize(('name', 'neck'), [
-    ('retinanet_twins_svt_s_1x', True),
-    pytest.param('upernet_twins_pcpvt_s_160k', False, marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    ('name', 'neck'),
+    [
+        ('retinanet_twins_svt_s_1x', True),
+        pytest.param('upernet_twins_pcpvt_s_160k', False, marks=pytest.mark.large),
+    ],
+)
 def test_parts_of_a_step(name, neck, tiny_config, toy_folder, monkeypatch):
     monkeypatch.chdir(toy_folder)
     shares = measure_shares(Config.fromfile(tiny_config(name)), rounds=1)

@@ -1,4 +1,5 @@
 """The weights that ImageNet classifiers have besides the backbone."""
+
 import torch
 from tiny_archs import TINY_ARCHS
 
@@ -7,9 +8,15 @@ from twins_mm.bench.plain_stvit import plain_stvit
 
 def with_classifier(weights, width, num_classes=1000):
     """A backbone's weights, with a final norm and a head."""
-    return dict(weights, **{
-        'norm.weight': torch.rand(width), 'norm.bias': torch.rand(width),
-        'head.weight': torch.rand(num_classes, width), 'head.bias': torch.rand(num_classes)})
+    return dict(
+        weights,
+        **{
+            'norm.weight': torch.rand(width),
+            'norm.bias': torch.rand(width),
+            'head.weight': torch.rand(num_classes, width),
+            'head.bias': torch.rand(num_classes),
+        },
+    )
 
 
 def stvit_file(constants=True):
@@ -17,6 +24,9 @@ def stvit_file(constants=True):
     backbone = plain_stvit(TINY_ARCHS['STViT']).state_dict()
     weights = {name: value for name, value in backbone.items() if constants or 'fold' not in name}
     return {name: torch.rand(value.shape) for name, value in weights.items()} | {
-        'proj.weight': torch.rand(16, 32, 1, 1), 'proj.bias': torch.rand(16),
+        'proj.weight': torch.rand(16, 32, 1, 1),
+        'proj.bias': torch.rand(16),
         **{f'norm.{name}': torch.rand(16) for name in ('weight', 'bias', 'running_mean')},
-        'head.weight': torch.rand(10, 16), 'head.bias': torch.rand(10)}
+        'head.weight': torch.rand(10, 16),
+        'head.bias': torch.rand(10),
+    }

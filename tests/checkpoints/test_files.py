@@ -21,11 +21,17 @@ def load(content, tmp_path):
     return read_checkpoint(str(tmp_path / 'checkpoint.pth'))
 
 
-@pytest.mark.parametrize(('damage', 'reason'), [
-    (b'', 'it is damaged'), (None, 'it is damaged'), (b'no pickle', 'it is damaged'),
-    (b'\n <!DOCTYPE html>', 'it is a web page'),
-    (b'version https://git-lfs.github.com/spec/v1', 'a Git LFS pointer')],
-    ids=['empty', 'truncated', 'text', 'page', 'pointer'])
+@pytest.mark.parametrize(
+    ('damage', 'reason'),
+    [
+        (b'', 'it is damaged'),
+        (None, 'it is damaged'),
+        (b'no pickle', 'it is damaged'),
+        (b'\n <!DOCTYPE html>', 'it is a web page'),
+        (b'version https://git-lfs.github.com/spec/v1', 'a Git LFS pointer'),
+    ],
+    ids=['empty', 'truncated', 'text', 'page', 'pointer'],
+)
 @pytest.mark.parametrize('name', ['checkpoint.pth', 'model.safetensors'])
 def test_damaged_file_is_refused(name, damage, reason, tmp_path):
     path = tmp_path / name
@@ -61,17 +67,24 @@ class OwnGet(OrderedDict):
 
 
 CONFIGS = dict(
-    harmless='a = 1', code="import os\nos.system('touch RUN')", call="open('RUN', 'w')",
-    base="_base_ = 'RUN.py'", placeholder='a = {{ fileDirname }}',
+    harmless='a = 1',
+    code="import os\nos.system('touch RUN')",
+    call="open('RUN', 'w')",
+    base="_base_ = 'RUN.py'",
+    placeholder='a = {{ fileDirname }}',
     # mmengine imports model types by dotted name.
-    dotted="default_scope = 'mmdet'\nmodel = dict(type='os.system', command='touch RUN')")
+    dotted="default_scope = 'mmdet'\nmodel = dict(type='os.system', command='touch RUN')",
+)
 PLACES = dict(
     meta=lambda text: dict(meta=dict(cfg=text)),
     log=lambda text: dict(meta={}, message_hub=dict(runtime_info=dict(cfg=text))),
-    both=lambda text: dict(meta=dict(cfg=text, config=text), message_hub=dict(
-        runtime_info=dict(cfg=text))),
-    own_get=lambda text: OwnGet(meta=OwnGet(cfg=text), message_hub=OwnGet(
-        runtime_info=OwnGet(cfg=text))))
+    both=lambda text: dict(
+        meta=dict(cfg=text, config=text), message_hub=dict(runtime_info=dict(cfg=text))
+    ),
+    own_get=lambda text: OwnGet(
+        meta=OwnGet(cfg=text), message_hub=OwnGet(runtime_info=OwnGet(cfg=text))
+    ),
+)
 
 
 @pytest.fixture
@@ -87,16 +100,19 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('place', PLACES)
 @pytest.mark.parametrize('config', CONFIGS)
-@pytest.mark.parametrize(('inferencer', 'scope'), [
-    (DetInferencer, 'mmdet'), (MMSegInferencer, 'mmseg')])
+@pytest.mark.parametrize(
+    ('inferencer', 'scope'), [(DetInferencer, 'mmdet'), (MMSegInferencer, 'mmseg')]
+)
 def test_no_model_is_built_from_a_checkpoint(inferencer, scope, config, place, folder):
     torch.save(PLACES[place](CONFIGS[config]), folder / 'checkpoint.pth')
     with pytest.raises(ValueError, match='Cannot find the config in the checkpoint'):
         inferencer(None, weights='checkpoint.pth', scope=scope, device='cpu')
 
 
-@pytest.mark.parametrize(('name', 'build'), [
-    ('retinanet_twins_svt_s_1x', init_detector), ('semantic_fpn_twins_svt_s_80k', init_model)])
+@pytest.mark.parametrize(
+    ('name', 'build'),
+    [('retinanet_twins_svt_s_1x', init_detector), ('semantic_fpn_twins_svt_s_80k', init_model)],
+)
 def test_model_of_a_named_config_is_loaded(name, build, tiny_config, folder):
     config = Config.fromfile(tiny_config(name))
     weights = build(config, device='cpu').state_dict()
@@ -121,13 +137,20 @@ def train(name, **options):
     data = torch.utils.data.TensorDataset(torch.ones(2))
     data.metainfo = dict(classes=np.array(['a']), palette=np.zeros((1, 3), np.uint8))
     Runner(
-        Scale(), name, train_dataloader=dict(
-            dataset=data, batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False)),
+        Scale(),
+        name,
+        train_dataloader=dict(
+            dataset=data, batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False)
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=2),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=dict(type='OneCycleLR', eta_max=0.1, total_steps=9, by_epoch=False),
-        custom_hooks=[dict(type='EMAHook')], default_scope='mmengine',
-        experiment_name=name, cfg=Config(dict(name=name)), **options).train()
+        custom_hooks=[dict(type='EMAHook')],
+        default_scope='mmengine',
+        experiment_name=name,
+        cfg=Config(dict(name=name)),
+        **options,
+    ).train()
     return torch.load(f'{name}/epoch_2.pth', weights_only=False)
 
 
@@ -135,8 +158,11 @@ def train(name, **options):
 def test_resumed_run_keeps_its_own_config(config, folder):
     whole = train(f'whole_{config}')
     broken = torch.load(f'whole_{config}/epoch_1.pth', weights_only=False)
-    for owner, key in ((broken['meta'], 'config'), (broken['meta'], 'cfg'),
-                       (broken['message_hub']['runtime_info'], 'cfg')):
+    for owner, key in (
+        (broken['meta'], 'config'),
+        (broken['meta'], 'cfg'),
+        (broken['message_hub']['runtime_info'], 'cfg'),
+    ):
         owner[key] = CONFIGS[config]
     torch.save(broken, 'crafted.pth')
     resumed = train(f'resumed_{config}', resume=True, load_from='crafted.pth')
@@ -147,16 +173,22 @@ def test_resumed_run_keeps_its_own_config(config, folder):
         assert written['cfg'] == f"name = 'resumed_{config}'\n"
 
 
-@pytest.mark.parametrize(('content', 'place'), [
-    (dict(meta=[1]), 'meta'), (dict(message_hub=3.), 'message_hub'),
-    (dict(message_hub=dict(runtime_info=np.str_('cfg'))), 'runtime_info')])
+@pytest.mark.parametrize(
+    ('content', 'place'),
+    [
+        (dict(meta=[1]), 'meta'),
+        (dict(message_hub=3.0), 'message_hub'),
+        (dict(message_hub=dict(runtime_info=np.str_('cfg'))), 'runtime_info'),
+    ],
+)
 def test_config_outside_a_dict_is_refused(content, place, tmp_path):
     with pytest.raises(UserError, match=f'its {place} is not a dict but a '):
         load(content, tmp_path)
 
 
-@pytest.mark.skipif(not WEIGHTS_ONLY,
-                    reason='another version of a library: torch before 2.6 checks nothing')
+@pytest.mark.skipif(
+    not WEIGHTS_ONLY, reason='another version of a library: torch before 2.6 checks nothing'
+)
 def test_values_with_fields_are_refused(folder):
     """`value['runtime_info']['cfg']` gives a string, although nothing is a dict."""
     fields = np.array(((CONFIGS['call'],),), [('runtime_info', [('cfg', 'U100')])])[()]

@@ -62,11 +62,16 @@ def log():
     logger.removeHandler(handler)
 
 
-@pytest.mark.parametrize('wrap', [
-    lambda weights: weights, lambda weights: dict(model=weights),
-    lambda weights: dict(state_dict=weights, meta=dict(epoch=1)),
-    lambda weights: {f'module.{name}': value for name, value in weights.items()}],
-    ids=['flat', 'model', 'state_dict', 'module.'])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda weights: weights,
+        lambda weights: dict(model=weights),
+        lambda weights: dict(state_dict=weights, meta=dict(epoch=1)),
+        lambda weights: {f'module.{name}': value for name, value in weights.items()},
+    ],
+    ids=['flat', 'model', 'state_dict', 'module.'],
+)
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('family', FAMILIES)
 def test_backbone_starts_from_a_classifier(family, layout, wrap, tmp_path, log):
@@ -90,8 +95,9 @@ def test_backbone_starts_from_a_classifier(family, layout, wrap, tmp_path, log):
 def test_backbone_starts_from_our_own_classifier(family, tmp_path, log):
     weights = classifier_weights(family)
     torch.save(dict(state_dict=name_classifier(weights)), tmp_path / 'classifier.pth')
-    model = build(family, init_cfg=dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'classifier.pth')))
+    model = build(
+        family, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'classifier.pth'))
+    )
     model.init_weights()
     for name, value in model.state_dict().items():
         expected = weights.get(name, torch.full_like(value, float(name.endswith('weight'))))
@@ -111,8 +117,10 @@ def test_whole_model_takes_every_layout(family, layout, tmp_path, log):
     assert log == [f"The backbone's weights are in {layout}'s layout"] * (layout != 'twins_mm')
 
 
-@pytest.mark.parametrize(('layout', 'numerics', 'hint'), [
-    ('mmseg', 'released', True), ('mmseg', 'mmseg', False), ('twins_mm', 'released', False)])
+@pytest.mark.parametrize(
+    ('layout', 'numerics', 'hint'),
+    [('mmseg', 'released', True), ('mmseg', 'mmseg', False), ('twins_mm', 'released', False)],
+)
 def test_numerics_of_the_weights_are_logged(layout, numerics, hint, log):
     fit_model(convert(Segmentor().state_dict(), layout), Segmentor(numerics=numerics))
     assert any("numerics='mmseg'" in line for line in log) == hint
@@ -120,8 +128,11 @@ def test_numerics_of_the_weights_are_logged(layout, numerics, hint, log):
 
 def test_classifier_of_the_authors_detectors_is_left_out():
     weights = Segmentor().state_dict()
-    weights |= {f'backbone.{name}': value for name, value in classifier_weights().items()
-                if name.startswith(('norm.', 'head.'))}
+    weights |= {
+        f'backbone.{name}': value
+        for name, value in classifier_weights().items()
+        if name.startswith(('norm.', 'head.'))
+    }
     Segmentor().load_state_dict(fit_model(weights, Segmentor(), heads=True))
 
 
@@ -141,31 +152,37 @@ def test_later_stages_are_left_out(make, log):
 
 
 # Channels cycle through red, green and blue, scaled by 3 / channels. One channel takes their sum.
-@pytest.mark.parametrize(('channels', 'order'), [
-    (1, None), (2, [0, 1]), (4, [0, 1, 2, 0]), (6, [0, 1, 2, 0, 1, 2])])
+@pytest.mark.parametrize(
+    ('channels', 'order'), [(1, None), (2, [0, 1]), (4, [0, 1, 2, 0]), (6, [0, 1, 2, 0, 1, 2])]
+)
 def test_first_convolution_is_adapted_to_the_channels(channels, order, tmp_path, log):
     rgb, name = build(), 'patch_embeds.0.proj.weight'
     torch.save(convert(rgb.state_dict(), 'mmseg'), tmp_path / 'rgb.pth')
-    model = build(in_channels=channels, init_cfg=dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'rgb.pth')))
+    model = build(
+        in_channels=channels, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'rgb.pth'))
+    )
     model.init_weights()
     weights, loaded = rgb.state_dict(), model.state_dict()
     weight = weights.pop(name)
     expected = weight[:, order] * 3 / channels if order else weight.sum(1, keepdim=True)
     torch.testing.assert_close(loaded.pop(name), expected)
     assert all(torch.equal(loaded[key], value) for key, value in weights.items())
-    assert sum(f'first convolution adapted from 3 channels to {channels}' in line
-               for line in log) == 1
+    assert (
+        sum(f'first convolution adapted from 3 channels to {channels}' in line for line in log) == 1
+    )
     if channels in (1, 6):  # for grey images, outputs stay the same
         gray = torch.rand(1, 1, 64, 64)
-        for actual, wanted in zip(model.eval()(gray.expand(1, channels, 64, 64)),
-                                  rgb.eval()(gray.expand(1, 3, 64, 64))):
+        for actual, wanted in zip(
+            model.eval()(gray.expand(1, channels, 64, 64)), rgb.eval()(gray.expand(1, 3, 64, 64))
+        ):
             torch.testing.assert_close(actual, wanted)
 
 
-@pytest.mark.parametrize(('make', 'source', 'target'), [
-    (build, 4, 3), (build, 4, 6), (Segmentor, 3, 4)],
-    ids=['to RGB', 'neither RGB', 'whole model'])
+@pytest.mark.parametrize(
+    ('make', 'source', 'target'),
+    [(build, 4, 3), (build, 4, 6), (Segmentor, 3, 4)],
+    ids=['to RGB', 'neither RGB', 'whole model'],
+)
 def test_other_channels_are_refused(make, source, target):
     weights = make(in_channels=source).state_dict()
     with pytest.raises(UserError, match='1 of different shape, such as patch_embeds.0.proj.weight'):
@@ -184,7 +201,9 @@ def test_part_is_loaded_if_not_strict(layout, make, prefix):
     given = convert(given, layout) | {f'{prefix}more': torch.rand(1)}
     done = model.load_state_dict(given, strict=False)
     assert (sorted(done.missing_keys), done.unexpected_keys) == (
-        sorted(left_out), [f'{prefix}more'])
+        sorted(left_out),
+        [f'{prefix}more'],
+    )
     for name, value in model.state_dict().items():
         expected = before if name in left_out else source.state_dict()
         assert torch.equal(value, expected[name]), name
@@ -198,8 +217,9 @@ def test_part_without_a_backbone_is_loaded():
     assert {f'backbone.{name}' for name in before} == set(done.missing_keys)
     assert done.unexpected_keys == []
     assert torch.equal(model.decode_head.weight, source.decode_head.weight)
-    assert all(torch.equal(value, before[name])
-               for name, value in model.backbone.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items()
+    )
 
 
 def test_part_of_a_stage_is_loaded():
@@ -241,8 +261,10 @@ def test_list_of_initialisations_with_a_prefix(prefix, tmp_path):
     """The file goes last, wherever it stands; and the config is as it was."""
     source = Segmentor()
     torch.save(dict(state_dict=source.state_dict()), tmp_path / 'model.pth')
-    init_cfg = [dict(type='Pretrained', checkpoint=str(tmp_path / 'model.pth'), prefix=prefix),
-                dict(type='Constant', layer='Linear', val=3.)]
+    init_cfg = [
+        dict(type='Pretrained', checkpoint=str(tmp_path / 'model.pth'), prefix=prefix),
+        dict(type='Constant', layer='Linear', val=3.0),
+    ]
     model = build(init_cfg=init_cfg)
     model.init_weights()
     assert_same(model.state_dict(), source.backbone.state_dict())
@@ -266,73 +288,130 @@ def reshaped(weights):
     return weights | {'pos_block.0.proj.0.bias': torch.rand(9)}
 
 
-@pytest.mark.parametrize(('make', 'kwargs', 'message'), [
-    (lambda: build('SVT', arch='base'), dict(arch='small'),
-     'these are Twins-SVT-B weights; the config builds Twins-SVT-S'),
-    (lambda: build('PCPVT', arch='small'), dict(arch='small'),
-     'these are Twins-PCPVT-S weights; the config builds Twins-SVT-S'),
-    (lambda: build('PCPVT', arch='large'), dict(family='PCPVT', arch='base'),
-     'these are Twins-PCPVT-L weights; the config builds Twins-PCPVT-B'),
-    (build, dict(arch='small'),
-     r'these are Twins-SVT with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels weights'),
-    (lambda: build(arch='small', sub_sampling='average_pooling'), dict(arch='small'),
-     'these are Twins-SVT-S_average_pooling weights; the config builds Twins-SVT-S'),
-    (lambda: build(arch=tiny_arch('LLLG')), dict(),
-     'these are Twins with LL, LL, LLL, GG blocks and .* builds Twins-SVT with 2, 2, 3, 2'),
-    (build, dict(norm_after_stage=False),
-     'they have norms after stages; pass norm_after_stage=True to the backbone'),
-    (lambda: without(random_weights(build()), 'blocks.1.0.mlp.fc1', 'norm_list.2'), dict(),
-     '4 missing, such as blocks.1.0.mlp.fc1.bias'),
-    (lambda: random_weights(build()) | dict(more=torch.rand(1)), dict(),
-     '1 unexpected, such as more'),
-    (lambda: reshaped(random_weights(build())), dict(),
-     r'1 of different shape, such as pos_block.0.proj.0.bias, \(9,\) instead of \(8,\)'),
-    (lambda: dict(conv1=torch.rand(1)), dict(),
-     'No Twins or STViT backbone found; the weights are of conv1'),
-])
+@pytest.mark.parametrize(
+    ('make', 'kwargs', 'message'),
+    [
+        (
+            lambda: build('SVT', arch='base'),
+            dict(arch='small'),
+            'these are Twins-SVT-B weights; the config builds Twins-SVT-S',
+        ),
+        (
+            lambda: build('PCPVT', arch='small'),
+            dict(arch='small'),
+            'these are Twins-PCPVT-S weights; the config builds Twins-SVT-S',
+        ),
+        (
+            lambda: build('PCPVT', arch='large'),
+            dict(family='PCPVT', arch='base'),
+            'these are Twins-PCPVT-L weights; the config builds Twins-PCPVT-B',
+        ),
+        (
+            build,
+            dict(arch='small'),
+            r'these are Twins-SVT with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels weights',
+        ),
+        (
+            lambda: build(arch='small', sub_sampling='average_pooling'),
+            dict(arch='small'),
+            'these are Twins-SVT-S_average_pooling weights; the config builds Twins-SVT-S',
+        ),
+        (
+            lambda: build(arch=tiny_arch('LLLG')),
+            dict(),
+            'these are Twins with LL, LL, LLL, GG blocks and .* builds Twins-SVT with 2, 2, 3, 2',
+        ),
+        (
+            build,
+            dict(norm_after_stage=False),
+            'they have norms after stages; pass norm_after_stage=True to the backbone',
+        ),
+        (
+            lambda: without(random_weights(build()), 'blocks.1.0.mlp.fc1', 'norm_list.2'),
+            dict(),
+            '4 missing, such as blocks.1.0.mlp.fc1.bias',
+        ),
+        (
+            lambda: random_weights(build()) | dict(more=torch.rand(1)),
+            dict(),
+            '1 unexpected, such as more',
+        ),
+        (
+            lambda: reshaped(random_weights(build())),
+            dict(),
+            r'1 of different shape, such as pos_block.0.proj.0.bias, \(9,\) instead of \(8,\)',
+        ),
+        (
+            lambda: dict(conv1=torch.rand(1)),
+            dict(),
+            'No Twins or STViT backbone found; the weights are of conv1',
+        ),
+    ],
+)
 def test_mismatch_is_refused_with_the_reason(make, kwargs, message, tmp_path):
     made = make()
     torch.save(made if isinstance(made, dict) else made.state_dict(), tmp_path / 'model.pth')
-    model = build(**kwargs, init_cfg=dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'model.pth')))
+    model = build(
+        **kwargs, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'model.pth'))
+    )
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(UserError, match=message):
         model.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize(('kwargs', 'notes'), [
-    ({}, 'classifier left out'),
-    (dict(out_indices=(0, 1)), 'classifier left out, stages after stage 2 left out'),
-    (dict(in_channels=1), 'first convolution adapted from 3 channels to 1, classifier left out')])
+@pytest.mark.parametrize(
+    ('kwargs', 'notes'),
+    [
+        ({}, 'classifier left out'),
+        (dict(out_indices=(0, 1)), 'classifier left out, stages after stage 2 left out'),
+        (
+            dict(in_channels=1),
+            'first convolution adapted from 3 channels to 1, classifier left out',
+        ),
+    ],
+)
 def test_stvit_starts_from_a_published_file(kwargs, notes, tmp_path, log):
     weights = stvit_file()
     torch.save(dict(model=weights, epoch=299), tmp_path / 'stvit.pth')
-    model = STViT(TINY_ARCHS['STViT'], **kwargs, init_cfg=dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'stvit.pth')))
+    model = STViT(
+        TINY_ARCHS['STViT'],
+        **kwargs,
+        init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'stvit.pth')),
+    )
     model.init_weights()
     if 'in_channels' in kwargs:
         first = weights['patch_embed.proj.0.weight']
         weights['patch_embed.proj.0.weight'] = first.sum(1, keepdim=True)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, weights[name].to(value.dtype))
-    line, = (line for line in log if 'weights: ' in line)
+    (line,) = (line for line in log if 'weights: ' in line)
     assert line.startswith('STViT with 2, 2') and line.endswith(f' weights: {notes}')
     assert not any('not match' in line for line in log)
 
 
-@pytest.mark.parametrize(('make', 'message'), [
-    (lambda: STViT('base'), 'these are STViT-B weights; the config builds STViT-S'),
-    (lambda: TwinsSVT('small'), 'these are Twins-SVT-S weights; the config builds STViT-S')])
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda: STViT('base'), 'these are STViT-B weights; the config builds STViT-S'),
+        (lambda: TwinsSVT('small'), 'these are Twins-SVT-S weights; the config builds STViT-S'),
+    ],
+)
 def test_stvit_refuses_other_weights(make, message):
     with pytest.raises(UserError, match=message):
         fit_backbone(make().state_dict(), STViT('small'))
 
 
-@pytest.mark.parametrize(('weights', 'message'), [
-    (lambda: Segmentor(norm_after_stage=False).state_dict(),
-     'they have no norms after stages; pass norm_after_stage=False'),
-    (classifier_weights, "no weights for the model's backbone(.|\n)*init_cfg.checkpoint=FILE")])
+@pytest.mark.parametrize(
+    ('weights', 'message'),
+    [
+        (
+            lambda: Segmentor(norm_after_stage=False).state_dict(),
+            'they have no norms after stages; pass norm_after_stage=False',
+        ),
+        (classifier_weights, "no weights for the model's backbone(.|\n)*init_cfg.checkpoint=FILE"),
+    ],
+)
 def test_backbone_in_a_model_must_fit(weights, message):
     with pytest.raises(UserError, match=message):
         fit_model(weights(), Segmentor())

@@ -35,8 +35,11 @@ def without(weights, name):
 def test_own_weights_pass(make, wrap):
     model = make() if wrap is nn.Identity else wrap(make())
     weights = make().state_dict()
-    for given in (weights, {f'module.{name}': value for name, value in weights.items()},
-                  without(weights, 'backbone.1.num_batches_tracked')):
+    for given in (
+        weights,
+        {f'module.{name}': value for name, value in weights.items()},
+        without(weights, 'backbone.1.num_batches_tracked'),
+    ):
         fit_model(given, model, heads=True)
 
 
@@ -45,13 +48,26 @@ def test_twins_backbone_of_another_layout_passes(layout):
     fit_model(convert(twins().state_dict(), layout), twins(), heads=True)
 
 
-@pytest.mark.parametrize(('make', 'change', 'message'), [
-    (twins, lambda weights: without(weights, 'bbox_head.bias'),
-     '1 missing, such as bbox_head.bias'),
-    (other, lambda weights: without(weights, 'backbone.0.bias'),
-     '1 missing, such as backbone.0.bias'),
-    (other, lambda weights: weights | {'backbone.0.weight': torch.rand(8, 4, 3, 3)},
-     r'1 of .* shape, such as backbone.0.weight, \(8, 4, 3, 3\) instead of \(8, 3, 3, 3\)')])
+@pytest.mark.parametrize(
+    ('make', 'change', 'message'),
+    [
+        (
+            twins,
+            lambda weights: without(weights, 'bbox_head.bias'),
+            '1 missing, such as bbox_head.bias',
+        ),
+        (
+            other,
+            lambda weights: without(weights, 'backbone.0.bias'),
+            '1 missing, such as backbone.0.bias',
+        ),
+        (
+            other,
+            lambda weights: weights | {'backbone.0.weight': torch.rand(8, 4, 3, 3)},
+            r'1 of .* shape, such as backbone.0.weight, \(8, 4, 3, 3\) instead of \(8, 3, 3, 3\)',
+        ),
+    ],
+)
 def test_mismatch_is_refused(make, change, message):
     model = make()
     with pytest.raises(UserError, match=f'does not match this config: {message}'):

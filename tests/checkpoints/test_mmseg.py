@@ -1,4 +1,5 @@
 """mmseg's own Twins and ours: the same weights, the same features, the same logits."""
+
 import math
 from pathlib import Path
 
@@ -18,7 +19,7 @@ both_families = pytest.mark.parametrize('family', ['pcpvt', 'svt'])
 
 def build_theirs(family, arch, head='fpn'):
     """mmseg's segmentor, with random values in its whole state dict."""
-    path, = THEIRS.glob(f'twins_{family}-{arch[0]}_{head}*')
+    (path,) = THEIRS.glob(f'twins_{family}-{arch[0]}_{head}*')
     torch.manual_seed(0)
     model = init_model(path, device='cpu')
     for value in model.state_dict().values():
@@ -43,8 +44,9 @@ def difference(ours, theirs, size):
     return torch.stack([(our - their).norm() / their.norm() for our, their in pairs]).max().item()
 
 
-@pytest.mark.parametrize('arch', [
-    'small', *(pytest.param(arch, marks=pytest.mark.large) for arch in ('base', 'large'))])
+@pytest.mark.parametrize(
+    'arch', ['small', *(pytest.param(arch, marks=pytest.mark.large) for arch in ('base', 'large'))]
+)
 @both_families
 def test_features_are_the_same(family, arch):
     theirs = build_theirs(family, arch).backbone
@@ -62,9 +64,8 @@ def test_logits_are_the_same(family, recipe, head, tmp_path):
     theirs = build_theirs(family, 'small', head)
     checkpoint = tmp_path / 'mmseg.pth'
     torch.save(dict(meta={}, state_dict=theirs.state_dict()), checkpoint)
-    path, = OURS.glob(f'{recipe}_twins_{family}_s_*')
-    ours = init_model(
-        path, device='cpu', cfg_options={'model.backbone.numerics': 'mmseg'})
+    (path,) = OURS.glob(f'{recipe}_twins_{family}_s_*')
+    ours = init_model(path, device='cpu', cfg_options={'model.backbone.numerics': 'mmseg'})
     load_checkpoint(ours, str(checkpoint), strict=True)
     assert difference(ours, theirs, (250, 342)) < 1e-5
 
@@ -94,10 +95,17 @@ def test_wrong_map_is_detected(family, mistake):
 
 
 # At 64 x 96, which every stride divides, the released numerics only differ in epsilon.
-@pytest.mark.parametrize(('family', 'kwargs', 'size'), [
-    *((family, dict(numerics='released'), size)
-      for family in ('pcpvt', 'svt') for size in [(64, 96), (512, 683)]),
-    ('svt', dict(window_padding='mask'), (224, 256))])
+@pytest.mark.parametrize(
+    ('family', 'kwargs', 'size'),
+    [
+        *(
+            (family, dict(numerics='released'), size)
+            for family in ('pcpvt', 'svt')
+            for size in [(64, 96), (512, 683)]
+        ),
+        ('svt', dict(window_padding='mask'), (224, 256)),
+    ],
+)
 def test_other_numerics_are_detected(family, kwargs, size):
     theirs = build_theirs(family, 'small').backbone
     ours = build_ours(family, 'small', theirs.state_dict(), **kwargs)

@@ -12,8 +12,9 @@ from twins_mm.checkpoints.pickles import WEIGHTS_ONLY
 from twins_mm.checkpoints.reading import read_checkpoint
 from twins_mm.errors import UserError
 
-TINY = dict(embed_dims=(8, 16), depths=(1, 1), num_heads=(1, 2), mlp_ratios=(2, 2),
-            sr_ratios=(2, 1))
+TINY = dict(
+    embed_dims=(8, 16), depths=(1, 1), num_heads=(1, 2), mlp_ratios=(2, 2), sr_ratios=(2, 1)
+)
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     repository = tmp_path / 'models--timm--twins_tiny.in1k'
     (repository / 'refs').mkdir(parents=True)
-    for revision, value in (('main', 1.), ('v2', 2.)):
+    for revision, value in (('main', 1.0), ('v2', 2.0)):
         snapshot = repository / 'snapshots' / f'{revision}-commit'
         snapshot.mkdir(parents=True)
         (repository / 'refs' / revision).write_text(f'{revision}-commit')
@@ -32,29 +33,42 @@ def hub(tmp_path, monkeypatch):
     return snapshot
 
 
-@pytest.mark.parametrize(('address', 'value'), [
-    ('hf://timm/twins_tiny.in1k', 1), ('hf://timm/twins_tiny.in1k@v2', 2),
-    ('hf://timm/twins_tiny.in1k/weights.pth', -1),
-    ('hf://timm/twins_tiny.in1k@v2/weights.pth', -2)])
+@pytest.mark.parametrize(
+    ('address', 'value'),
+    [
+        ('hf://timm/twins_tiny.in1k', 1),
+        ('hf://timm/twins_tiny.in1k@v2', 2),
+        ('hf://timm/twins_tiny.in1k/weights.pth', -1),
+        ('hf://timm/twins_tiny.in1k@v2/weights.pth', -2),
+    ],
+)
 def test_loads_from_the_cache(address, value, hub):
     assert read_checkpoint(address, 'cpu')['x'] == value
 
 
 def test_backbone_starts_from_the_hub(hub):
-    weights = {key: torch.full_like(value, 0.5)
-               for key, value in TwinsPCPVT(TINY, out_indices=(0, 1)).state_dict().items()}
+    weights = {
+        key: torch.full_like(value, 0.5)
+        for key, value in TwinsPCPVT(TINY, out_indices=(0, 1)).state_dict().items()
+    }
     save_file(weights, hub / 'model.safetensors')
-    model = TwinsPCPVT(TINY, out_indices=(0, 1), init_cfg=dict(
-        type='Pretrained', checkpoint='hf://timm/twins_tiny.in1k@v2'))
+    model = TwinsPCPVT(
+        TINY,
+        out_indices=(0, 1),
+        init_cfg=dict(type='Pretrained', checkpoint='hf://timm/twins_tiny.in1k@v2'),
+    )
     model.init_weights()
     assert all((value == 0.5).all() for value in model.state_dict().values())
 
 
-@pytest.mark.parametrize(('address', 'message'), [
-    ('hf://timm', 'is not of the form hf://ORG/NAME'),
-    ('hf://timm/other', r'hf://timm/other could not be downloaded(.|\n)*init_cfg=None'),
-    ('hf://timm/twins_tiny.in1k@v3', 'could not be downloaded'),
-])
+@pytest.mark.parametrize(
+    ('address', 'message'),
+    [
+        ('hf://timm', 'is not of the form hf://ORG/NAME'),
+        ('hf://timm/other', r'hf://timm/other could not be downloaded(.|\n)*init_cfg=None'),
+        ('hf://timm/twins_tiny.in1k@v3', 'could not be downloaded'),
+    ],
+)
 def test_unavailable_weights_are_reported(address, message, hub):
     with pytest.raises(UserError, match=message):
         read_checkpoint(address)
@@ -101,8 +115,9 @@ def test_what_torch_has_downloaded_is_not_downloaded_again(web):
     assert loaded == dict(x=torch.ones(1))
 
 
-@pytest.mark.skipif(not WEIGHTS_ONLY,
-                    reason='another version of a library: torch before 2.6 checks nothing')
+@pytest.mark.skipif(
+    not WEIGHTS_ONLY, reason='another version of a library: torch before 2.6 checks nothing'
+)
 def test_nothing_unsafe_comes_from_the_web(web):
     site, address = web
     torch.save(dict(x=Path()), site / 'weights.pth')

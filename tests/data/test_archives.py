@@ -20,16 +20,22 @@ from twins_mm.errors import UserError
 TOOL = Path(__file__).parents[2] / 'tools/prepare_data.py'
 FOLDERS = dict(coco='', ade20k='ADEChallengeData2016/')
 # Other files in the official archives.
-OTHERS = {'annotations_trainval2017.zip': ['annotations/captions_val2017.json'],
-          'ADEChallengeData2016.zip': ['ADEChallengeData2016/objectInfo150.txt']}
+OTHERS = {
+    'annotations_trainval2017.zip': ['annotations/captions_val2017.json'],
+    'ADEChallengeData2016.zip': ['ADEChallengeData2016/objectInfo150.txt'],
+}
 
 
 def shrink(data_set):
     """The data set with at most 3 files where the real one has thousands."""
-    return data_set._replace(archives=tuple(
-        archive._replace(contents={
-            pattern: min(count, 3) for pattern, count in archive.contents.items()})
-        for archive in data_set.archives))
+    return data_set._replace(
+        archives=tuple(
+            archive._replace(
+                contents={pattern: min(count, 3) for pattern, count in archive.contents.items()}
+            )
+            for archive in data_set.archives
+        )
+    )
 
 
 def make_archive(path, names):
@@ -54,10 +60,15 @@ def data_set(name):
 @pytest.fixture
 def names(name, data_set):
     """The members of the archives: {archive: [member, ...]}."""
-    return {archive.name: OTHERS.get(archive.name, []) + [
-        FOLDERS[name] + pattern.replace('*', str(number))
-        for pattern, count in archive.contents.items() for number in range(count)]
-        for archive in data_set.archives}
+    return {
+        archive.name: OTHERS.get(archive.name, [])
+        + [
+            FOLDERS[name] + pattern.replace('*', str(number))
+            for pattern, count in archive.contents.items()
+            for number in range(count)
+        ]
+        for archive in data_set.archives
+    }
 
 
 @pytest.fixture
@@ -74,13 +85,17 @@ def root(data_set, tmp_path):
 
 
 def read(root):
-    return {str(path.relative_to(root)): path.read_text()
-            for path in root.rglob('*') if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_text() for path in root.rglob('*') if path.is_file()
+    }
 
 
 def expect(name, names):
-    return {member.removeprefix(FOLDERS[name]): member * 100
-            for members in names.values() for member in members}
+    return {
+        member.removeprefix(FOLDERS[name]): member * 100
+        for members in names.values()
+        for member in members
+    }
 
 
 def test_files_go_where_the_configs_expect_them(name, data_set, names, folder, root):
@@ -149,8 +164,10 @@ def test_incomplete_download_is_reported(data_set, folder, root):
 def test_wrong_archive_is_refused(name, data_set, names, folder, root):
     archive = data_set.archives[0]
     pattern = next(iter(archive.contents))
-    make_archive(folder / archive.name, [
-        member for member in names[archive.name] if not member.endswith('/2.jpg')])
+    make_archive(
+        folder / archive.name,
+        [member for member in names[archive.name] if not member.endswith('/2.jpg')],
+    )
     with pytest.raises(UserError) as caught:
         unpack_archives(data_set, folder, root)
     assert f'{folder / archive.name} has 2 files {pattern}, expected 3' in str(caught.value)
@@ -219,11 +236,11 @@ def test_write_error_is_reported(data_set, folder, root):
 
 @pytest.mark.parametrize('out', ['data', 'elsewhere'])
 def test_tool_prints_the_folder_and_the_next_step(
-        out, name, data_set, folder, tmp_path, monkeypatch, capsys):
+    out, name, data_set, folder, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(DATA_SETS, name, data_set)
-    monkeypatch.setattr('sys.argv', [
-        str(TOOL), name, '--archives', str(folder), '--out', out])
+    monkeypatch.setattr('sys.argv', [str(TOOL), name, '--archives', str(folder), '--out', out])
     runpy.run_path(str(TOOL), run_name='__main__')
     output = capsys.readouterr().out
     root = out / data_set.folder.relative_to('data')
@@ -250,13 +267,15 @@ def run_commands(name, tmp_path):
     """The commands for a data set's archives in a folder, without downloads and installations."""
     with pytest.raises(UserError, match='is unpacked by these commands') as caught:
         unpack_archives(DATA_SETS[name], tmp_path, tmp_path / 'data' / name)
-    commands = [line for line in str(caught.value).splitlines()[1:]
-                if not line.startswith(('curl', 'pip'))]
+    commands = [
+        line for line in str(caught.value).splitlines()[1:] if not line.startswith(('curl', 'pip'))
+    ]
     subprocess.run(['sh', '-e'], input='\n'.join(commands), text=True, check=True, cwd=tmp_path)
 
 
 def test_imagenets_archives_are_unpacked_by_hand(tmp_path):
     """ImageNet's are tar files of tar files: the commands work on them."""
+
     def pack(path, files):
         with tarfile.open(path, 'w') as archive:
             for name in files:
@@ -269,16 +288,24 @@ def test_imagenets_archives_are_unpacked_by_hand(tmp_path):
     run_commands('imagenet', tmp_path)
     root = tmp_path / 'data/imagenet'
     assert {path.relative_to(root).as_posix() for path in root.rglob('*.*')} == {
-        'train/n01440764/one.JPEG', 'val/one.JPEG'}
+        'train/n01440764/one.JPEG',
+        'val/one.JPEG',
+    }
 
 
 def test_cityscapes_archives_are_unpacked_by_hand(tmp_path, monkeypatch):
     """Both have a licence; the package that they are for makes the labels of the polygons."""
     images, labels = DATA_SETS['cityscapes'].archives
     for archive, ending in dict(
-            leftImg8bit='_leftImg8bit.png', gtFine='_gtFine_polygons.json').items():
-        make_archive(tmp_path / f'{archive}_trainvaltest.zip', [
-            'license.txt', *(f'{archive}/{split}/ulm/ulm_0{ending}' for split in ('train', 'val'))])
+        leftImg8bit='_leftImg8bit.png', gtFine='_gtFine_polygons.json'
+    ).items():
+        make_archive(
+            tmp_path / f'{archive}_trainvaltest.zip',
+            [
+                'license.txt',
+                *(f'{archive}/{split}/ulm/ulm_0{ending}' for split in ('train', 'val')),
+            ],
+        )
     script = tmp_path / 'bin/csCreateTrainIdLabelImgs'
     script.parent.mkdir()
     script.write_text("""#!/bin/sh -e

@@ -4,10 +4,17 @@ from mmengine.config import Config
 from twins_mm.data.checks import check_data
 from twins_mm.errors import UserError
 
-COCO = dict(type='CocoDataset', data_root='data/coco', ann_file='annotations/train.json',
-            data_prefix=dict(img='train2017/'))
-ADE = dict(type='ADE20KDataset', data_root='data/ade/ADEChallengeData2016',
-           data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'))
+COCO = dict(
+    type='CocoDataset',
+    data_root='data/coco',
+    ann_file='annotations/train.json',
+    data_prefix=dict(img='train2017/'),
+)
+ADE = dict(
+    type='ADE20KDataset',
+    data_root='data/ade/ADEChallengeData2016',
+    data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +23,15 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize('dataset', [
-    COCO, dict(type='RepeatDataset', times=2, dataset=COCO),
-    dict(type='ConcatDataset', datasets=[COCO])], ids=lambda dataset: dataset['type'])
+@pytest.mark.parametrize(
+    'dataset',
+    [
+        COCO,
+        dict(type='RepeatDataset', times=2, dataset=COCO),
+        dict(type='ConcatDataset', datasets=[COCO]),
+    ],
+    ids=lambda dataset: dataset['type'],
+)
 def test_missing_files_are_listed(dataset, folder):
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
     (folder / 'data/coco/train2017').mkdir(parents=True)
@@ -68,24 +81,37 @@ def test_evaluators_are_checked(folder):
         assert str(folder / 'data/coco/annotations/val.json') in str(caught.value)
 
 
-@pytest.mark.parametrize('data_set', [
-    dict(COCO, data_root='s3://bucket/coco'),
-    dict(COCO, data_root=None, ann_file='cluster:s3://bucket/train.json', data_prefix={}),
-    dict(COCO, backend_args=dict(backend='petrel', path_mapping={'data/': 's3://bucket/'})),
-    dict(type='Generated'), dict(COCO, data_root=None, ann_file='', data_prefix=None)])
+@pytest.mark.parametrize(
+    'data_set',
+    [
+        dict(COCO, data_root='s3://bucket/coco'),
+        dict(COCO, data_root=None, ann_file='cluster:s3://bucket/train.json', data_prefix={}),
+        dict(COCO, backend_args=dict(backend='petrel', path_mapping={'data/': 's3://bucket/'})),
+        dict(type='Generated'),
+        dict(COCO, data_root=None, ann_file='', data_prefix=None),
+    ],
+)
 def test_data_that_is_not_on_disk_is_skipped(data_set):
     check_data(Config(dict(train_dataloader=dict(dataset=data_set))), 'train', 'val')
 
 
-@pytest.mark.parametrize(('changes', 'missing'), [
-    (dict(data_root=None), {'annotations/train.json', 'train2017'}),
-    (dict(ann_file='/nowhere/train.json'), {'/nowhere/train.json', 'data/coco/train2017'}),
-    (dict(data_prefix='images'), {'data/coco/annotations/train.json', 'data/coco/images'}),
-    (dict(ann_file=['1.json', '2.json'], data_prefix=None),
-     {'data/coco/1.json', 'data/coco/2.json'}),
-    (dict(ann_file='', data_prefix=dict(img='')), {'data/coco'}),
-    (dict(backend_args=dict(backend='local'), data_prefix={}),
-     {'data/coco/annotations/train.json'})])
+@pytest.mark.parametrize(
+    ('changes', 'missing'),
+    [
+        (dict(data_root=None), {'annotations/train.json', 'train2017'}),
+        (dict(ann_file='/nowhere/train.json'), {'/nowhere/train.json', 'data/coco/train2017'}),
+        (dict(data_prefix='images'), {'data/coco/annotations/train.json', 'data/coco/images'}),
+        (
+            dict(ann_file=['1.json', '2.json'], data_prefix=None),
+            {'data/coco/1.json', 'data/coco/2.json'},
+        ),
+        (dict(ann_file='', data_prefix=dict(img='')), {'data/coco'}),
+        (
+            dict(backend_args=dict(backend='local'), data_prefix={}),
+            {'data/coco/annotations/train.json'},
+        ),
+    ],
+)
 def test_every_kind_of_path_is_checked(changes, missing, folder):
     cfg = Config(dict(train_dataloader=dict(dataset=dict(COCO, **changes))))
     with pytest.raises(UserError) as caught:

@@ -1,4 +1,5 @@
 """Every fault of boxes and masks is named, and nothing else is."""
+
 import json
 
 import pytest
@@ -57,33 +58,41 @@ def write_corners(content):
 RLE = dict(size=[10, 10], counts=[0, 50, 50])
 
 
-@pytest.mark.parametrize(('break_it', 'faults'), [
-    (lambda content: None, {}),
-    (annotation(category_id=3), dict(unknown_category=1)),
-    (annotation(bbox=[8, 10, 0.5, 30]), dict(no_area=1)),
-    (annotation(bbox=[8, 10, 32, -30]), dict(no_area=1)),
-    (annotation(area=0), dict(no_area_field=1)),
-    (annotation(bbox=[200, 10, 30, 30]), dict(outside=1)),
-    (annotation(bbox=[-20, 10, 40, 30]), dict(beyond_edge=1)),
-    (annotation(bbox=[8, 10, 32, 54.5]), {}),  # rounded
-    (annotation(image_id=99), dict(orphans=1)),
-    (annotation(segmentation=[]), dict(no_mask=1)),
-    (drop('segmentation'), dict(no_mask=1)),
-    (annotation(segmentation=[[1, 2, 3, 4]]), dict(broken_polygon=1)),
-    (annotation(segmentation=[[8, 8, 8, 8, 8, 8]]), dict(empty_mask=1)),
-    (annotation(segmentation=RLE), dict(mask_size=1)),
-    (annotation(segmentation=dict(size=[HEIGHT, WIDTH], counts=[0, 50, WIDTH * HEIGHT - 50]),
-                iscrowd=1), {}),
-    (image(width=HEIGHT, height=WIDTH), dict(wrong_size=1, beyond_edge=1)),
-    (image(file_name='gone.jpg'), dict(unreadable=1)),
-    (reverse, dict(class_order=1)),
-    (rename, dict(class_not_in_file=1, other_class=6, never_seen=1)),
-    (repeat, dict(repeated_category=1)),
-    (count_from_0, dict(unknown_category=12, no_objects=1)),
-    (drop_pears, dict(never_seen=1)),
-    (write_shares, dict(no_area=12, no_objects=1)),
-    (write_corners, dict(beyond_edge=7)),
-])
+@pytest.mark.parametrize(
+    ('break_it', 'faults'),
+    [
+        (lambda content: None, {}),
+        (annotation(category_id=3), dict(unknown_category=1)),
+        (annotation(bbox=[8, 10, 0.5, 30]), dict(no_area=1)),
+        (annotation(bbox=[8, 10, 32, -30]), dict(no_area=1)),
+        (annotation(area=0), dict(no_area_field=1)),
+        (annotation(bbox=[200, 10, 30, 30]), dict(outside=1)),
+        (annotation(bbox=[-20, 10, 40, 30]), dict(beyond_edge=1)),
+        (annotation(bbox=[8, 10, 32, 54.5]), {}),  # rounded
+        (annotation(image_id=99), dict(orphans=1)),
+        (annotation(segmentation=[]), dict(no_mask=1)),
+        (drop('segmentation'), dict(no_mask=1)),
+        (annotation(segmentation=[[1, 2, 3, 4]]), dict(broken_polygon=1)),
+        (annotation(segmentation=[[8, 8, 8, 8, 8, 8]]), dict(empty_mask=1)),
+        (annotation(segmentation=RLE), dict(mask_size=1)),
+        (
+            annotation(
+                segmentation=dict(size=[HEIGHT, WIDTH], counts=[0, 50, WIDTH * HEIGHT - 50]),
+                iscrowd=1,
+            ),
+            {},
+        ),
+        (image(width=HEIGHT, height=WIDTH), dict(wrong_size=1, beyond_edge=1)),
+        (image(file_name='gone.jpg'), dict(unreadable=1)),
+        (reverse, dict(class_order=1)),
+        (rename, dict(class_not_in_file=1, other_class=6, never_seen=1)),
+        (repeat, dict(repeated_category=1)),
+        (count_from_0, dict(unknown_category=12, no_objects=1)),
+        (drop_pears, dict(never_seen=1)),
+        (write_shares, dict(no_area=12, no_objects=1)),
+        (write_corners, dict(beyond_edge=7)),
+    ],
+)
 def test_fault_is_named(break_it, faults, own_sets, find_faults):
     path = own_sets / 'train.json'
     content = json.loads(path.read_text())
@@ -93,9 +102,13 @@ def test_fault_is_named(break_it, faults, own_sets, find_faults):
     assert found == {'train': faults, 'val and test': {}}
 
 
-@pytest.mark.parametrize(('name', 'detail'), [
-    ('Apple', "'Apple' is not there; the nearest is 'apple'"),
-    ('lemon', "'lemon' is not there; the nearest is")])
+@pytest.mark.parametrize(
+    ('name', 'detail'),
+    [
+        ('Apple', "'Apple' is not there; the nearest is 'apple'"),
+        ('lemon', "'lemon' is not there; the nearest is"),
+    ],
+)
 def test_absent_class_is_named_with_the_nearest(name, detail, find_faults):
     _, (survey, *_) = find_faults(RECIPE, classes=[name, 'pear'])
     _, (finding, *_) = survey.findings['class_not_in_file']
@@ -119,8 +132,9 @@ def test_detectors_of_boxes_need_no_masks(own_sets, find_faults):
     assert find_faults(RECIPE)[0]['train'] == dict(no_mask=12)
 
 
-@pytest.mark.parametrize(('key', 'place'), [
-    ('area', 'annotations'), ('bbox', 'annotations'), ('width', 'images')])
+@pytest.mark.parametrize(
+    ('key', 'place'), [('area', 'annotations'), ('bbox', 'annotations'), ('width', 'images')]
+)
 def test_missing_field_is_named(key, place, own_sets, find_faults):
     path = own_sets / 'train.json'
     content = json.loads(path.read_text())
@@ -143,9 +157,14 @@ def test_mmdet_leaves_out_what_is_named(own_sets, find_faults):
     """The data set itself, for comparison: the check explains each object that it lacks."""
     path = own_sets / 'train.json'
     content = json.loads(path.read_text())
-    for number, changes in enumerate([
-            dict(category_id=3), dict(area=0), dict(bbox=[8, 10, 0.5, 30]),
-            dict(bbox=[200, 10, 30, 30])]):
+    for number, changes in enumerate(
+        [
+            dict(category_id=3),
+            dict(area=0),
+            dict(bbox=[8, 10, 0.5, 30]),
+            dict(bbox=[200, 10, 30, 30]),
+        ]
+    ):
         content['annotations'][2 * number].update(changes)
     path.write_text(json.dumps(content))
     found, (train, _) = find_faults(RECIPE)
@@ -166,7 +185,7 @@ def test_windows_separator_in_a_file_name_is_named(own_sets, find_faults):
     path = own_sets / 'train.json'
     path.write_text(path.read_text().replace('train_0.jpg', r'sub\\train_0.jpg'))
     _, (train, _) = find_faults(RECIPE)
-    (kind, (count, (finding, *_))), = train.findings.items()
+    ((kind, (count, (finding, *_))),) = train.findings.items()
     assert count == 1
     assert 'backslash' in f'{finding.detail} {KINDS[kind].advice}'
     assert 'Copy the file again' not in KINDS[kind].advice

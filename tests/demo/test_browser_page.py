@@ -1,4 +1,5 @@
 """Parts of the page that need no browser, and not gradio either; see tests/web for the others."""
+
 import runpy
 import sys
 from unittest.mock import MagicMock

@@ -20,8 +20,10 @@ def request(guard, path, body=b'', method='GET'):
             got[0] += message['body']
             more = message.get('more_body', False)
 
-    parts = [dict(type='http.request', body=body[start:start + 50], more_body=True)
-             for start in range(0, len(body), 50)]
+    parts = [
+        dict(type='http.request', body=body[start : start + 50], more_body=True)
+        for start in range(0, len(body), 50)
+    ]
     parts.append(dict(type='http.request', body=b'', more_body=False))
 
     async def receive():
@@ -42,34 +44,73 @@ def guard(tmp_path):
     return Guard(None, tmp_path / 'uploads')
 
 
-@pytest.mark.parametrize('path', ['/', '/config', '/assets/index.js', '/gradio_api/upload',
-                                  '/gradio_api/queue/data', '/gradio_api/heartbeat/abc'])
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/',
+        '/config',
+        '/assets/index.js',
+        '/gradio_api/upload',
+        '/gradio_api/queue/data',
+        '/gradio_api/heartbeat/abc',
+    ],
+)
 def test_what_the_page_needs_is_served(path, guard):
     assert request(guard, path) == b''
 
 
-@pytest.mark.parametrize('path', [
-    '/gradio_api/proxy=https://example.org/x', '/gradio_api/process_recording', '/monitoring',
-    '/gradio_api/run/predict', '/gradio_api/call/predict', '/gradio_api/deep_link',
-    '/gradio_api/vibe-edit', '/gradio_api/file/etc/passwd', '/docs', '/assets'])
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/gradio_api/proxy=https://example.org/x',
+        '/gradio_api/process_recording',
+        '/monitoring',
+        '/gradio_api/run/predict',
+        '/gradio_api/call/predict',
+        '/gradio_api/deep_link',
+        '/gradio_api/vibe-edit',
+        '/gradio_api/file/etc/passwd',
+        '/docs',
+        '/assets',
+    ],
+)
 def test_other_endpoints_are_not(path, guard):
     assert request(guard, path) is None
 
 
-@pytest.mark.parametrize(('path', 'allowed'), [
-    ('{}/a/photo.jpg', True), ('{}/../secret', False), ('{}_other/x', False),
-    ('/etc/passwd', False), ('https://example.org/x.png', False), ('', False)])
+@pytest.mark.parametrize(
+    ('path', 'allowed'),
+    [
+        ('{}/a/photo.jpg', True),
+        ('{}/../secret', False),
+        ('{}_other/x', False),
+        ('/etc/passwd', False),
+        ('https://example.org/x.png', False),
+        ('', False),
+    ],
+)
 def test_only_uploaded_files_are_read(path, allowed, guard):
     path = path.format(guard.uploads)
     assert (request(guard, f'/gradio_api/file={path}') is not None) == allowed
-    body = json.dumps(dict(data=[0.3, [dict(value=dict(
-        path=path, url='/x', meta=dict(_type='gradio.FileData')))]])).encode()
+    body = json.dumps(
+        dict(
+            data=[0.3, [dict(value=dict(path=path, url='/x', meta=dict(_type='gradio.FileData')))]]
+        )
+    ).encode()
     assert request(guard, EVENT, body) == (body if allowed else None)
 
 
-@pytest.mark.parametrize('body', [
-    b'{"data": [{"path": 7}]}', b'{"data": [{"path": null}]}', b'not JSON', b'',
-    b'{"data": "' + b' ' * 1_000_000 + b'"}'], ids=['number', 'null', 'text', 'empty', 'long'])
+@pytest.mark.parametrize(
+    'body',
+    [
+        b'{"data": [{"path": 7}]}',
+        b'{"data": [{"path": null}]}',
+        b'not JSON',
+        b'',
+        b'{"data": "' + b' ' * 1_000_000 + b'"}',
+    ],
+    ids=['number', 'null', 'text', 'empty', 'long'],
+)
 def test_events_of_another_form_are_refused(body, guard):
     assert request(guard, EVENT, body) is None
 

@@ -13,15 +13,22 @@ from twins_mm.errors import UserError
 
 def write_bomb(path, width, height):
     """A PNG whose header promises pixels that don't come."""
+
     def chunk(name, data):
-        return struct.pack('>I', len(data)) + name + data + struct.pack(
-            '>I', zlib.crc32(name + data))
+        return (
+            struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+        )
+
     header = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header)
-                     + chunk(b'IDAT', zlib.compress(bytes(100))) + chunk(b'IEND', b''))
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', header)
+        + chunk(b'IDAT', zlib.compress(bytes(100)))
+        + chunk(b'IEND', b'')
+    )
 
 
-@pytest.mark.parametrize('side', [int(MAX_PIXELS ** 0.5) + 1, 30_000, 100_000])
+@pytest.mark.parametrize('side', [int(MAX_PIXELS**0.5) + 1, 30_000, 100_000])
 def test_image_of_too_many_pixels_is_not_decoded(side, tmp_path, monkeypatch):
     monkeypatch.setattr(photograph, 'read_image', lambda *_: pytest.fail('it was decoded'))
     write_bomb(tmp_path / 'x.png', side, side)
@@ -29,9 +36,18 @@ def test_image_of_too_many_pixels_is_not_decoded(side, tmp_path, monkeypatch):
         read_photograph(tmp_path / 'x.png')
 
 
-@pytest.mark.parametrize('content', [
-    b'', b'<html>', b'<svg xmlns="http://www.w3.org/2000/svg"/>', b'%!PS-Adobe-3.0 EPSF-3.0',
-    b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff\xe0'], ids=str)
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        b'<html>',
+        b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+        b'%!PS-Adobe-3.0 EPSF-3.0',
+        b'\x89PNG\r\n\x1a\n',
+        b'\xff\xd8\xff\xe0',
+    ],
+    ids=str,
+)
 def test_what_is_not_an_image_is_refused_in_a_sentence(content, tmp_path):
     (tmp_path / 'x.png').write_bytes(content)
     with pytest.raises(UserError, match='could not be read as an image. Use a JPEG'):

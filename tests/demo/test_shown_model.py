@@ -24,23 +24,33 @@ META = dict(classes=('cat', 'dog', 'cow'), palette=[(255, 0, 0), (0, 255, 0), (0
 
 def make_view(task, sample):
     """A view of a black photograph of 40 x 20 pixels."""
-    model = SimpleNamespace(task=TASKS[task], inferencer=SimpleNamespace(
-        model=SimpleNamespace(dataset_meta=META)))
+    model = SimpleNamespace(
+        task=TASKS[task], inferencer=SimpleNamespace(model=SimpleNamespace(dataset_meta=META))
+    )
     return View(model, Frame(PurePath('x.jpg'), np.zeros((20, 40, 3), np.uint8)), sample)
 
 
 def make_objects(with_masks):
     masks = torch.zeros(3, 20, 40, dtype=torch.bool)
     masks[0, :10, :10] = masks[1, 10:, 20:] = masks[2, :5] = True
-    return DetDataSample(pred_instances=InstanceData(
-        bboxes=torch.tensor([[0., 0, 10, 10], [20, 10, 40, 20], [0, 0, 40, 5]]),
-        scores=torch.tensor([0.25, 0.75, 0.5]), labels=torch.tensor([0, 2, 2]),
-        **dict(masks=masks) if with_masks else {}))
+    return DetDataSample(
+        pred_instances=InstanceData(
+            bboxes=torch.tensor([[0.0, 0, 10, 10], [20, 10, 40, 20], [0, 0, 40, 5]]),
+            scores=torch.tensor([0.25, 0.75, 0.5]),
+            labels=torch.tensor([0, 2, 2]),
+            **dict(masks=masks) if with_masks else {},
+        )
+    )
 
 
-@pytest.mark.parametrize(('score_thr', 'scores', 'words'), [
-    (0, [0.75, 0.5, 0.25], '2 cow, 1 cat'), (0.25, [0.75, 0.5], '2 cow'),
-    (0.75, [], 'nothing found')])
+@pytest.mark.parametrize(
+    ('score_thr', 'scores', 'words'),
+    [
+        (0, [0.75, 0.5, 0.25], '2 cow, 1 cat'),
+        (0.25, [0.75, 0.5], '2 cow'),
+        (0.75, [], 'nothing found'),
+    ],
+)
 def test_objects_above_the_score_are_listed_the_best_first(score_thr, scores, words):
     view = make_view('instance_segmentation', make_objects(with_masks=True))
     found = view.find(score_thr)
@@ -58,8 +68,10 @@ def test_classes_are_listed_the_largest_first():
     labels = torch.zeros(1, 20, 40, dtype=torch.long)
     labels[0, :, 10:] = 2
     view = make_view('semantic_segmentation', SegDataSample(pred_sem_seg=PixelData(data=labels)))
-    assert view.find(1) == [('cow', (0, 0, 255), None, None, 0.75),
-                            ('cat', (255, 0, 0), None, None, 0.25)]
+    assert view.find(1) == [
+        ('cow', (0, 0, 255), None, None, 0.75),
+        ('cat', (255, 0, 0), None, None, 0.25),
+    ]
     assert view.describe(1) == 'cow, cat'
 
 
@@ -72,16 +84,24 @@ def test_only_objects_above_the_score_are_drawn():
     assert not picture[:5, :15].any()
 
 
-@pytest.mark.parametrize(('name', 'options'), [
-    ('mask_rcnn_twins_pcpvt_s_1x', {'model.test_cfg.rcnn.score_thr': 0.,
-                                    'model.test_cfg.rcnn.max_per_img': 5}),
-    ('semantic_fpn_twins_svt_s_80k', {})])
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        (
+            'mask_rcnn_twins_pcpvt_s_1x',
+            {'model.test_cfg.rcnn.score_thr': 0.0, 'model.test_cfg.rcnn.max_per_img': 5},
+        ),
+        ('semantic_fpn_twins_svt_s_80k', {}),
+    ],
+)
 def test_network_runs_once_and_attention_is_the_backbones(
-        name, options, tiny_config, save_model, tmp_path):
+    name, options, tiny_config, save_model, tmp_path
+):
     config = tiny_config(name)
     save_model(config, tmp_path / 'model.pth')
     cfg = load_config(
-        str(config), {**options, 'test_dataloader.dataset.pipeline.1.scale': (96, 64)})
+        str(config), {**options, 'test_dataloader.dataset.pipeline.1.scale': (96, 64)}
+    )
     model = ShownModel(cfg, str(tmp_path / 'model.pth'))
     assert (model.name, model.checkpoint) == ('tiny', 'model.pth')
     runs = []
@@ -127,10 +147,15 @@ def test_most_likely_class_is_written_on_the_picture():
 @pytest.mark.xfail(strict=True, reason='B7: models without Twins are refused')
 def test_models_of_others_are_shown_without_attention(save_model, tmp_path):
     name = str(CONFIGS / 'baselines/retinanet_resnet_50_1x.py')
-    cfg = load_config(name, {
-        'model.backbone.init_cfg': None, 'model.backbone.depth': 18,
-        'model.neck.in_channels': [128, 256, 512],
-        'test_dataloader.dataset.pipeline.1.scale': (96, 64)})
+    cfg = load_config(
+        name,
+        {
+            'model.backbone.init_cfg': None,
+            'model.backbone.depth': 18,
+            'model.neck.in_channels': [128, 256, 512],
+            'test_dataloader.dataset.pipeline.1.scale': (96, 64),
+        },
+    )
     cfg.dump(tmp_path / 'resnet.py')
     save_model(tmp_path / 'resnet.py', tmp_path / 'model.pth')
     model = ShownModel(cfg, str(tmp_path / 'model.pth'))

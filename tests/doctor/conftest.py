@@ -9,16 +9,22 @@ import pytest
 @pytest.fixture
 def run_doctor(tmp_path):
     """Runs the doctor as a user does, in an empty folder."""
+
     def run(*args, status):
         path = os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(Path(__file__).parents[2])])
         folder = tmp_path / 'empty'
         folder.mkdir()
         done = subprocess.run(
-            [sys.executable, '-m', 'twins_mm.doctor', *args], cwd=folder, text=True,
-            capture_output=True, env={**os.environ, 'PYTHONPATH': path, 'HF_HUB_OFFLINE': '1'})
+            [sys.executable, '-m', 'twins_mm.doctor', *args],
+            cwd=folder,
+            text=True,
+            capture_output=True,
+            env={**os.environ, 'PYTHONPATH': path, 'HF_HUB_OFFLINE': '1'},
+        )
         assert done.returncode == status, done.stdout + done.stderr
         assert not done.stderr
         return done.stdout
+
     return run
 
 
@@ -36,4 +42,5 @@ def stub(tmp_path, monkeypatch):
                 break
             (parent / '__init__.py').touch()
         path.write_text(code)
+
     return make

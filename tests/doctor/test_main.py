@@ -19,9 +19,14 @@ BROKEN = Finding('wrong', 'it is broken', 'fix it')
 
 
 def run(checks, monkeypatch, *args):
-    monkeypatch.setattr(doctor, 'CHECKS', {
-        name: check if callable(check) else lambda check=check: check
-        for name, check in checks.items()})
+    monkeypatch.setattr(
+        doctor,
+        'CHECKS',
+        {
+            name: check if callable(check) else lambda check=check: check
+            for name, check in checks.items()
+        },
+    )
     monkeypatch.setattr(sys, 'argv', ['doctor', *args])
     return doctor.main()
 
@@ -33,7 +38,9 @@ def test_exit_status_shows_whether_something_is_wrong(finding, status, monkeypat
 
 def test_findings_are_printed_with_their_fixes(monkeypatch, capsys):
     run(dict(first=OK, second=ABSENT, third=BROKEN, fourth=BROKEN), monkeypatch)
-    assert capsys.readouterr().out == """\
+    assert (
+        capsys.readouterr().out
+        == """\
 ok       first   torch 2.13.0
 warning  second  there is no data
                  -> make data
@@ -45,13 +52,15 @@ wrong    fourth  it is broken
 2 wrong, 1 warnings.
 Fix the first one, then run this again: it may be the cause of the others.
 """
+    )
 
 
 def test_json(monkeypatch, capsys):
     run(dict(first=OK, second=BROKEN), monkeypatch, '--json')
     assert json.loads(capsys.readouterr().out) == [
         dict(check='first', state='ok', message='torch 2.13.0', fix=''),
-        dict(check='second', state='wrong', message='it is broken', fix='fix it')]
+        dict(check='second', state='wrong', message='it is broken', fix='fix it'),
+    ]
 
 
 def test_failing_check_does_not_stop_the_others(monkeypatch, capsys):
@@ -66,14 +75,29 @@ def test_failing_check_does_not_stop_the_others(monkeypatch, capsys):
 
 def test_this_installation_is_ok(run_doctor):
     output = run_doctor(status=0)
-    states = {line[9:].split('  ')[0]: line.split()[0]
-              for line in output.splitlines() if line.startswith(('ok', 'warning', 'wrong'))}
+    states = {
+        line[9:].split('  ')[0]: line.split()[0]
+        for line in output.splitlines()
+        if line.startswith(('ok', 'warning', 'wrong'))
+    }
     assert list(states) == list(doctor.CHECKS)
     assert 'wrong' not in states.values()
     assert states['COCO'] == states['ADE20K'] == 'warning'
-    assert all(states[check] == 'ok' for check in (
-        'torch', 'numpy', 'opencv', 'pkg_resources', 'mmengine', 'operators', 'mmdet', 'mmseg',
-        'ftfy, regex', 'twins_mm'))
+    assert all(
+        states[check] == 'ok'
+        for check in (
+            'torch',
+            'numpy',
+            'opencv',
+            'pkg_resources',
+            'mmengine',
+            'operators',
+            'mmdet',
+            'mmseg',
+            'ftfy, regex',
+            'twins_mm',
+        )
+    )
     assert re.search(r'operators +\S+ \S+; (compiled for|on CPUs by torch) ', output)
 
 
@@ -95,8 +119,9 @@ def test_unexpected_error_points_to_the_doctor(stub, run_tool, tiny_config, toy_
 def test_import_that_fails_is_not_swallowed(stub, tmp_path):
     """A config's `custom_imports` would pass, and `TwinsSVT` be missing from the registry."""
     stub('mmengine', "raise ImportError('libGL.so.1: cannot open shared object file')")
-    done = subprocess.run([sys.executable, '-c', 'import twins_mm'], text=True,
-                          capture_output=True, cwd=REPOSITORY)
+    done = subprocess.run(
+        [sys.executable, '-c', 'import twins_mm'], text=True, capture_output=True, cwd=REPOSITORY
+    )
     assert done.returncode == 1
     assert done.stderr.endswith('ImportError: libGL.so.1: cannot open shared object file\n')
 

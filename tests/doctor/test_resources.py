@@ -9,13 +9,20 @@ from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.doctor import resources
 from twins_mm.doctor.__main__ import CHECKS
 
-TOY = {'train2017/*.jpg': 200, 'val2017/*.jpg': 50, 'annotations/instances_train2017.json': 1,
-       'annotations/instances_val2017.json': 1, 'images/training/*.jpg': 200,
-       'images/validation/*.jpg': 50, 'annotations/training/*.png': 200,
-       'annotations/validation/*.png': 50,
-       'leftImg8bit/train/*/*_leftImg8bit.png': 200, 'leftImg8bit/val/*/*_leftImg8bit.png': 50,
-       'gtFine/train/*/*_gtFine_labelTrainIds.png': 200,
-       'gtFine/val/*/*_gtFine_labelTrainIds.png': 50}
+TOY = {
+    'train2017/*.jpg': 200,
+    'val2017/*.jpg': 50,
+    'annotations/instances_train2017.json': 1,
+    'annotations/instances_val2017.json': 1,
+    'images/training/*.jpg': 200,
+    'images/validation/*.jpg': 50,
+    'annotations/training/*.png': 200,
+    'annotations/validation/*.png': 50,
+    'leftImg8bit/train/*/*_leftImg8bit.png': 200,
+    'leftImg8bit/val/*/*_leftImg8bit.png': 50,
+    'gtFine/train/*/*_gtFine_labelTrainIds.png': 200,
+    'gtFine/val/*/*_gtFine_labelTrainIds.png': 50,
+}
 NAMES = dict(COCO='coco', ADE20K='ade20k', Cityscapes='cityscapes')
 
 
@@ -29,9 +36,16 @@ def data(check, tmp_path, toy_data, monkeypatch):
     """Toy data in place of the full data set, where the configs expect it."""
     monkeypatch.chdir(tmp_path)
     layout = DATA_SETS[NAMES[check]]
-    monkeypatch.setitem(DATA_SETS, NAMES[check], layout._replace(archives=tuple(
-        archive._replace(contents={pattern: TOY[pattern] for pattern in archive.contents})
-        for archive in layout.archives)))
+    monkeypatch.setitem(
+        DATA_SETS,
+        NAMES[check],
+        layout._replace(
+            archives=tuple(
+                archive._replace(contents={pattern: TOY[pattern] for pattern in archive.contents})
+                for archive in layout.archives
+            )
+        ),
+    )
     shutil.copytree(toy_data / layout.folder.name, layout.folder)
     return tmp_path / layout.folder
 
@@ -56,8 +70,9 @@ def test_missing_data_is_a_warning_with_a_fix(check, data):
 
 @pytest.mark.parametrize('part', [0, 1, -1])
 def test_incomplete_data_is_wrong(part, check, data):
-    contents = [item for archive in DATA_SETS[NAMES[check]].archives
-                for item in archive.contents.items()]
+    contents = [
+        item for archive in DATA_SETS[NAMES[check]].archives for item in archive.contents.items()
+    ]
     pattern, count = contents[part]
     next(data.glob(pattern)).unlink()
     finding = CHECKS[check]()
@@ -79,22 +94,39 @@ def test_image_that_does_not_decode_is_wrong(content, check, data):
 
 def test_sizes_of_the_real_data_sets():
     """From the papers and the official pages; mmdet's and mmseg's docs agree."""
-    counts = {pattern: count for layout in DATA_SETS.values() for archive in layout.archives
-              for pattern, count in archive.contents.items()}
-    assert counts == {**dict.fromkeys(TOY, 1), **{
-        'train2017/*.jpg': 118287, 'val2017/*.jpg': 5000, 'images/training/*.jpg': 20210,
-        'images/validation/*.jpg': 2000, 'annotations/training/*.png': 20210,
-        'annotations/validation/*.png': 2000, 'train/*/*.JPEG': 1281167,
-        'val/**/*.JPEG': 50000, 'leftImg8bit/train/*/*_leftImg8bit.png': 2975,
-        'leftImg8bit/val/*/*_leftImg8bit.png': 500,
-        'gtFine/train/*/*_gtFine_labelTrainIds.png': 2975,
-        'gtFine/val/*/*_gtFine_labelTrainIds.png': 500}}
+    counts = {
+        pattern: count
+        for layout in DATA_SETS.values()
+        for archive in layout.archives
+        for pattern, count in archive.contents.items()
+    }
+    assert counts == {
+        **dict.fromkeys(TOY, 1),
+        **{
+            'train2017/*.jpg': 118287,
+            'val2017/*.jpg': 5000,
+            'images/training/*.jpg': 20210,
+            'images/validation/*.jpg': 2000,
+            'annotations/training/*.png': 20210,
+            'annotations/validation/*.png': 2000,
+            'train/*/*.JPEG': 1281167,
+            'val/**/*.JPEG': 50000,
+            'leftImg8bit/train/*/*_leftImg8bit.png': 2975,
+            'leftImg8bit/val/*/*_leftImg8bit.png': 500,
+            'gtFine/train/*/*_gtFine_labelTrainIds.png': 2975,
+            'gtFine/val/*/*_gtFine_labelTrainIds.png': 500,
+        },
+    }
 
 
-@pytest.mark.parametrize(('cached', 'reachable', 'state', 'message'), [
-    (10, False, 'ok', '10 of 10 are in the cache'),
-    (2, True, 'ok', '2 of 10 are in the cache; the hub has the others'),
-    (0, False, 'warning', '0 of 10 are in the cache, and the hub is unreachable (OSError: no')])
+@pytest.mark.parametrize(
+    ('cached', 'reachable', 'state', 'message'),
+    [
+        (10, False, 'ok', '10 of 10 are in the cache'),
+        (2, True, 'ok', '2 of 10 are in the cache; the hub has the others'),
+        (0, False, 'warning', '0 of 10 are in the cache, and the hub is unreachable (OSError: no'),
+    ],
+)
 def test_weights(cached, reachable, state, message, monkeypatch):
     seen = []
 
@@ -111,10 +143,16 @@ def test_weights(cached, reachable, state, message, monkeypatch):
     monkeypatch.setattr(huggingface_hub, 'get_hf_file_metadata', ask)
     finding = CHECKS['weights']()
     assert set(seen) == {
-        *(f'timm/twins_{family}_{size}.in1k' for family in ('pcpvt', 'svt')
-          for size in ('small', 'base', 'large')),
-        *(f'timm/{name}.gluon_in1k' for name in (
-            'resnet50c', 'resnet101c', 'resnext101_32x4d', 'resnext101_64x4d'))}
+        *(
+            f'timm/twins_{family}_{size}.in1k'
+            for family in ('pcpvt', 'svt')
+            for size in ('small', 'base', 'large')
+        ),
+        *(
+            f'timm/{name}.gluon_in1k'
+            for name in ('resnet50c', 'resnet101c', 'resnext101_32x4d', 'resnext101_64x4d')
+        ),
+    }
     assert finding.state == state
     assert finding.message.startswith(message)
     assert ('init_cfg.checkpoint=FILE' in finding.fix) == (state == 'warning')

@@ -8,6 +8,7 @@ from twins_mm.checkpoints.trained import load_model
 @pytest.fixture
 def tiny_model(tiny_config):
     """Makes a tiny model of a config, whose random weights give all kinds of answers."""
+
     def make(name, **options):
         cfg = Config.fromfile(tiny_config(name))
         cfg.merge_from_dict(options)
@@ -25,6 +26,7 @@ def tiny_model(tiny_config):
             else:
                 spread_two_stages(model)
         return cfg, model
+
     return make
 
 

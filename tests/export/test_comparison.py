@@ -24,21 +24,35 @@ DETECTIONS = ['boxes', 'scores', 'labels']
 def found():
     """Two detections in the first image, one in the second, and room for one more."""
     boxes = torch.zeros(2, 3, 4)
-    boxes[0, :2] = torch.tensor([[0., 0, 9, 9], [5, 5, 20, 30]])
-    boxes[1, 0] = torch.tensor([1., 2, 3, 4])
-    return (boxes, torch.tensor([[.9, .5, 0], [.7, 0, 0]]),
-            torch.tensor([[3, 4, -1], [3, -1, -1]]))
+    boxes[0, :2] = torch.tensor([[0.0, 0, 9, 9], [5, 5, 20, 30]])
+    boxes[1, 0] = torch.tensor([1.0, 2, 3, 4])
+    return (
+        boxes,
+        torch.tensor([[0.9, 0.5, 0], [0.7, 0, 0]]),
+        torch.tensor([[3, 4, -1], [3, -1, -1]]),
+    )
 
 
 def test_order_of_detections_does_not_matter(found):
     swapped = tuple(value[:, [1, 0, 2]] for value in found)
     assert compare(DETECTIONS, found, swapped) == {
-        'differing': 0, 'detections': 6, 'farthest box, px': 0}
+        'differing': 0,
+        'detections': 6,
+        'farthest box, px': 0,
+    }
 
 
-@pytest.mark.parametrize(('output', 'place', 'value', 'differing'), [
-    (0, (0, 1, 2), 20.25, 0), (0, (0, 1, 2), 21., 2 / 6), (1, (0, 1), .52, 2 / 6),
-    (2, (1, 0), 2, 2 / 6), (2, (1, 0), -1, 1 / 5), (2, (0, 2), 3, 1 / 7)])
+@pytest.mark.parametrize(
+    ('output', 'place', 'value', 'differing'),
+    [
+        (0, (0, 1, 2), 20.25, 0),
+        (0, (0, 1, 2), 21.0, 2 / 6),
+        (1, (0, 1), 0.52, 2 / 6),
+        (2, (1, 0), 2, 2 / 6),
+        (2, (1, 0), -1, 1 / 5),
+        (2, (0, 2), 3, 1 / 7),
+    ],
+)
 def test_detections_that_differ_are_counted_on_both_sides(output, place, value, differing, found):
     actual = [part.clone() for part in found]
     actual[output][place] = value
@@ -58,10 +72,18 @@ def test_masks_that_differ_are_counted(rows, differing, found):
     assert figures['differing'] == pytest.approx(differing)
 
 
-@pytest.mark.parametrize(('differing', 'counts', 'within'), [
-    (0.01, {}, True), (0.011, {}, False), (torch.inf, {}, False),
-    (2 / 86, dict(detections=86), True), (4 / 86, dict(detections=86), False),
-    (4 / 400, dict(detections=400), True), (0, dict(detections=0), True)])
+@pytest.mark.parametrize(
+    ('differing', 'counts', 'within'),
+    [
+        (0.01, {}, True),
+        (0.011, {}, False),
+        (torch.inf, {}, False),
+        (2 / 86, dict(detections=86), True),
+        (4 / 86, dict(detections=86), False),
+        (4 / 400, dict(detections=400), True),
+        (0, dict(detections=0), True),
+    ],
+)
 def test_one_detection_in_place_of_another_is_rounding(differing, counts, within):
     assert is_within(dict(differing=differing, **counts), 0.01) == within
 
@@ -72,19 +94,21 @@ def test_share_of_pixels_and_greatest_relative_difference():
     other[0, 0, :2] += 1
     assert compare(['labels'], [labels], [other]) == dict(differing=0.1, classes=20)
     assert compare(['labels'], [labels], [other[:, 1:]])['differing'] == 1
-    levels = torch.tensor([1., -4]), torch.tensor([10.])
+    levels = torch.tensor([1.0, -4]), torch.tensor([10.0])
     assert compare(['a', 'b'], levels, (levels[0] + 1, levels[1]))['differing'] == 0.25
 
 
 @pytest.mark.parametrize('value', [torch.nan, torch.inf])
 def test_what_is_not_finite_differs(value):
-    level = torch.tensor([1., value])
+    level = torch.tensor([1.0, value])
     assert compare(['a', 'b'], [torch.ones(2), level], [torch.ones(2), level]) == dict(
-        differing=torch.inf)
+        differing=torch.inf
+    )
 
 
-@pytest.mark.parametrize('name', ['semantic_fpn_twins_svt_s_80k', 'retinanet_twins_svt_s_1x',
-                                  'mask_rcnn_twins_svt_s_1x'])
+@pytest.mark.parametrize(
+    'name', ['semantic_fpn_twins_svt_s_80k', 'retinanet_twins_svt_s_1x', 'mask_rcnn_twins_svt_s_1x']
+)
 @pytest.mark.parametrize('value', [torch.nan, torch.inf])
 def test_a_model_that_diverged_is_refused(name, value, tiny_model):
     """Its class maps are all 0, and its lists of boxes are empty, in the export as well."""
@@ -95,13 +119,19 @@ def test_a_model_that_diverged_is_refused(name, value, tiny_model):
     with pytest.raises(UserError, match=r'NaN or infinity, first in backbone.patch_embeds.2.proj'):
         answer(model, deployable, read_images(), [(64, 96)])
     weight.data[0] = 0
-    assert [one.images.shape for one in answer(
-        model, deployable, read_images(), [(64, 96)])] == [(1, 3, 64, 96), (2, 3, 64, 96)]
+    assert [one.images.shape for one in answer(model, deployable, read_images(), [(64, 96)])] == [
+        (1, 3, 64, 96),
+        (2, 3, 64, 96),
+    ]
 
 
-@pytest.mark.parametrize(('name', 'threshold'), [
-    ('retinanet_twins_svt_s_1x', 'model.test_cfg.score_thr'),
-    ('mask_rcnn_twins_svt_s_1x', 'model.test_cfg.rcnn.score_thr')])
+@pytest.mark.parametrize(
+    ('name', 'threshold'),
+    [
+        ('retinanet_twins_svt_s_1x', 'model.test_cfg.score_thr'),
+        ('mask_rcnn_twins_svt_s_1x', 'model.test_cfg.rcnn.score_thr'),
+    ],
+)
 def test_a_detector_must_detect_something_to_be_compared(name, threshold, tiny_model):
     cfg, model = tiny_model(name, **{threshold: 1})
     with pytest.raises(UserError, match=f'detects nothing .* --image FILE.* {threshold}=0'):
@@ -118,12 +148,16 @@ def test_an_image_of_ones_own(tmp_path):
         read_images('none.png')
 
 
-@pytest.mark.parametrize(('step', 'size'), [
-    (dict(type='Resize', scale=(1333, 800), keep_ratio=True), (800, 1067)),
-    (dict(type='Resize', scale=(512, 256), keep_ratio=False), (256, 512)),
-    (dict(type='Resize', scale_factor=0.5), (240, 320)),
-    (dict(type='CenterCrop', crop_size=224), (224, 224)),
-    (dict(type='LoadImageFromFile'), (480, 640))])
+@pytest.mark.parametrize(
+    ('step', 'size'),
+    [
+        (dict(type='Resize', scale=(1333, 800), keep_ratio=True), (800, 1067)),
+        (dict(type='Resize', scale=(512, 256), keep_ratio=False), (256, 512)),
+        (dict(type='Resize', scale_factor=0.5), (240, 320)),
+        (dict(type='CenterCrop', crop_size=224), (224, 224)),
+        (dict(type='LoadImageFromFile'), (480, 640)),
+    ],
+)
 def test_size_of_an_image_in_testing(step, size):
     cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=[step]))))
     assert find_test_size(cfg, np.zeros((480, 640, 3), np.uint8)) == size

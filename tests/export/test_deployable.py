@@ -10,15 +10,25 @@ from twins_mm.export.comparison import LIMITS, compare, read_images, stack
 from twins_mm.export.deployable import _means, make_deployable
 
 
-@pytest.mark.parametrize(('name', 'options'), [
-    ('mask_rcnn_twins_svt_s_1x',
-     {'model.data_preprocessor.pad_value': 3,
-      'model.roi_head.bbox_roi_extractor.roi_layer.aligned': False}),
-    ('semantic_fpn_twins_pcpvt_s_80k', {}),
-    ('upernet_twins_svt_s_160k', {'model.data_preprocessor.bgr_to_rgb': False}),
-    ('hd_map/segformer_twins_svt_s_160k_cityscapes', {'model.test_cfg.mode': 'whole'}),
-    ('semantic_fpn_twins_svt_s_80k',
-     {'model.data_preprocessor.test_cfg': dict(size_divisor=32)})])
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        (
+            'mask_rcnn_twins_svt_s_1x',
+            {
+                'model.data_preprocessor.pad_value': 3,
+                'model.roi_head.bbox_roi_extractor.roi_layer.aligned': False,
+            },
+        ),
+        ('semantic_fpn_twins_pcpvt_s_80k', {}),
+        ('upernet_twins_svt_s_160k', {'model.data_preprocessor.bgr_to_rgb': False}),
+        ('hd_map/segformer_twins_svt_s_160k_cityscapes', {'model.test_cfg.mode': 'whole'}),
+        (
+            'semantic_fpn_twins_svt_s_80k',
+            {'model.data_preprocessor.test_cfg': dict(size_divisor=32)},
+        ),
+    ],
+)
 def test_answers_are_openmmlabs(name, options, tiny_model):
     cfg, model = tiny_model(name, **options)
     deployable = make_deployable(model)
@@ -53,10 +63,17 @@ def test_pooling_by_products_is_adaptive_pooling(bins):
         torch.testing.assert_close(pooled, F.adaptive_avg_pool2d(x, bins), rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize(('name', 'options', 'message'), [
-    ('semantic_fpn_twins_svt_s_80k', {'model.test_cfg.mode': 'slide'}, "mode='whole'"),
-    ('semantic_fpn_twins_svt_s_80k', {'model.data_preprocessor.test_cfg': dict(size=(64, 64))},
-     r'without model\.data_preprocessor\.test_cfg\.size')])
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('semantic_fpn_twins_svt_s_80k', {'model.test_cfg.mode': 'slide'}, "mode='whole'"),
+        (
+            'semantic_fpn_twins_svt_s_80k',
+            {'model.data_preprocessor.test_cfg': dict(size=(64, 64))},
+            r'without model\.data_preprocessor\.test_cfg\.size',
+        ),
+    ],
+)
 def test_what_an_export_would_get_wrong_is_refused(name, options, message, tiny_model):
     cfg, model = tiny_model(name, **options)
     with pytest.raises(UserError, match=message):

@@ -16,8 +16,10 @@ from twins_mm.export.deployable import DeployablePyramid, make_deployable
 from twins_mm.export.detectors import DeployableTwoStage, paste
 
 FEW_PROPOSALS = {'model.test_cfg.rpn.nms_pre': 300, 'model.test_cfg.rpn.max_per_img': 400}
-AGNOSTIC = {'model.roi_head.bbox_head.reg_class_agnostic': True,
-            'model.roi_head.mask_head.class_agnostic': True}
+AGNOSTIC = {
+    'model.roi_head.bbox_head.reg_class_agnostic': True,
+    'model.roi_head.mask_head.class_agnostic': True,
+}
 
 
 def answers(model, size, half=False):
@@ -31,14 +33,21 @@ def answers(model, size, half=False):
     return expected, actual, compare(list(deployable.outputs), expected, actual)
 
 
-@pytest.mark.parametrize(('name', 'options'), [
-    ('retinanet_twins_pcpvt_s_1x', {}),
-    ('retinanet_twins_svt_s_1x', {'model.test_cfg.min_bbox_size': 20}),
-    ('mask_rcnn_twins_svt_s_1x', {'model.data_preprocessor.pad_value': 3, **FEW_PROPOSALS}),
-    ('mask_rcnn_twins_pcpvt_s_1x', {**AGNOSTIC, **FEW_PROPOSALS}),
-    # Of all proposals. With usual anchors, those on P2 alone are left.
-    pytest.param('mask_rcnn_twins_svt_s_1x', {'model.rpn_head.anchor_generator.scales': [16]},
-                 marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('retinanet_twins_pcpvt_s_1x', {}),
+        ('retinanet_twins_svt_s_1x', {'model.test_cfg.min_bbox_size': 20}),
+        ('mask_rcnn_twins_svt_s_1x', {'model.data_preprocessor.pad_value': 3, **FEW_PROPOSALS}),
+        ('mask_rcnn_twins_pcpvt_s_1x', {**AGNOSTIC, **FEW_PROPOSALS}),
+        # Of all proposals. With usual anchors, those on P2 alone are left.
+        pytest.param(
+            'mask_rcnn_twins_svt_s_1x',
+            {'model.rpn_head.anchor_generator.scales': [16]},
+            marks=pytest.mark.large,
+        ),
+    ],
+)
 def test_answers_are_mmdets(name, options, tiny_model):
     cfg, model = tiny_model(name, **options)
     expected, (boxes, scores, labels, *masks), figures = answers(model, (203, 251))
@@ -55,9 +64,15 @@ def test_answers_are_mmdets(name, options, tiny_model):
 
 
 def test_faster_rcnn_is_mask_rcnn_without_masks(tiny_model):
-    cfg, model = tiny_model('mask_rcnn_twins_svt_s_1x', **FEW_PROPOSALS, **{
-        'model.type': 'FasterRCNN', 'model.roi_head.mask_head': None,
-        'model.roi_head.mask_roi_extractor': None})
+    cfg, model = tiny_model(
+        'mask_rcnn_twins_svt_s_1x',
+        **FEW_PROPOSALS,
+        **{
+            'model.type': 'FasterRCNN',
+            'model.roi_head.mask_head': None,
+            'model.roi_head.mask_roi_extractor': None,
+        },
+    )
     expected, actual, figures = answers(model, (203, 251))
     assert len(actual) == len(expected) == 3
     assert figures['differing'] == 0 and figures['detections'] > 100
@@ -82,8 +97,10 @@ def test_little_is_found(name, tiny_model):
         cfg, model = tiny_model(name, **{'model.bbox_head.num_classes': 1})
         model.bbox_head.retina_cls.bias.data -= 1
     else:
-        cfg, model = tiny_model(name, **{
-            'model.test_cfg.rcnn.score_thr': 0.5, 'model.test_cfg.rcnn.nms.iou_threshold': 0.2})
+        cfg, model = tiny_model(
+            name,
+            **{'model.test_cfg.rcnn.score_thr': 0.5, 'model.test_cfg.rcnn.nms.iou_threshold': 0.2},
+        )
         model.roi_head.bbox_head.fc_cls.bias.data[5] += 6
     _, (boxes, scores, labels, *masks), figures = answers(model, (64, 96))
     assert figures['differing'] == 0
@@ -102,25 +119,43 @@ def test_nothing_is_found(tiny_model):
 SOFT = dict(type='soft_nms')
 
 
-@pytest.mark.parametrize(('name', 'options', 'message'), [
-    ('retinanet_twins_svt_s_1x', {'model.test_cfg.nms': SOFT}, "type='nms'"),
-    ('mask_rcnn_twins_svt_s_1x', {'model.test_cfg.rcnn.nms': SOFT}, "type='nms'"),
-    ('mask_rcnn_twins_svt_s_1x', {'model.test_cfg.rpn.nms': SOFT}, "type='nms'"),
-    ('mask_rcnn_twins_svt_s_1x', {'model.test_cfg.rcnn.mask_thr_binary': 0.4},
-     'mask_thr_binary=0.5')])
+@pytest.mark.parametrize(
+    ('name', 'options', 'message'),
+    [
+        ('retinanet_twins_svt_s_1x', {'model.test_cfg.nms': SOFT}, "type='nms'"),
+        ('mask_rcnn_twins_svt_s_1x', {'model.test_cfg.rcnn.nms': SOFT}, "type='nms'"),
+        ('mask_rcnn_twins_svt_s_1x', {'model.test_cfg.rpn.nms': SOFT}, "type='nms'"),
+        (
+            'mask_rcnn_twins_svt_s_1x',
+            {'model.test_cfg.rcnn.mask_thr_binary': 0.4},
+            'mask_thr_binary=0.5',
+        ),
+    ],
+)
 def test_what_an_export_would_get_wrong_is_refused(name, options, message, tiny_model):
     cfg, model = tiny_model(name, **options)
     with pytest.raises(UserError, match=message):
         make_deployable(model)
 
 
-@pytest.mark.parametrize(('options', 'kind'), [
-    ({}, DeployableTwoStage),
-    ({'model.roi_head.type': 'MaskScoringRoIHead', 'model.roi_head.mask_iou_head': dict(
-        type='MaskIoUHead', in_channels=16, roi_feat_size=14)}, DeployablePyramid),
-    ({'model.roi_head.mask_head.type': 'HTCMaskHead'}, DeployablePyramid),
-    ({'model.roi_head.bbox_roi_extractor.type': 'GenericRoIExtractor'}, DeployablePyramid),
-    ({'model.roi_head.mask_roi_extractor.roi_layer.aligned': False}, DeployablePyramid)])
+@pytest.mark.parametrize(
+    ('options', 'kind'),
+    [
+        ({}, DeployableTwoStage),
+        (
+            {
+                'model.roi_head.type': 'MaskScoringRoIHead',
+                'model.roi_head.mask_iou_head': dict(
+                    type='MaskIoUHead', in_channels=16, roi_feat_size=14
+                ),
+            },
+            DeployablePyramid,
+        ),
+        ({'model.roi_head.mask_head.type': 'HTCMaskHead'}, DeployablePyramid),
+        ({'model.roi_head.bbox_roi_extractor.type': 'GenericRoIExtractor'}, DeployablePyramid),
+        ({'model.roi_head.mask_roi_extractor.roi_layer.aligned': False}, DeployablePyramid),
+    ],
+)
 def test_other_two_stage_detectors_are_exported_to_their_pyramid(options, kind, tiny_config):
     cfg = Config.fromfile(tiny_config('mask_rcnn_twins_svt_s_1x'))
     cfg.merge_from_dict(options)
@@ -130,16 +165,27 @@ def test_other_two_stage_detectors_are_exported_to_their_pyramid(options, kind, 
 def test_masks_are_pasted_as_mmdet_pastes_them():
     """Boxes of all sizes, between pixels, at the border; of a fraction of a pixel."""
     torch.manual_seed(0)
-    masks = torch.from_numpy(np.stack([
-        cv2.GaussianBlur(np.random.default_rng(seed).random((28, 28), np.float32), (9, 9), 3)
-        for seed in range(30)]))
+    masks = torch.from_numpy(
+        np.stack(
+            [
+                cv2.GaussianBlur(
+                    np.random.default_rng(seed).random((28, 28), np.float32), (9, 9), 3
+                )
+                for seed in range(30)
+            ]
+        )
+    )
     masks = (masks - masks.mean((1, 2), keepdim=True)) * 10 + 0.5
-    corners = torch.rand(30, 2, 2) * torch.tensor([90., 70.])
+    corners = torch.rand(30, 2, 2) * torch.tensor([90.0, 70.0])
     boxes = torch.cat((corners.amin(1), corners.amax(1) + 1), 1).clamp(max=80)
     head = FCNMaskHead(num_classes=1, class_agnostic=True)
     expected = head._predict_by_feat_single(
-        masks.clamp(0.01, 0.99)[:, None].logit(), boxes, torch.zeros(30),
-        dict(scale_factor=(1, 1), ori_shape=(70, 80)), ConfigDict(mask_thr_binary=0.5))
+        masks.clamp(0.01, 0.99)[:, None].logit(),
+        boxes,
+        torch.zeros(30),
+        dict(scale_factor=(1, 1), ori_shape=(70, 80)),
+        ConfigDict(mask_thr_binary=0.5),
+    )
     pasted = paste(masks.clamp(0.01, 0.99), boxes, (70, 80))
     assert pasted.shape == (30, 70, 80) and pasted.dtype == torch.bool
     assert 0.02 < pasted.double().mean() < 0.5
@@ -153,10 +199,11 @@ def test_masks_are_pasted_as_mmdet_pastes_them():
 def test_predictions_are_in_the_size_of_the_original(tiny_model):
     cfg, model = tiny_model('mask_rcnn_twins_svt_s_1x')
     deployable = make_deployable(model)
-    boxes = torch.tensor([[10., 20, 30, 40], [0, 0, 0, 0]])
+    boxes = torch.tensor([[10.0, 20, 30, 40], [0, 0, 0, 0]])
     sample = DetDataSample(metainfo=dict(ori_shape=(200, 150), scale_factor=(0.5, 0.25)))
-    deployable.fill_sample(sample, (boxes, torch.tensor([.9, 0]), torch.tensor([3, -1]),
-                                    torch.ones(2, 28, 28)))
+    deployable.fill_sample(
+        sample, (boxes, torch.tensor([0.9, 0]), torch.tensor([3, -1]), torch.ones(2, 28, 28))
+    )
     found = sample.pred_instances
     assert found.bboxes.tolist() == [[20, 80, 60, 160]]
     assert found.labels.tolist() == [3]

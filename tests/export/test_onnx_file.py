@@ -32,21 +32,37 @@ from twins_mm.export.onnx_file import export, quantize
 DOCS = (REPOSITORY / 'docs/deploy.md').read_text()
 
 
-@pytest.mark.parametrize(('name', 'options', 'operators'), [
-    pytest.param('retinanet', {'model.bbox_head.stacked_convs': 1}, {'NonMaxSuppression'},
-                 marks=pytest.mark.large),
-    ('mask_rcnn', {'model.test_cfg.rpn.nms_pre': 300, 'model.test_cfg.rpn.max_per_img': 400},
-     {'NonMaxSuppression', 'RoiAlign'})])
+@pytest.mark.parametrize(
+    ('name', 'options', 'operators'),
+    [
+        pytest.param(
+            'retinanet',
+            {'model.bbox_head.stacked_convs': 1},
+            {'NonMaxSuppression'},
+            marks=pytest.mark.large,
+        ),
+        (
+            'mask_rcnn',
+            {'model.test_cfg.rpn.nms_pre': 300, 'model.test_cfg.rpn.max_per_img': 400},
+            {'NonMaxSuppression', 'RoiAlign'},
+        ),
+    ],
+)
 def test_detector_of_any_size(name, options, operators, tiny_model, tmp_path, monkeypatch):
     """Windows whose mask comes and goes with the size, anchors, decoding, suppression, RoIs.
 
     And what a file says of itself, and the example of docs/deploy.md, because exporting it takes
     most of a minute.
     """
-    cfg, model = tiny_model(f'{name}_twins_svt_s_1x', **{
-        'model.backbone.window_padding': 'mask_legacy',
-        'model.backbone.arch.depths': (1, 2, 1, 1),
-        'test_dataloader.dataset.pipeline.1.scale': (500, 300), **options})
+    cfg, model = tiny_model(
+        f'{name}_twins_svt_s_1x',
+        **{
+            'model.backbone.window_padding': 'mask_legacy',
+            'model.backbone.arch.depths': (1, 2, 1, 1),
+            'test_dataloader.dataset.pipeline.1.scale': (500, 300),
+            **options,
+        },
+    )
     model.dataset_meta = find_dataset_meta({}, cfg)
     deployable = make_deployable(model)
     path = tmp_path / f'{name}.onnx'
@@ -56,19 +72,27 @@ def test_detector_of_any_size(name, options, operators, tiny_model, tmp_path, mo
 
     rows = check(answer(model, deployable, read_images(), SIZES), outputs, OnnxModel(path))
     assert [(row['images'], row['height x width']) for row in rows[3:]] == [
-        (2, '224 x 320'), (1, '333 x 251'), (2, '333 x 251')]
+        (2, '224 x 320'),
+        (1, '333 x 251'),
+        (2, '333 x 251'),
+    ]
     assert max(row['differing'] for row in rows) < LIMITS['float32']
     assert min(row['detections'] for row in rows) > 50
 
     written = onnx.load(path)
     assert [entry.domain for entry in written.opset_import] == ['']
     assert {'MatMul', *operators} < {node.op_type for node in written.graph.node}
-    shapes = {value.name: [dim.dim_param or dim.dim_value
-                           for dim in value.type.tensor_type.shape.dim]
-              for value in (*written.graph.input, *written.graph.output)}
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*written.graph.input, *written.graph.output)
+    }
     assert shapes.pop('masks', None) == (['batch', 100, 28, 28] if model.with_mask else None)
-    assert shapes == dict(image=['batch', 3, 'height', 'width'], boxes=['batch', 100, 4],
-                          scores=['batch', 100], labels=['batch', 100])
+    assert shapes == dict(
+        image=['batch', 3, 'height', 'width'],
+        boxes=['batch', 100, 4],
+        scores=['batch', 100],
+        labels=['batch', 100],
+    )
     check_metadata(written)
     monkeypatch.chdir(tmp_path)
     check_documented_example(model, name)
@@ -77,7 +101,8 @@ def test_detector_of_any_size(name, options, operators, tiny_model, tmp_path, mo
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert 'MatMulInteger' in kinds and 'Gemm' not in kinds
     assert [len(output) for output in OnnxModel(path)(stack(read_images(), SIZES[0]))] == [
-        2 for _ in outputs]
+        2 for _ in outputs
+    ]
 
 
 def check_metadata(written):
@@ -87,8 +112,11 @@ def check_metadata(written):
     classes = json.loads(about.pop('classes'))
     assert (len(classes), classes[0], classes[79]) == (80, 'person', 'toothbrush')
     assert about == dict(
-        config='tiny', input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
-        resize='{"scale": [500, 300], "keep_ratio": true}', score_threshold='0.05')
+        config='tiny',
+        input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
+        resize='{"scale": [500, 300], "keep_ratio": true}',
+        score_threshold='0.05',
+    )
     # Random bytes may look like anything.
     for tensor in written.graph.initializer:
         tensor.ClearField('raw_data')
@@ -98,6 +126,7 @@ def check_metadata(written):
 def check_documented_example(model, name):
     """Its boxes and masks are those of mmdet's own pipeline, in pixels of the photo."""
     from mmdet.apis import inference_detector
+
     boxes_code, masks_code = re.findall(r'```python\n(.*?)```', DOCS, re.DOTALL)
     code = boxes_code.replace('mask_rcnn', name) + masks_code * model.with_mask
     photo = cv2.resize(read_images()[0], (451, 617))
@@ -131,12 +160,13 @@ def test_pooling_of_any_size(tmp_path):
     for size in (1, 7), (6, 5), (13, 16):
         x = torch.rand(2, 3, *size)
         for bins, pooled in zip((1, 2, 3, 6), pools(x)):
-            torch.testing.assert_close(
-                pooled, torch.nn.functional.adaptive_avg_pool2d(x, bins))
+            torch.testing.assert_close(pooled, torch.nn.functional.adaptive_avg_pool2d(x, bins))
 
 
-@pytest.mark.parametrize('sub_sampling', [
-    'separable_convolution', pytest.param('average_pooling', marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    'sub_sampling',
+    ['separable_convolution', pytest.param('average_pooling', marks=pytest.mark.large)],
+)
 def test_other_patterns_and_sub_samplings_of_any_size(sub_sampling, tmp_path):
     torch.manual_seed(0)
     backbone = TwinsSVT(dict(tiny_arch('GLG'), depths=(1, 1, 1)), sub_sampling=sub_sampling).eval()
@@ -151,8 +181,9 @@ def test_other_patterns_and_sub_samplings_of_any_size(sub_sampling, tmp_path):
 
 class Custom(torch.nn.Module):
     def forward(self, images):
-        return torch.onnx.ops.symbolic('elsewhere::Strange', [images], {}, dtype=torch.float,
-                                       shape=images.shape)
+        return torch.onnx.ops.symbolic(
+            'elsewhere::Strange', [images], {}, dtype=torch.float, shape=images.shape
+        )
 
 
 @pytest.mark.large  # half a minute: shapes with cells are long expressions

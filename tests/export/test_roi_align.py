@@ -23,7 +23,7 @@ def test_torch_and_onnx_are_mmcvs(sampling_ratio, tmp_path):
     """Boxes inside, beyond the map, and without area; of both images."""
     torch.manual_seed(0)
     features = torch.randn(2, 3, 20, 30)
-    corners = torch.rand(40, 2, 2) * torch.tensor([150., 110.]) - 15
+    corners = torch.rand(40, 2, 2) * torch.tensor([150.0, 110.0]) - 15
     boxes = torch.cat((corners.amin(1), corners.amax(1)), 1)
     boxes[:4, 2:] = boxes[:4, :2]
     rois = torch.column_stack([torch.arange(40) % 2, boxes])
@@ -34,9 +34,15 @@ def test_torch_and_onnx_are_mmcvs(sampling_ratio, tmp_path):
         assert not expected[:4].any()
 
     program = torch.export.export(Align(sampling_ratio), (features, rois))
-    torch.onnx.export(program, dynamo=True, custom_translation_table=ALIGN_IN_ONNX, verbose=False,
-                      opset_version=20).save(tmp_path / 'align.onnx')
+    torch.onnx.export(
+        program,
+        dynamo=True,
+        custom_translation_table=ALIGN_IN_ONNX,
+        verbose=False,
+        opset_version=20,
+    ).save(tmp_path / 'align.onnx')
     session = onnxruntime.InferenceSession(tmp_path / 'align.onnx')
-    feed = dict(zip((value.name for value in session.get_inputs()),
-                    (features.numpy(), rois.numpy())))
+    feed = dict(
+        zip((value.name for value in session.get_inputs()), (features.numpy(), rois.numpy()))
+    )
     torch.testing.assert_close(torch.from_numpy(session.run(None, feed)[0]), expected)

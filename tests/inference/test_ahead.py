@@ -13,7 +13,7 @@ def test_results_are_in_order_and_computed_ahead():
     def compute(number):
         if number < 3:
             meeting.wait()
-        return number ** 2
+        return number**2
 
     with ThreadPoolExecutor(3) as executor:
         assert list(map_ahead(executor, compute, range(7), 2)) == [0, 1, 4, 9, 16, 25, 36]
@@ -22,8 +22,9 @@ def test_results_are_in_order_and_computed_ahead():
 def test_no_more_is_computed_than_allowed():
     taken = []
     with ThreadPoolExecutor(2) as executor:
-        results = map_ahead(executor, abs, (taken.append(number) or number for number in count()),
-                            3)
+        results = map_ahead(
+            executor, abs, (taken.append(number) or number for number in count()), 3
+        )
         assert list(islice(results, 5)) == [0, 1, 2, 3, 4]
         assert taken == list(range(8))
         results.close()

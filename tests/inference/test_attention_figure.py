@@ -13,12 +13,12 @@ from twins_mm.inference.attention_maps import see
 
 def test_components_match_a_singular_value_decomposition():
     torch.manual_seed(0)
-    level = torch.randn(6, 5, 7) * torch.tensor([9., 1, 5, 1, 3, 1])[:, None, None]
+    level = torch.randn(6, 5, 7) * torch.tensor([9.0, 1, 5, 1, 3, 1])[:, None, None]
     tokens = level.flatten(1).T.numpy()
     tokens = tokens - tokens.mean(0)
     left, values, _ = np.linalg.svd(tokens, full_matrices=False)
     colors, share = principal_components(level)
-    assert share == pytest.approx((values[:3] ** 2).sum() / (values ** 2).sum())
+    assert share == pytest.approx((values[:3] ** 2).sum() / (values**2).sum())
     assert colors.shape == (5, 7, 3)
     assert colors.min() == 0 and colors.max() == 1
     for channel, expected in zip(colors.reshape(-1, 3).T, left.T):
@@ -32,23 +32,28 @@ def test_map_without_variance_has_a_colour():
     assert np.isfinite(colors).all() and share == 0
 
 
-@pytest.mark.parametrize(('patterns', 'kinds', 'first'), [
-    ('LLLG', [{'LSA': 3}, {'GSA': 1}], 4), ('GLLG', [{'LSA': 2}, {'GSA': 2}], 1),
-    ('LLL', [{'LSA': 3}], None)])
+@pytest.mark.parametrize(
+    ('patterns', 'kinds', 'first'),
+    [
+        ('LLLG', [{'LSA': 3}, {'GSA': 1}], 4),
+        ('GLLG', [{'LSA': 2}, {'GSA': 2}], 1),
+        ('LLL', [{'LSA': 3}], None),
+    ],
+)
 def test_stages_without_one_of_the_attentions(patterns, kinds, first):
     """Their places are empty; the grid of the keys is that of the first stage with GSA."""
     backbone = TwinsSVT(tiny_arch(patterns)).eval()
     stages = see(backbone, torch.rand(1, 3, 96, 64))
     figure = draw(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
     for row, kind in enumerate(kinds, 1):
-        (name, count), = kind.items()
+        ((name, count),) = kind.items()
         drawn = [ax for ax in figure.axes if f': {name}, ' in ax.get_title()]
         assert len(drawn) == count
         assert {ax.get_subplotspec().rowspan.start for ax in drawn} == {row}
     if first:
         cells = next(ax for ax in figure.axes if ax.get_title() == 'GSA: cells of the keys')
         rows, columns = cells.collections
-        keys = backbone.blocks[first - 1][-1].attn.sr_ratio * 4 * 2**(first - 1)
+        keys = backbone.blocks[first - 1][-1].attn.sr_ratio * 4 * 2 ** (first - 1)
         assert [len(rows.get_paths()), len(columns.get_paths())] == [64 // keys + 1, 96 // keys + 1]
     figure.savefig(io.BytesIO(), dpi=50)
 
@@ -63,8 +68,11 @@ def test_each_point_has_its_rows(family, rows):
     figure = draw(image, stages, [(0, 0), (0.9, 0.5)])
     pictures = [ax for ax in figure.axes if ax.get_title()]
     assert len({ax.get_subplotspec().rowspan.start for ax in pictures}) == rows
-    assert all(ax.get_xlim() == (0, 60) and ax.get_ylim() == (90, 0)
-               for ax in pictures if 'LSA' not in ax.get_title())
+    assert all(
+        ax.get_xlim() == (0, 60) and ax.get_ylim() == (90, 0)
+        for ax in pictures
+        if 'LSA' not in ax.get_title()
+    )
     assert {tuple(line.get_xydata()[0]) for line in pictures[0].lines} == {(0, 0), (54, 45)}
     assert {tuple(line.get_xydata()[0]) for line in pictures[-1].lines} == {(54, 45)}
     assert 'stage 1: 1/4, 8 channels' in {ax.get_title() for ax in pictures}

@@ -18,12 +18,16 @@ from twins_mm.models.super_tokens import SuperTokenAttention
 
 DIM, SIDE, STRIDE = 8, 4, 8
 LAYERS = {
-    **{padding: partial(LocallyGroupedAttention, DIM, window_size=SIDE, padding=padding)
-       for padding in WINDOW_PADDINGS},
-    **{f'GSA {ratio}': partial(GlobalSubsampledAttention, DIM, sr_ratio=ratio)
-       for ratio in (1, 2)},
-    **{kind: partial(GlobalSubsampledAttention, DIM, sr_ratio=2, sub_sampling=kind)
-       for kind in SUB_SAMPLINGS[1:]}}
+    **{
+        padding: partial(LocallyGroupedAttention, DIM, window_size=SIDE, padding=padding)
+        for padding in WINDOW_PADDINGS
+    },
+    **{f'GSA {ratio}': partial(GlobalSubsampledAttention, DIM, sr_ratio=ratio) for ratio in (1, 2)},
+    **{
+        kind: partial(GlobalSubsampledAttention, DIM, sr_ratio=2, sub_sampling=kind)
+        for kind in SUB_SAMPLINGS[1:]
+    },
+}
 # Padding on both sides, on one, and on none; 2 divides neither 9 nor 11.
 SIZES = (9, 11), (8, 10), (8, 12)
 
@@ -43,7 +47,7 @@ def record(name, size, heads=2):
 def make_values(layer, x):
     """The values on the map of the keys, `(B, H, W, C)`."""
     if isinstance(layer, LocallyGroupedAttention):
-        return layer.qkv(x)[..., 2 * DIM:]
+        return layer.qkv(x)[..., 2 * DIM :]
     if layer.sr_ratio > 1:
         x = layer.norm(layer.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
     return layer.kv(x)[..., DIM:]
@@ -54,10 +58,17 @@ def make_values(layer, x):
 def test_weights_times_values_give_the_layers_output(name, size):
     layer, x, output, attention = record(name, size)
     groups, _, tokens, _ = attention.query.shape
-    weights = torch.stack([torch.stack(
-        [attention.weigh(group, token) for token in range(tokens)], 1) for group in range(groups)])
-    values = (layer.qkv(window_partition(x, SIDE))[..., 2 * DIM:] if attention.is_local
-              else make_values(layer, x).flatten(1, 2))
+    weights = torch.stack(
+        [
+            torch.stack([attention.weigh(group, token) for token in range(tokens)], 1)
+            for group in range(groups)
+        ]
+    )
+    values = (
+        layer.qkv(window_partition(x, SIDE))[..., 2 * DIM :]
+        if attention.is_local
+        else make_values(layer, x).flatten(1, 2)
+    )
     values = values.unflatten(-1, (layer.num_heads, -1)).transpose(1, 2)
     mixed = (weights @ values).transpose(1, 2).flatten(2)
     mixed = window_unpartition(mixed, SIDE, *size) if attention.is_local else mixed.view(x.shape)
@@ -71,8 +82,7 @@ def test_box_covers_the_tokens_that_affect_the_output(name, size):
     _, x, output, attention = record(name, size)
     for row in range(size[0]):
         for column in range(size[1]):
-            gradient, = torch.autograd.grad(
-                output[0, row, column].sum(), x, retain_graph=True)
+            (gradient,) = torch.autograd.grad(output[0, row, column].sum(), x, retain_graph=True)
             seen = torch.zeros(size, dtype=torch.bool)
             weights, box = attention.look_from((column + 0.5) * STRIDE, (row + 0.9) * STRIDE)
             left, top, right, bottom = (side // STRIDE for side in box)
@@ -81,7 +91,8 @@ def test_box_covers_the_tokens_that_affect_the_output(name, size):
             seen[row, column] = True
             assert torch.equal(gradient[0].abs().sum(-1) > 0, seen)
             assert box[2] - box[0] == weights.shape[1] * STRIDE * (
-                1 if attention.is_local else attention.module.sr_ratio)
+                1 if attention.is_local else attention.module.sr_ratio
+            )
 
 
 @pytest.mark.parametrize('name', LAYERS)
@@ -96,13 +107,13 @@ def test_each_cell_has_the_weight_of_its_value(name):
             weights, box = attention.look_from((column + 0.5) * STRIDE, (row + 0.9) * STRIDE)
             left, top, right, bottom = (side // cell for side in box)
             mixed = (weights[..., None] * values[top:bottom, left:right]).sum((0, 1))
-            torch.testing.assert_close(layer.proj(mixed), output[0, row, column],
-                                       atol=1e-5, rtol=0)
+            torch.testing.assert_close(layer.proj(mixed), output[0, row, column], atol=1e-5, rtol=0)
 
 
 def test_weights_sum_to_one_without_the_padding():
-    sums = {name: record(name, (9, 11))[3].look_from(87, 71).weights.sum().item()
-            for name in LAYERS}
+    sums = {
+        name: record(name, (9, 11))[3].look_from(87, 71).weights.sum().item() for name in LAYERS
+    }
     assert sums.pop('zero') < 0.9999
     assert list(sums.values()) == pytest.approx([1] * len(sums), abs=1e-5)
 
@@ -117,8 +128,8 @@ def test_cells_of_super_tokens():
     size = 9, 11
     with torch.no_grad(), _Recorder() as recorder:
         layer(torch.randn(1, *size, DIM))
-    (super_tokens, refined), = seen
-    values = refine.qkv(super_tokens)[..., 2 * DIM:]
+    ((super_tokens, refined),) = seen
+    values = refine.qkv(super_tokens)[..., 2 * DIM :]
     attention = Attention(layer, size, STRIDE, *recorder.calls[0])
     for row in range(size[0]):
         for column in range(size[1]):
@@ -126,7 +137,8 @@ def test_cells_of_super_tokens():
             assert box == (0, 0, 3 * SIDE * STRIDE, 3 * SIDE * STRIDE)
             mixed = (weights[..., None] * values).sum((0, 1))
             torch.testing.assert_close(
-                refine.proj(mixed), refined[row // SIDE, column // SIDE], atol=1e-5, rtol=0)
+                refine.proj(mixed), refined[row // SIDE, column // SIDE], atol=1e-5, rtol=0
+            )
 
 
 @pytest.mark.parametrize('family', [TwinsPCPVT, TwinsSVT, STViT])
@@ -136,7 +148,8 @@ def test_stages_have_their_own_attentions(family):
     assert [stage.stride for stage in stages] == [4, 8, 16, 32]
     for stage, blocks in zip(stages, backbone.stages):
         assert [attention.module for attention in stage.attentions] == [
-            block.attn for block in blocks]
+            block.attn for block in blocks
+        ]
         assert stage.level.shape[1:] == stage.attentions[0].size
         assert stage.last(False) is [a for a in stage.attentions if not a.is_local][-1]
         # The remainder of the image that no token covers belongs to the last one.

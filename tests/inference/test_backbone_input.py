@@ -51,9 +51,13 @@ def test_other_backbones_are_refused():
         show_all_stages(torch.nn.Sequential(torch.nn.Linear(2, 2)))
 
 
-@pytest.mark.parametrize(('name', 'size', 'padded'), [
-    ('retinanet_twins_svt_s_1x', (800, 1200), (800, 1216)),
-    ('upernet_twins_svt_s_160k', (512, 768), (512, 768))])
+@pytest.mark.parametrize(
+    ('name', 'size', 'padded'),
+    [
+        ('retinanet_twins_svt_s_1x', (800, 1200), (800, 1216)),
+        ('upernet_twins_svt_s_160k', (512, 768), (512, 768)),
+    ],
+)
 def test_image_is_prepared_as_in_evaluation(name, size, padded, tiny_config):
     cfg = Config.fromfile(tiny_config(name))
     image = np.zeros((100, 150, 3), np.uint8)
@@ -63,4 +67,5 @@ def test_image_is_prepared_as_in_evaluation(name, size, padded, tiny_config):
     assert inputs.shape == (1, 3, *padded)
     # ImageNet's mean and standard deviation, red first.
     assert inputs[0, :, 0, 0].tolist() == pytest.approx(
-        [(0 - 123.675) / 58.395, (0 - 116.28) / 57.12, (200 - 103.53) / 57.375])
+        [(0 - 123.675) / 58.395, (0 - 116.28) / 57.12, (200 - 103.53) / 57.375]
+    )

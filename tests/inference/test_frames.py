@@ -19,7 +19,8 @@ def photos(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(cv2.imencode(Path(name).suffix.lower(), image)[1])
     (tmp_path / 'a/notes.txt').write_text('')
     writer = cv2.VideoWriter(
-        str(tmp_path / 'clip.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 5, (64, 48))
+        str(tmp_path / 'clip.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 5, (64, 48)
+    )
     for shade in (0, 120, 240):
         writer.write(np.full((48, 64, 3), shade, np.uint8))
     writer.release()
@@ -27,12 +28,16 @@ def photos(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(('names', 'expected'), [
-    (['a/x.jpg'], ['x.jpg']),
-    (['a'], ['deep/y.PNG', 'x.jpg']),
-    (['b/x.jpg', 'a/x.jpg'], ['b/x.jpg', 'a/x.jpg']),
-    (['?/*.jpg', 'a/../a/x.jpg'], ['a/x.jpg', 'b/x.jpg']),
-    (['.'], ['a/deep/y.PNG', 'a/x.jpg', 'b/x.jpg'])])
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (['a/x.jpg'], ['x.jpg']),
+        (['a'], ['deep/y.PNG', 'x.jpg']),
+        (['b/x.jpg', 'a/x.jpg'], ['b/x.jpg', 'a/x.jpg']),
+        (['?/*.jpg', 'a/../a/x.jpg'], ['a/x.jpg', 'b/x.jpg']),
+        (['.'], ['a/deep/y.PNG', 'a/x.jpg', 'b/x.jpg']),
+    ],
+)
 def test_names_folders_and_globs(names, expected, photos):
     frames = open_frames(names, Path('out'))
     assert isinstance(frames, Images) and len(frames) == len(expected)
@@ -40,13 +45,17 @@ def test_names_folders_and_globs(names, expected, photos):
     assert all(frame.image.shape == (4, 6, 3) for frame in frames)
 
 
-@pytest.mark.parametrize(('names', 'message'), [
-    (['a/x.jpg', 'none.jpg'], 'No image found: none.jpg'),
-    (['c*/*.jpg'], r'No image found: c\*'),
-    (['out'], 'No image found: out$'),
-    (['phone'], 'No image found: phone, only .HEIC .MOV$'),
-    (['clip.mp4', 'a'], 'either images or a single video'),
-    (['broken.mp4'], 'Could not read the video .*broken.mp4')])
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (['a/x.jpg', 'none.jpg'], 'No image found: none.jpg'),
+        (['c*/*.jpg'], r'No image found: c\*'),
+        (['out'], 'No image found: out$'),
+        (['phone'], 'No image found: phone, only .HEIC .MOV$'),
+        (['clip.mp4', 'a'], 'either images or a single video'),
+        (['broken.mp4'], 'Could not read the video .*broken.mp4'),
+    ],
+)
 def test_bad_names_are_reported(names, message, photos):
     Path('broken.mp4').write_text('<html>')
     Path('phone').mkdir()
@@ -61,7 +70,8 @@ def test_video(photos):
     assert isinstance(frames, Video) and len(frames) == 3 and frames.fps == 5
     read = list(frames)
     assert [frame.name.as_posix() for frame in read] == [
-        f'clip/00000{number}.jpg' for number in (1, 2, 3)]
+        f'clip/00000{number}.jpg' for number in (1, 2, 3)
+    ]
     assert [frame.image.mean() for frame in read] == pytest.approx([0, 120, 240], abs=3)
 
 
@@ -109,7 +119,7 @@ def test_truncated_video_is_reported(photos):
         writer.write(np.full((48, 64, 3), 4 * shade, np.uint8))
     writer.release()
     content = Path('clip.avi').read_bytes()
-    Path('clip.avi').write_bytes(content[:len(content) // 2])
+    Path('clip.avi').write_bytes(content[: len(content) // 2])
     *frames, last = open_frames(['clip.avi'], Path('out'))
     assert all(frame.image is not None for frame in frames) and 10 < len(frames) < 40
     assert last.name == PurePath('clip.avi') and last.image is None
@@ -122,13 +132,15 @@ def reason_of(path, **limit):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(('content', 'reason'), [
-    (b'', 'an empty file'), (b'<html>', 'not an image'), (b'\xff\xd8\xff\xe0', 'not an image')])
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [(b'', 'an empty file'), (b'<html>', 'not an image'), (b'\xff\xd8\xff\xe0', 'not an image')],
+)
 def test_file_without_an_image_is_refused(content, reason, tmp_path):
     (tmp_path / 'x.jpg').write_bytes(content)
     assert reason_of(tmp_path / 'x.jpg') == reason
     assert reason_of(tmp_path / 'none.jpg') == 'No such file or directory'
-    frame, = Images([tmp_path / 'x.jpg'])
+    (frame,) = Images([tmp_path / 'x.jpg'])
     assert frame.image is None and frame.reason == reason
 
 
@@ -141,7 +153,7 @@ def test_truncated_image_is_refused(suffix, part, tmp_path, monkeypatch):
     path = tmp_path / f'x{suffix}'
     path.write_bytes(content)
     assert read_image(path).shape == image.shape
-    path.write_bytes(content[:int(part * len(content))])
+    path.write_bytes(content[: int(part * len(content))])
     if suffix in ('.jpg', '.png', '.bmp', '.ppm'):
         monkeypatch.setattr(cv2, 'imdecode', lambda *args: image)
         assert reason_of(path) == 'truncated'
@@ -176,12 +188,13 @@ def test_grey_and_transparent_images_have_three_channels(tmp_path):
 @pytest.mark.parametrize(('bits', 'shift'), [(8, 0), (10, 2), (12, 4), (16, 8)])
 @pytest.mark.parametrize('channels', [1, 3])
 def test_16_bit_images_are_not_black(bits, shift, channels, suffix, tmp_path):
-    image = np.random.default_rng(0).integers(0, 2 ** bits, (40, 60, channels), dtype=np.uint16)
-    image[0, 0] = 2 ** bits - 1
+    image = np.random.default_rng(0).integers(0, 2**bits, (40, 60, channels), dtype=np.uint16)
+    image[0, 0] = 2**bits - 1
     cv2.imwrite(str(tmp_path / f'x{suffix}'), image)
     read = read_image(tmp_path / f'x{suffix}')
-    assert read.dtype == np.uint8 and np.array_equal(read, np.broadcast_to(image, (40, 60, 3))
-                                                     >> shift)
+    assert read.dtype == np.uint8 and np.array_equal(
+        read, np.broadcast_to(image, (40, 60, 3)) >> shift
+    )
 
 
 def test_other_types_of_pixels_are_refused(tmp_path):
@@ -224,6 +237,7 @@ def test_resource_forks_are_no_images(photos):
 def test_video_without_a_duration_is_read(suffix, codec, tmp_path):
     """As browsers record it, or a program that was ended."""
     import av
+
     path = tmp_path / f'clip.{suffix}'
     with av.open(str(path), 'w', options=dict(live='1')) as container:
         stream = container.add_stream(codec, rate=5)

@@ -28,12 +28,15 @@ class Recorder:
 @pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
 def test_batches_have_one_size_and_each_frame_gets_its_prediction(library):
     sizes = [(4, 6)] * 3 + [(6, 4), None, None, (6, 4), (4, 6)]
-    frames = [Frame(PurePath(str(number)), size and np.full((*size, 3), number, np.uint8))
-              for number, size in enumerate(sizes)]
+    frames = [
+        Frame(PurePath(str(number)), size and np.full((*size, 3), number, np.uint8))
+        for number, size in enumerate(sizes)
+    ]
     inferencer = Recorder(library)
     pairs = list(predict(inferencer, iter(frames), 2))
     assert [(int(frame.name.name), result) for frame, result in pairs] == [
-        (number, number if size else None) for number, size in enumerate(sizes)]
+        (number, number if size else None) for number, size in enumerate(sizes)
+    ]
     assert inferencer.batches == [2, 1, 1, 1, 1]
 
 
@@ -43,9 +46,14 @@ def test_other_libraries_are_refused():
 
 
 @pytest.mark.xfail(strict=True, reason='B1: an image that the model fails on ends the run')
-@pytest.mark.parametrize(('fails', 'lost'), [
-    (lambda images: any(image[0, 0, 0] == 1 for image in images), [1]),
-    (lambda images: len(images) > 1, [])], ids=['odd image', 'batch beyond the memory'])
+@pytest.mark.parametrize(
+    ('fails', 'lost'),
+    [
+        (lambda images: any(image[0, 0, 0] == 1 for image in images), [1]),
+        (lambda images: len(images) > 1, []),
+    ],
+    ids=['odd image', 'batch beyond the memory'],
+)
 def test_failing_batch_is_predicted_image_by_image(fails, lost):
     class Failing(Recorder):
         def __call__(self, images, **kwargs):
@@ -53,9 +61,11 @@ def test_failing_batch_is_predicted_image_by_image(fails, lost):
                 raise RuntimeError('CUDA out of memory')
             return super().__call__(images, **kwargs)
 
-    frames = [Frame(PurePath(str(number)), np.full((4, 6, 3), number, np.uint8))
-              for number in range(4)]
+    frames = [
+        Frame(PurePath(str(number)), np.full((4, 6, 3), number, np.uint8)) for number in range(4)
+    ]
     pairs = list(predict(Failing('mmdet'), frames, 2))
     assert [result for _, result in pairs] == [
-        None if number in lost else number for number in range(4)]
+        None if number in lost else number for number in range(4)
+    ]
     assert [bool(frame.reason) for frame, _ in pairs] == [number in lost for number in range(4)]

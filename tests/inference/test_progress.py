@@ -27,8 +27,11 @@ def test_lines_of_all_processes_are_sorted_by_name(folder, monkeypatch):
             progress.add(line(name, dict(score=number)))
         progress.close()
     assert [(image['file_name'], annotations) for image, annotations in progress.records()] == [
-        ('a', [dict(score=0)]), ('b', [dict(score=2)]), ('c', [dict(score=0)]),
-        ('d', [dict(score=2)])]
+        ('a', [dict(score=0)]),
+        ('b', [dict(score=2)]),
+        ('c', [dict(score=0)]),
+        ('d', [dict(score=2)]),
+    ]
     assert Progress(folder, {}).done == set('abcd')
     progress.remove()
     assert not folder.exists()
@@ -45,7 +48,9 @@ def test_line_that_was_cut_off_is_written_anew(kept, folder):
     progress.add(line('b.jpg', dict(score=3)))
     progress.close()
     assert [annotations for _, annotations in progress.records()] == [
-        [dict(score=3)], [dict(score=1)]]
+        [dict(score=3)],
+        [dict(score=1)],
+    ]
 
 
 def test_other_arguments_are_refused_and_nothing_is_lost(folder):
@@ -69,7 +74,7 @@ def test_run_that_cannot_go_on_begins_anew(folder):
 
 def test_first_line_that_was_cut_off_is_written_anew(folder):
     Progress(folder, dict(checkpoint='a.pth')).close()
-    part, = folder.iterdir()
+    (part,) = folder.iterdir()
     part.write_text(part.read_text()[:5])
     Progress(folder, dict(checkpoint='b.pth')).close()
     assert json.loads(part.read_text()) == dict(checkpoint='b.pth')
@@ -82,7 +87,11 @@ def test_file_with_another_content_is_another(tmp_path):
     assert json.loads(json.dumps(before)) == fingerprint(str(path))
     path.write_bytes(b'12')
     assert fingerprint(str(path)) != before
-    assert fingerprint('hf://org/name') == fingerprint('hf://org/name') != fingerprint('hf://org/other')
+    assert (
+        fingerprint('hf://org/name')
+        == fingerprint('hf://org/name')
+        != fingerprint('hf://org/other')
+    )
 
 
 @pytest.mark.xfail(strict=True, reason='B10: a stop before the first image binds the next run')

@@ -14,8 +14,10 @@ from mmseg.visualization import SegLocalVisualizer
 from twins_mm.inference.frames import Frame
 from twins_mm.inference.visualizers import draw_with, find_middle, speed_up
 
-META = dict(classes=['wall', 'sky', 'tree', 'road', 'person', 'sea'],
-            palette=[(40 * number, 255 - 40 * number, 9) for number in range(6)])
+META = dict(
+    classes=['wall', 'sky', 'tree', 'road', 'person', 'sea'],
+    palette=[(40 * number, 255 - 40 * number, 9) for number in range(6)],
+)
 
 
 def make_labels(random):
@@ -33,16 +35,26 @@ def make_objects(random, count=6):
         boxes.append([x - size, y - size, x + size, y + size])
     if count:
         boxes.append([0, 0, 9, 9])
-    return DetDataSample(pred_instances=InstanceData(
-        bboxes=torch.tensor(boxes).float().reshape(-1, 4), labels=torch.arange(count) % 6,
-        scores=torch.linspace(1, 0.5, count), masks=torch.from_numpy(masks).bool()))
+    return DetDataSample(
+        pred_instances=InstanceData(
+            bboxes=torch.tensor(boxes).float().reshape(-1, 4),
+            labels=torch.arange(count) % 6,
+            scores=torch.linspace(1, 0.5, count),
+            masks=torch.from_numpy(masks).bool(),
+        )
+    )
 
 
 @pytest.mark.parametrize('seed', range(3))
-@pytest.mark.parametrize(('visualizer', 'make'), [
-    (SegLocalVisualizer, make_labels), (DetLocalVisualizer, make_objects),
-    (DetLocalVisualizer, lambda random: make_objects(random, 0))],
-    ids=['labels', 'objects', 'nothing'])
+@pytest.mark.parametrize(
+    ('visualizer', 'make'),
+    [
+        (SegLocalVisualizer, make_labels),
+        (DetLocalVisualizer, make_objects),
+        (DetLocalVisualizer, lambda random: make_objects(random, 0)),
+    ],
+    ids=['labels', 'objects', 'nothing'],
+)
 def test_pictures_are_openmmlabs(visualizer, make, seed):
     pytest.importorskip('matplotlib', '3.11')  # older ones shift pixels
     random = np.random.default_rng(seed)

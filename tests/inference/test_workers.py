@@ -28,8 +28,9 @@ class Sketch:
 
     def add_datasample(self, name, image, sample, draw_gt, pred_score_thr=None):
         assert self.dataset_meta is META or self.dataset_meta == META
-        labels = (sample.pred_instances.labels if 'pred_instances' in sample
-                  else sample.pred_sem_seg.data)
+        labels = (
+            sample.pred_instances.labels if 'pred_instances' in sample else sample.pred_sem_seg.data
+        )
         assert isinstance(labels, torch.Tensor)
         self.image = np.full_like(image, 100 * int(labels.max()))
 
@@ -46,15 +47,22 @@ def detection(frame, boxes=3):
     number = int(frame.name.stem)
     torch.manual_seed(number)
     masks = torch.rand(boxes, 20, 30) > 0.5
-    return DetDataSample(pred_instances=InstanceData(
-        labels=torch.arange(boxes) % 2, scores=torch.rand(boxes), bboxes=torch.rand(boxes, 4),
-        masks=masks), metainfo=dict(ori_shape=(20, 30)))
+    return DetDataSample(
+        pred_instances=InstanceData(
+            labels=torch.arange(boxes) % 2,
+            scores=torch.rand(boxes),
+            bboxes=torch.rand(boxes, 4),
+            masks=masks,
+        ),
+        metainfo=dict(ori_shape=(20, 30)),
+    )
 
 
 def segmentation(frame):
     labels = torch.full((1, 20, 30), int(frame.name.stem) % 2)
-    return SegDataSample(pred_sem_seg=PixelData(data=labels),
-                         seg_logits=PixelData(data=torch.rand(2, 20, 30)))
+    return SegDataSample(
+        pred_sem_seg=PixelData(data=labels), seg_logits=PixelData(data=torch.rand(2, 20, 30))
+    )
 
 
 def test_pictures_and_annotations_of_detectors(tmp_path):
@@ -79,6 +87,7 @@ def test_labels_of_segmentors_and_pictures_of_a_video(tmp_path):
 
 def test_memory_does_not_grow_with_the_images(tmp_path):
     """The annotations of an image with 100 boxes take 100 kB in memory."""
+
     def peak(count):
         output = CocoFile(tmp_path / f'{count}.json', META)
         progress = Progress(tmp_path / f'{count}', {})
@@ -91,7 +100,8 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(json.loads((tmp_path / f'{count}.json').read_text())['annotations']) == (
-            100 * count)
+            100 * count
+        )
         return most
 
     few, many = peak(10), peak(60)
@@ -111,8 +121,9 @@ def pairs():
     yield
 list(write_beside(Job(LabelFolder('.', META), None, META, 0, None), pairs(), 2))
 """
-    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, text=True,
-                          stdout=subprocess.PIPE)
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, text=True, stdout=subprocess.PIPE
+    )
     assert done.returncode == -ending
     workers = done.stdout.split()
     assert len(workers) == 2

@@ -22,9 +22,13 @@ def test_unpartition_undoes_partition(size):
 
 
 def test_windows_contain_neighbours_row_by_row():
-    x = torch.arange(16.).view(1, 4, 4, 1)
+    x = torch.arange(16.0).view(1, 4, 4, 1)
     assert window_partition(x, 2)[..., 0].tolist() == [
-        [0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+        [0, 1, 4, 5],
+        [2, 3, 6, 7],
+        [8, 9, 12, 13],
+        [10, 11, 14, 15],
+    ]
 
 
 @pytest.mark.parametrize('padding', WINDOW_PADDINGS)
@@ -44,9 +48,14 @@ def test_batches_stay_within_the_limit_of_cuda_kernels(padding, monkeypatch):
     """A map of 1790 x 1790, from an image of 7160 x 7160 pixels, has 65,536 windows."""
     layer = LocallyGroupedAttention(2, 1, 7, padding).eval()
     batches, attend = [], F.scaled_dot_product_attention
-    monkeypatch.setattr(F, 'scaled_dot_product_attention', lambda q, k, v, mask=None, *args: (
-        batches.append(max(len(x) for x in (q, k, v, mask) if x is not None)),
-        attend(q, k, v, mask, *args))[1])
+    monkeypatch.setattr(
+        F,
+        'scaled_dot_product_attention',
+        lambda q, k, v, mask=None, *args: (
+            batches.append(max(len(x) for x in (q, k, v, mask) if x is not None)),
+            attend(q, k, v, mask, *args),
+        )[1],
+    )
     x = torch.rand(1, 256 * 7 - 2, 256 * 7 - 2, 2)
     with torch.no_grad():
         whole = layer(x)
@@ -60,8 +69,9 @@ def test_batches_stay_within_the_limit_of_cuda_kernels(padding, monkeypatch):
 def test_sub_samplings_are_special_convolutions(kind, size):
     layer = GlobalSubsampledAttention(6, 2, 4, kind)
     general = GlobalSubsampledAttention(6, 2, 4)
-    weights = {name: value for name, value in layer.state_dict().items()
-               if not name.startswith('sr.')}
+    weights = {
+        name: value for name, value in layer.state_dict().items() if not name.startswith('sr.')
+    }
     if kind == 'average_pooling':
         weight, bias = torch.eye(6)[:, :, None, None].expand(6, 6, 4, 4) / 16, torch.zeros(6)
     else:

@@ -1,4 +1,5 @@
 """What every registered backbone keeps to, one body for all and a line for each."""
+
 import copy
 import math
 import pickle
@@ -34,19 +35,33 @@ SVT = dict(type='TwinsSVT', arch=TINY_ARCHS['TwinsSVT'])
 CONTRACTS = dict(
     pcpvt=Contract(dict(type='TwinsPCPVT', arch=TINY_ARCHS['TwinsPCPVT'])),
     stvit=Contract(dict(type='STViT', arch=TINY_ARCHS['STViT']), 1, math.ceil),
-    **{f'svt_{padding}': Contract(dict(SVT, window_padding=padding))
-       for padding in WINDOW_PADDINGS},
+    **{
+        f'svt_{padding}': Contract(dict(SVT, window_padding=padding)) for padding in WINDOW_PADDINGS
+    },
     **{f'svt_{kind}': Contract(dict(SVT, sub_sampling=kind)) for kind in SUB_SAMPLINGS[1:]},
     svt_mmseg=Contract(dict(SVT, numerics='mmseg'), round=math.ceil),
     svt_patterns=Contract(dict(type='TwinsSVT', arch=tiny_arch(('G', 'LG', 'GGL', 'LLG')))),
-    swin_cpvt=Contract(dict(
-        type='SwinCPVT', embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=4,
-        drop_path_rate=0.), 1, math.ceil, is_ours=False),
-    resnet=Contract(dict(type='DeepStemResNet', depth=18), 1, math.ceil, is_ours=False))
+    swin_cpvt=Contract(
+        dict(
+            type='SwinCPVT',
+            embed_dims=8,
+            depths=(2, 2, 2, 2),
+            num_heads=(1, 2, 4, 8),
+            window_size=4,
+            drop_path_rate=0.0,
+        ),
+        1,
+        math.ceil,
+        is_ours=False,
+    ),
+    resnet=Contract(dict(type='DeepStemResNet', depth=18), 1, math.ceil, is_ours=False),
+)
 every_backbone = pytest.mark.parametrize('contract', CONTRACTS.values(), ids=CONTRACTS)
 every_one_of_ours = pytest.mark.parametrize(
-    'contract', [contract for contract in CONTRACTS.values() if contract.is_ours],
-    ids=[name for name, contract in CONTRACTS.items() if contract.is_ours])
+    'contract',
+    [contract for contract in CONTRACTS.values() if contract.is_ours],
+    ids=[name for name, contract in CONTRACTS.items() if contract.is_ours],
+)
 
 
 def build(contract, training=False, **kwargs):
@@ -71,25 +86,33 @@ def list_sizes(contract):
 
 
 def test_every_backbone_has_a_line():
-    ours = {name for name, kind in MODELS.module_dict.items()
-            if kind.__module__.startswith(twins_mm.__name__) and not name.endswith('Pooling')}
+    ours = {
+        name
+        for name, kind in MODELS.module_dict.items()
+        if kind.__module__.startswith(twins_mm.__name__) and not name.endswith('Pooling')
+    }
     assert ours == {contract.config['type'] for contract in CONTRACTS.values()}
 
 
-@pytest.mark.parametrize('kwargs', [
-    {}, dict(with_cp=True), dict(frozen_stages=1), dict(frozen_stages=1, with_cp=True)],
-    ids=['plain', 'with_cp', 'frozen', 'both'])
+@pytest.mark.parametrize(
+    'kwargs',
+    [{}, dict(with_cp=True), dict(frozen_stages=1), dict(frozen_stages=1, with_cp=True)],
+    ids=['plain', 'with_cp', 'frozen', 'both'],
+)
 @every_backbone
 def test_every_trained_parameter_gets_a_gradient(contract, kwargs):
     if 'Stem' not in contract.config['type']:
-        kwargs = dict(kwargs, drop_path_rate=0.)
+        kwargs = dict(kwargs, drop_path_rate=0.0)
     model = build(contract, training=True, **kwargs)
     sum(level.square().mean() for level in model(torch.randn(2, 3, 70, 96))).backward()
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
     assert bool(frozen) == ('frozen_stages' in kwargs)
     for name, value in model.named_parameters():
-        assert (value.grad is None) if name in frozen else (
-            value.grad.isfinite().all() and value.grad.any()), name
+        assert (
+            (value.grad is None)
+            if name in frozen
+            else (value.grad.isfinite().all() and value.grad.any())
+        ), name
     for name, module in model.named_modules():
         own = {f'{name}.{key}' for key, _ in module.named_parameters(recurse=False)}
         assert not (own and own <= frozen and module.training), name
@@ -105,11 +128,11 @@ def test_pyramid_of_any_size(contract, out_indices):
         with torch.no_grad():
             levels = model(images)
             assert_same(model(images.contiguous(memory_format=torch.channels_last)), levels)
-            assert_same(model(images[:1]), [level[:1] for level in levels],
-                        rtol=1e-4, atol=1e-5)
+            assert_same(model(images[:1]), [level[:1] for level in levels], rtol=1e-4, atol=1e-5)
         assert [tuple(level.shape[2:]) for level in levels] == [
             (contract.round(height / stride), contract.round(width / stride))
-            for stride in (4 * 2**index for index in out_indices)]
+            for stride in (4 * 2**index for index in out_indices)
+        ]
         assert all(level.is_contiguous() and level.dtype == torch.float32 for level in levels)
         if contract.is_ours:
             assert tuple(level.shape[1] for level in levels) == model.out_channels
@@ -122,8 +145,11 @@ def test_smaller_images_are_refused(contract):
             build(contract)(torch.rand(1, 3, 64, contract.smallest - 1))
 
 
-@pytest.mark.parametrize('duplicate', [
-    copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=['deepcopy', 'pickle'])
+@pytest.mark.parametrize(
+    'duplicate',
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=['deepcopy', 'pickle'],
+)
 @every_backbone
 def test_copies_are_alike_and_independent(contract, duplicate):
     model, images = build(contract), torch.randn(1, 3, 75, 96)
@@ -135,10 +161,20 @@ def test_copies_are_alike_and_independent(contract, duplicate):
         assert_same(other(images), expected)
 
 
-@pytest.mark.parametrize(('dtype', 'limit'), [(torch.bfloat16, 0.03), pytest.param(
-    torch.float16, 0.005, marks=pytest.mark.skipif(
-        torch.__version__ < '2.3',
-        reason='another version of a library: float16 autocast on a CPU needs torch 2.3'))])
+@pytest.mark.parametrize(
+    ('dtype', 'limit'),
+    [
+        (torch.bfloat16, 0.03),
+        pytest.param(
+            torch.float16,
+            0.005,
+            marks=pytest.mark.skipif(
+                torch.__version__ < '2.3',
+                reason='another version of a library: float16 autocast on a CPU needs torch 2.3',
+            ),
+        ),
+    ],
+)
 @every_backbone
 def test_mixed_precision_stays_near_float32(contract, dtype, limit):
     model, images = build(contract), torch.randn(1, 3, 70, 96)
@@ -169,8 +205,9 @@ def plain(model, monkeypatch):
 def wrapped(model, monkeypatch):
     """torch's function was replaced by one whose arguments have other names."""
     load = nn.Module.load_state_dict
-    monkeypatch.setattr(nn.Module, 'load_state_dict',
-                        lambda module, given, exact=True: load(module, given, exact))
+    monkeypatch.setattr(
+        nn.Module, 'load_state_dict', lambda module, given, exact=True: load(module, given, exact)
+    )
 
 
 def compiled(model, monkeypatch):
@@ -196,7 +233,8 @@ def test_nothing_is_missing_in_full(contract):
     model = build(contract)
     done = model.load_state_dict({}, strict=False)
     assert set(done.missing_keys) == {
-        name for name in model.state_dict() if not name.endswith('num_batches_tracked')}
+        name for name in model.state_dict() if not name.endswith('num_batches_tracked')
+    }
 
 
 def export(model, images):
@@ -221,15 +259,32 @@ SIZES = (112, 168), (75, 96), (64, 112), (131, 70)
 LARGE_SIZES = (480, 512), (256, 331), (300, 257)
 
 
-@pytest.mark.parametrize(('make', 'sizes'), [
-    pytest.param(export, LARGE_SIZES, id='export', marks=pytest.mark.skipif(
-        not hasattr(torch.compiler, 'is_exporting'),
-        reason='another version of a library: torch before 2.7 exports for one size')),
-    pytest.param(trace, SIZES, id='trace'),
-    pytest.param(compile_dynamically, SIZES, id='compile', marks=pytest.mark.large)])
-@pytest.mark.parametrize('name', [
-    name if name in ('pcpvt', 'stvit', 'svt_mask') else pytest.param(name, marks=pytest.mark.large)
-    for name, contract in CONTRACTS.items() if contract.is_ours])
+@pytest.mark.parametrize(
+    ('make', 'sizes'),
+    [
+        pytest.param(
+            export,
+            LARGE_SIZES,
+            id='export',
+            marks=pytest.mark.skipif(
+                not hasattr(torch.compiler, 'is_exporting'),
+                reason='another version of a library: torch before 2.7 exports for one size',
+            ),
+        ),
+        pytest.param(trace, SIZES, id='trace'),
+        pytest.param(compile_dynamically, SIZES, id='compile', marks=pytest.mark.large),
+    ],
+)
+@pytest.mark.parametrize(
+    'name',
+    [
+        name
+        if name in ('pcpvt', 'stvit', 'svt_mask')
+        else pytest.param(name, marks=pytest.mark.large)
+        for name, contract in CONTRACTS.items()
+        if contract.is_ours
+    ],
+)
 def test_graph_of_one_size_is_right_at_others(name, make, sizes):
     model = build(CONTRACTS[name])
     graph = make(model, torch.randn(1, 3, *sizes[0]))
@@ -245,8 +300,9 @@ def test_linear_layers_can_be_quantised(contract):
     model, images = build(contract), torch.randn(1, 3, 75, 96)
     layers = sum(isinstance(module, nn.Linear) for module in model.modules())
     quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
-    found = sum(isinstance(module, torch.ao.nn.quantized.dynamic.Linear)
-                for module in quantised.modules())
+    found = sum(
+        isinstance(module, torch.ao.nn.quantized.dynamic.Linear) for module in quantised.modules()
+    )
     assert found == layers and bool(layers) == (contract.config['type'] != 'STViT')
     with torch.no_grad():
         for level, full in zip(quantised(images), model(images)):

@@ -31,10 +31,10 @@ def test_drop_path_drops_whole_samples():
     torch.manual_seed(0)
     dropped = DropPath(0.5).train()(torch.ones(64, 3, 3, 8)).flatten(1)
     assert (dropped == dropped[:, :1]).all()
-    assert set(dropped[:, 0].tolist()) == {0., 2.}
+    assert set(dropped[:, 0].tolist()) == {0.0, 2.0}
 
 
-@pytest.mark.parametrize(('p', 'training'), [(0.5, False), (0., True)])
+@pytest.mark.parametrize(('p', 'training'), [(0.5, False), (0.0, True)])
 def test_drop_path_does_nothing(p, training):
     x = torch.rand(2, 3)
     assert DropPath(p).train(training)(x) is x

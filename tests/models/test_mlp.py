@@ -16,17 +16,21 @@ def run(mlp, x, function, dtype=torch.float32):
     """The output, the gradients of x and parameters, and how many hidden maps autograd kept."""
     kept = []
     torch.manual_seed(0)
-    with (torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16),
-          torch.autograd.graph.saved_tensors_hooks(
-              lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor)):
+    with (
+        torch.autocast('cpu', torch.bfloat16, enabled=dtype == torch.bfloat16),
+        torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor
+        ),
+    ):
         output = function(x)
     gradients = torch.autograd.grad(output.float().square().sum(), [x, *mlp.parameters()])
     return output, gradients, kept.count(x[..., 0].numel() * 32)
 
 
 @pytest.mark.parametrize('pieces', [1, 3, 24])
-@pytest.mark.parametrize(('dtype', 'rtol', 'atol'), [
-    (torch.float32, 1e-5, 1e-5), (torch.bfloat16, 0.05, 0.05)])
+@pytest.mark.parametrize(
+    ('dtype', 'rtol', 'atol'), [(torch.float32, 1e-5, 1e-5), (torch.bfloat16, 0.05, 0.05)]
+)
 def test_pieces_equal_the_whole(dtype, rtol, atol, pieces, monkeypatch):
     """Including gradients summed over 24 tokens, in float32 and under autocast."""
     monkeypatch.setattr(cpu, 'HIDDEN_BYTES', 32 * 4 * 24 // pieces)
@@ -59,13 +63,15 @@ def test_hooks_see_what_is_written(make, monkeypatch):
     mlp.fc1.register_forward_hook(lambda *args: hidden.append(args[2]))
     with torch.no_grad():
         torch.testing.assert_close(mlp(x), expected)
-        output, = hidden
+        (output,) = hidden
         assert torch.equal(output, mlp.fc1.forward(x))
 
 
 @pytest.mark.parametrize('make', [lambda: Mlp(4, 32), lambda: ConvFfn(4, 32)], ids=['MLP', 'FFN'])
-@pytest.mark.parametrize(('training', 'frozen', 'recomputed'), [
-    (True, False, True), (False, False, False), (True, True, False)])
+@pytest.mark.parametrize(
+    ('training', 'frozen', 'recomputed'),
+    [(True, False, True), (False, False, False), (True, True, False)],
+)
 def test_only_training_recomputes(training, frozen, recomputed, make, monkeypatch):
     """Not an evaluation with gradients, nor frozen stages."""
     calls = []
@@ -87,8 +93,9 @@ def test_gradients_match_finite_differences(pieces, monkeypatch):
     assert torch.autograd.gradcheck(lambda x, *_: mlp(x), (x, *mlp.parameters()))
 
 
-@pytest.mark.parametrize(('drop', 'recompute', 'maps'), [
-    (0., True, 1), (0.5, True, 1), (0., False, 2)])
+@pytest.mark.parametrize(
+    ('drop', 'recompute', 'maps'), [(0.0, True, 1), (0.5, True, 1), (0.0, False, 2)]
+)
 def test_number_of_hidden_maps_kept(drop, recompute, maps):
     mlp, x = Mlp(4, 32, drop, recompute).train(), torch.randn(2, 3, 5, 4, requires_grad=True)
     expected, expected_gradients, plain_kept = run(mlp, x, lambda x: textbook(mlp, x))

@@ -1,4 +1,5 @@
 """What holds for all backbones is tested in test_twins.py."""
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -21,7 +22,7 @@ SIZES = ('small', 'base', 'large')
 def make_pair(arch, dtype=torch.float32):
     """Ours and the textbook form, with the same random weights."""
     torch.manual_seed(0)
-    ours, plain = STViT(arch, drop_path_rate=0.).to(dtype), plain_stvit(arch).to(dtype)
+    ours, plain = STViT(arch, drop_path_rate=0.0).to(dtype), plain_stvit(arch).to(dtype)
     for value in ours.parameters():
         value.data += torch.randn_like(value) * 0.02
     for value in ours.buffers():
@@ -47,16 +48,18 @@ def test_features_and_gradients_are_those_of_the_released_code(size, dtype, limi
         torch.manual_seed(1)
         sum((level * torch.randn_like(level)).sum() for level in pyramids[-1]).backward()
         parts = dict(model.named_parameters(), images=pixels)
-        gradients.append(torch.cat([parts[name].grad.flatten() for name in sorted(parts)
-                                    if 'fold' not in name]))
+        gradients.append(
+            torch.cat([parts[name].grad.flatten() for name in sorted(parts) if 'fold' not in name])
+        )
     for level, expected in zip(*pyramids, strict=True):
         assert relative_difference(level, expected) < limit
     assert relative_difference(*gradients) < limit
 
 
 @pytest.mark.parametrize('size', [(224, 224), pytest.param((200, 333), marks=pytest.mark.large)])
-@pytest.mark.parametrize('arch', [
-    'small', *(pytest.param(arch, marks=pytest.mark.large) for arch in SIZES[1:])])
+@pytest.mark.parametrize(
+    'arch', ['small', *(pytest.param(arch, marks=pytest.mark.large) for arch in SIZES[1:])]
+)
 def test_variants_equal_the_released_code(arch, size):
     ours, plain = make_pair(arch)
     images = torch.randn(1, 3, *size)
@@ -66,23 +69,35 @@ def test_variants_equal_the_released_code(arch, size):
 
 
 # Source: the issue and the supplement's Table I; the names are those of published files.
-@pytest.mark.parametrize(('arch', 'backbone', 'classifier'), [
-    ('small', 23.943, 25.496), ('base', 50.139, 51.691), ('large', 93.288, 94.971)])
+@pytest.mark.parametrize(
+    ('arch', 'backbone', 'classifier'),
+    [('small', 23.943, 25.496), ('base', 50.139, 51.691), ('large', 93.288, 94.971)],
+)
 def test_names_and_parameters_are_the_released_ones(arch, backbone, classifier):
     with torch.device('meta'):
         ours, plain = STViT(arch), plain_stvit(arch)
         pooling = ProjectedAveragePooling(ours.out_channels[-1], 1024)
         parts = [ours, pooling, nn.Linear(1024, 1000)]
     assert {name: value.shape for name, value in ours.state_dict().items()} == {
-        name: value.shape for name, value in plain.state_dict().items() if 'fold' not in name}
+        name: value.shape for name, value in plain.state_dict().items() if 'fold' not in name
+    }
     millions = [sum(value.numel() for value in part.parameters()) / 1e6 for part in parts]
     assert (round(millions[0], 3), round(sum(millions), 3)) == (backbone, classifier)
     names = {name.split('.', 4)[-1] for name in ours.state_dict() if '.blocks.' in name}
-    modules = {'pos_embed.conv', 'norm1.norm', 'attn.stoken_refine.qkv', 'attn.stoken_refine.proj',
-               'norm2', 'mlp2.fc1', 'mlp2.fc2', 'mlp2.conv.conv'}
+    modules = {
+        'pos_embed.conv',
+        'norm1.norm',
+        'attn.stoken_refine.qkv',
+        'attn.stoken_refine.proj',
+        'norm2',
+        'mlp2.fc1',
+        'mlp2.fc2',
+        'mlp2.conv.conv',
+    }
     assert {name.rpartition('.')[0] for name in names} - {''} == modules
     assert {name for name in names if '.' not in name} == (
-        set() if arch == 'small' else {'gamma_1', 'gamma_2'})
+        set() if arch == 'small' else {'gamma_1', 'gamma_2'}
+    )
 
 
 @pytest.mark.parametrize('patterns', ['TTTT', 'STST'])
@@ -110,7 +125,8 @@ def test_surroundings_are_those_of_unfold_and_fold(size):
     shares = torch.randn(2, *size, 9, 4, dtype=torch.double)
     columns = shares.permute(0, 4, 3, 1, 2).reshape(2, 36, -1)
     torch.testing.assert_close(
-        _scatter(shares), F.fold(columns, size, 3, padding=1).permute(0, 2, 3, 1))
+        _scatter(shares), F.fold(columns, size, 3, padding=1).permute(0, 2, 3, 1)
+    )
 
 
 def test_copies_are_those_of_cells():
@@ -122,15 +138,22 @@ def test_copies_are_those_of_cells():
     assert counter.copies <= 1 + len(levels) + 4 * blocks_with_cells
 
 
-@pytest.mark.parametrize(('kwargs', 'message'), [
-    (dict(arch='tiny'), "arch='tiny' is unknown; pass one of small, base, large"),
-    (dict(arch={**TINY, 'window_sizes': (7,) * 4}), r"unknown: \['window_sizes'\]"),
-    (dict(arch={**TINY, 'grid_sizes': (8, 4, 0, 1)}), 'at least 1'),
-    (dict(arch={**TINY, 'num_heads': (3, 2, 3, 4)}), '8 channels'),
-    *((dict(arch={**TINY, 'patterns': ('S', 'S', wrong, 'S')}), 'other than S and T')
-      for wrong in ('L', '', 5)),
-    (dict(out_indices=(2, 1)), 'pass ascending'), (dict(drop_path_rate=1.), 'below 1'),
-    (dict(frozen_stages=4), 'pass -1 to train all')])
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(arch='tiny'), "arch='tiny' is unknown; pass one of small, base, large"),
+        (dict(arch={**TINY, 'window_sizes': (7,) * 4}), r"unknown: \['window_sizes'\]"),
+        (dict(arch={**TINY, 'grid_sizes': (8, 4, 0, 1)}), 'at least 1'),
+        (dict(arch={**TINY, 'num_heads': (3, 2, 3, 4)}), '8 channels'),
+        *(
+            (dict(arch={**TINY, 'patterns': ('S', 'S', wrong, 'S')}), 'other than S and T')
+            for wrong in ('L', '', 5)
+        ),
+        (dict(out_indices=(2, 1)), 'pass ascending'),
+        (dict(drop_path_rate=1.0), 'below 1'),
+        (dict(frozen_stages=4), 'pass -1 to train all'),
+    ],
+)
 def test_bad_arguments_are_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(dict(type='STViT', arch=TINY), **kwargs))
@@ -141,7 +164,8 @@ def test_bad_arguments_are_refused(kwargs, message):
 def test_any_size_has_a_pyramid(pattern, size):
     levels = STViT(dict(TINY, patterns=(pattern,) * 4)).eval()(torch.randn(1, 3, *size))
     assert [level.shape[2:] for level in levels] == [
-        tuple(-(-side // (4 * 2**stage)) for side in size) for stage in range(4)]
+        tuple(-(-side // (4 * 2**stage)) for side in size) for stage in range(4)
+    ]
 
 
 def test_hidden_map_is_kept_once():
@@ -149,10 +173,12 @@ def test_hidden_map_is_kept_once():
     ffn, kept = ConvFfn(4, 32), []
     x = torch.randn(1, 5, 6, 4, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(
-            lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor):
+        lambda tensor: kept.append(tensor.numel()) or tensor, lambda tensor: tensor
+    ):
         output = ffn(x)
         expected = ffn.finish(ffn.fc1(x))
     assert kept.count(5 * 6 * 32) == 1 + 3
-    gradients = [torch.autograd.grad(y.square().sum(), [x, *ffn.parameters()])
-                 for y in (output, expected)]
+    gradients = [
+        torch.autograd.grad(y.square().sum(), [x, *ffn.parameters()]) for y in (output, expected)
+    ]
     torch.testing.assert_close(*gradients)

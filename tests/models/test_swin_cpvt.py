@@ -1,4 +1,5 @@
 """Swin with conditional position encodings against a plain form, and its weights."""
+
 import copy
 
 import pytest
@@ -10,8 +11,9 @@ from torch.nn import functional as F
 from twins_mm.errors import UserError
 from twins_mm.models.swin_cpvt import SwinCPVT
 
-TINY = dict(embed_dims=8, depths=(2, 3), num_heads=(1, 2), strides=(4, 2), out_indices=(0, 1),
-            window_size=3)
+TINY = dict(
+    embed_dims=8, depths=(2, 3), num_heads=(1, 2), strides=(4, 2), out_indices=(0, 1), window_size=3
+)
 
 
 @pytest.fixture
@@ -38,9 +40,13 @@ def swin_file(tmp_path):
     for name, value in weights.items():
         if name.startswith('norm'):
             continue
-        for theirs, ours in (('layers', 'stages'), ('attn', 'attn.w_msa'),
-                             ('mlp.fc1', 'ffn.layers.0.0'), ('mlp.fc2', 'ffn.layers.1'),
-                             ('proj', 'projection')):
+        for theirs, ours in (
+            ('layers', 'stages'),
+            ('attn', 'attn.w_msa'),
+            ('mlp.fc1', 'ffn.layers.0.0'),
+            ('mlp.fc2', 'ffn.layers.1'),
+            ('proj', 'projection'),
+        ):
             name = name.replace(f'{ours}.', f'{theirs}.')
         released[name] = value
     released['norm.weight'] = torch.ones(16)
@@ -65,21 +71,23 @@ def run_plainly(model, images, window=3):
     def attend(x, name, heads, shift):
         height, width, dim = x.shape[1:]
         x = F.pad(x, (0, 0, 0, -width % window, 0, -height % window))
-        rows, columns = torch.meshgrid(*((torch.arange(side) - shift) // window
-                                         for side in x.shape[1:3]), indexing='ij')
+        rows, columns = torch.meshgrid(
+            *((torch.arange(side) - shift) // window for side in x.shape[1:3]), indexing='ij'
+        )
         groups = (100 * rows + columns).flatten()
         out = torch.empty_like(x)
         for image, tokens in enumerate(linear(x, f'{name}.qkv').flatten(1, 2)):
             q, k, v = tokens.split(dim, -1)
             for head in range(heads):
                 part = slice(head * dim // heads, (head + 1) * dim // heads)
-                logits = q[:, part] @ k[:, part].T * (dim // heads)**-0.5
+                logits = q[:, part] @ k[:, part].T * (dim // heads) ** -0.5
                 logits[groups[:, None] != groups] = -torch.inf
                 out[image].view(-1, dim)[:, part] = logits.softmax(-1) @ v[:, part]
         return linear(out, f'{name}.proj')[:, :height, :width]
 
-    x = F.conv2d(images, w['patch_embed.projection.weight'], w['patch_embed.projection.bias'],
-                 stride=4).permute(0, 2, 3, 1)
+    x = F.conv2d(
+        images, w['patch_embed.projection.weight'], w['patch_embed.projection.bias'], stride=4
+    ).permute(0, 2, 3, 1)
     x, pyramid = norm(x, 'patch_embed.norm'), []
     for stage, (depth, heads) in enumerate(zip(TINY['depths'], TINY['num_heads'])):
         if stage:
@@ -89,14 +97,23 @@ def run_plainly(model, images, window=3):
             x = norm(patches, f'{name}.norm') @ w[f'{name}.reduction.weight'].T
         for index in range(depth):
             name = f'stages.{stage}.blocks.{index}'
-            x = x + attend(norm(x, f'{name}.norm1'), f'{name}.attn.w_msa', heads,
-                           shift=index % 2 * (window // 2))
+            x = x + attend(
+                norm(x, f'{name}.norm1'),
+                f'{name}.attn.w_msa',
+                heads,
+                shift=index % 2 * (window // 2),
+            )
             hidden = F.gelu(linear(norm(x, f'{name}.norm2'), f'{name}.ffn.layers.0.0'))
             x = x + linear(hidden, f'{name}.ffn.layers.1')
             if index == 0:
                 name = f'{name}.pos_block.proj.0'
-                x = x + F.conv2d(x.permute(0, 3, 1, 2), w[f'{name}.weight'], w[f'{name}.bias'],
-                                 padding=1, groups=x.shape[-1]).permute(0, 2, 3, 1)
+                x = x + F.conv2d(
+                    x.permute(0, 3, 1, 2),
+                    w[f'{name}.weight'],
+                    w[f'{name}.bias'],
+                    padding=1,
+                    groups=x.shape[-1],
+                ).permute(0, 2, 3, 1)
         pyramid.append(norm(x, f'norm{stage}').permute(0, 3, 1, 2))
     return pyramid
 
@@ -137,22 +154,27 @@ def test_frozen_stages_freeze_their_position_encodings():
     model.train()
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
     assert {name for name in trained if 'pos_block' in name} == {
-        f'stages.1.blocks.0.pos_block.proj.0.{kind}' for kind in ('weight', 'bias')}
+        f'stages.1.blocks.0.pos_block.proj.0.{kind}' for kind in ('weight', 'bias')
+    }
 
 
 def test_swins_weights_load_except_their_bias_tables(swin_file, monkeypatch):
     lines = []
-    monkeypatch.setattr('twins_mm.models.swin_cpvt.print_log',
-                        lambda line, logger: lines.append(line))
+    monkeypatch.setattr(
+        'twins_mm.models.swin_cpvt.print_log', lambda line, logger: lines.append(line)
+    )
     path, weights = swin_file
-    model = SwinCPVT(**TINY, convert_weights=True,
-                     init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    model = SwinCPVT(
+        **TINY, convert_weights=True, init_cfg=dict(type='Pretrained', checkpoint=str(path))
+    )
     model.init_weights()
     ours = model.state_dict()
     assert weights.keys() - ours == {
         f'stages.{stage}.blocks.{block}.attn.w_msa.relative_position_{kind}'
-        for stage, depth in enumerate(TINY['depths']) for block in range(depth)
-        for kind in ('bias_table', 'index')}
+        for stage, depth in enumerate(TINY['depths'])
+        for block in range(depth)
+        for kind in ('bias_table', 'index')
+    }
     shared = {name for name in weights.keys() & ours if not name.startswith('norm')}
     # Swin's authors order the four tokens that are merged differently; the rest is as it was.
     for name in shared:
@@ -160,18 +182,24 @@ def test_swins_weights_load_except_their_bias_tables(swin_file, monkeypatch):
             assert torch.equal(ours[name].flatten().sort()[0], weights[name].flatten().sort()[0])
         else:
             assert torch.equal(ours[name], weights[name]), name
-    assert lines == ['Swin weights: 5 tables of relative position bias left out, position '
-                     'encodings newly initialised']
+    assert lines == [
+        'Swin weights: 5 tables of relative position bias left out, position '
+        'encodings newly initialised'
+    ]
 
 
 def test_own_weights_load_whole(model, tmp_path, monkeypatch):
     """Of a classifier, say, which has no norms after the other stages."""
     monkeypatch.setattr('twins_mm.models.swin_cpvt.print_log', pytest.fail)
-    weights = {f'backbone.{name}': value for name, value in model.state_dict().items()
-               if not name.startswith('norm0')}
+    weights = {
+        f'backbone.{name}': value
+        for name, value in model.state_dict().items()
+        if not name.startswith('norm0')
+    }
     torch.save(dict(state_dict=weights), tmp_path / 'own.pth')
-    detectors = SwinCPVT(**TINY, init_cfg=dict(type='Pretrained',
-                                               checkpoint=str(tmp_path / 'own.pth')))
+    detectors = SwinCPVT(
+        **TINY, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'own.pth'))
+    )
     detectors.init_weights()
     for name, value in detectors.state_dict().items():
         assert name.startswith('norm0') or torch.equal(value, model.state_dict()[name]), name
@@ -179,8 +207,11 @@ def test_own_weights_load_whole(model, tmp_path, monkeypatch):
 
 def test_weights_of_another_size_are_refused_whole(swin_file):
     path, _ = swin_file
-    model = SwinCPVT(**{**TINY, 'depths': (2, 4)}, convert_weights=True,
-                     init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    model = SwinCPVT(
+        **{**TINY, 'depths': (2, 4)},
+        convert_weights=True,
+        init_cfg=dict(type='Pretrained', checkpoint=str(path)),
+    )
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(UserError, match=r'none were loaded: 12 missing, such as stages\.1'):
         model.init_weights()

@@ -26,8 +26,12 @@ both_families = pytest.mark.parametrize('name', TWINS)
 # Those that hold for all backbones; for the rest of STViT's see test_stvit.py.
 every_family = pytest.mark.parametrize('name', FAMILIES)
 # Of Table 5, and one that no family and no stage of another has.
-PATTERNS = [('L', 'L', 'L'), ('L', 'L', 'L', 'G'), ('LG', 'LG', 'LLG', 'G'),
-            ('G', 'LG', 'GGL', 'LLG')]
+PATTERNS = [
+    ('L', 'L', 'L'),
+    ('L', 'L', 'L', 'G'),
+    ('LG', 'LG', 'LLG', 'G'),
+    ('G', 'LG', 'GGL', 'LLG'),
+]
 every_pattern = pytest.mark.parametrize('patterns', PATTERNS, ids=','.join)
 
 
@@ -58,9 +62,13 @@ def assert_equals_reference(model, reference, size):
 
 
 # Sizes that neither a stride nor the window divides; for the small variants others too.
-@pytest.mark.parametrize(('name', 'arch', 'size'), [
-    *((*variant, (131, 250)) for variant in VARIANTS),
-    *((name, 'small', size) for name in TWINS for size in [(224, 224), (64, 96)])])
+@pytest.mark.parametrize(
+    ('name', 'arch', 'size'),
+    [
+        *((*variant, (131, 250)) for variant in VARIANTS),
+        *((name, 'small', size) for name in TWINS for size in [(224, 224), (64, 96)]),
+    ],
+)
 def test_equals_the_released_code(name, arch, size):
     assert_equals_reference(build(name, arch), plain_twins(name, arch), size)
 
@@ -71,7 +79,8 @@ def test_equals_the_released_code(name, arch, size):
 def test_window_padding_equals_the_released_code(padding, size):
     arch = TINY_ARCHS['TwinsSVT']
     assert_equals_reference(
-        build('TwinsSVT', window_padding=padding), plain_twins('TwinsSVT', arch, padding), size)
+        build('TwinsSVT', window_padding=padding), plain_twins('TwinsSVT', arch, padding), size
+    )
 
 
 @pytest.mark.parametrize('padding', ['mask', 'zero', 'mask_legacy'])
@@ -83,28 +92,36 @@ def test_patterns_equal_the_plain_blocks_in_this_order(patterns, padding):
     for stage, pattern in enumerate(patterns):
         dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
         for index, block in enumerate(reference.blocks[stage]):
-            block.attn = (_LocalAttention(dim, heads, 7, padding)
-                          if pattern[index % len(pattern)] == 'L'
-                          else _GlobalAttention(dim, heads, arch['sr_ratios'][stage]))
-    assert_equals_reference(
-        build('TwinsSVT', arch, window_padding=padding), reference, (70, 110))
+            block.attn = (
+                _LocalAttention(dim, heads, 7, padding)
+                if pattern[index % len(pattern)] == 'L'
+                else _GlobalAttention(dim, heads, arch['sr_ratios'][stage])
+            )
+    assert_equals_reference(build('TwinsSVT', arch, window_padding=padding), reference, (70, 110))
 
 
 def test_families_differ_in_pattern_and_norms_alone():
     svt, pcpvt = TINY_ARCHS['TwinsSVT'], TINY_ARCHS['TwinsPCPVT']
     assert_equals_reference(
         build('TwinsPCPVT', dict(svt, patterns=['LG'] * 4), norm_after_stage=True),
-        plain_twins('TwinsSVT', svt), (70, 110))
+        plain_twins('TwinsSVT', svt),
+        (70, 110),
+    )
     assert_equals_reference(
         build('TwinsSVT', dict(pcpvt, patterns=['G'] * 4), norm_after_stage=False),
-        plain_twins('TwinsPCPVT', pcpvt), (70, 110))
+        plain_twins('TwinsPCPVT', pcpvt),
+        (70, 110),
+    )
 
 
-@pytest.mark.parametrize(('size', 'alike'), [
-    ((56, 56), {'mask', 'zero', 'mask_legacy'}),
-    ((64, 64), {'mask', 'mask_legacy'}),
-    ((56, 64), {'zero', 'mask_legacy'}),
-])
+@pytest.mark.parametrize(
+    ('size', 'alike'),
+    [
+        ((56, 56), {'mask', 'zero', 'mask_legacy'}),
+        ((64, 64), {'mask', 'mask_legacy'}),
+        ((56, 64), {'zero', 'mask_legacy'}),
+    ],
+)
 def test_legacy_mask_vanishes_where_one_side_is_padded(size, alike):
     images = torch.randn(1, 3, *size)
     model = randomise(build('TwinsSVT', out_indices=(0,), window_padding='mask'))
@@ -113,8 +130,11 @@ def test_legacy_mask_vanishes_where_one_side_is_padded(size, alike):
         other = build('TwinsSVT', out_indices=(0,), window_padding=padding)
         other.load_state_dict(model.state_dict())
         outputs[padding] = other.eval()(images)[0]
-    same = {padding for padding, output in outputs.items()
-            if torch.allclose(output, outputs['mask_legacy'], atol=1e-5)}
+    same = {
+        padding
+        for padding, output in outputs.items()
+        if torch.allclose(output, outputs['mask_legacy'], atol=1e-5)
+    }
     assert same == alike
 
 
@@ -128,10 +148,17 @@ def test_norms_of_stages_that_are_not_returned_are_applied():
         torch.testing.assert_close(level, expected)
 
 
-@pytest.mark.parametrize(('name', 'arch', 'count'), [
-    ('TwinsPCPVT', 'small', 24_106_216), ('TwinsPCPVT', 'base', 43_828_456),
-    ('TwinsPCPVT', 'large', 60_989_672), ('TwinsSVT', 'small', 24_060_776),
-    ('TwinsSVT', 'base', 56_070_952), ('TwinsSVT', 'large', 99_271_400)])
+@pytest.mark.parametrize(
+    ('name', 'arch', 'count'),
+    [
+        ('TwinsPCPVT', 'small', 24_106_216),
+        ('TwinsPCPVT', 'base', 43_828_456),
+        ('TwinsPCPVT', 'large', 60_989_672),
+        ('TwinsSVT', 'small', 24_060_776),
+        ('TwinsSVT', 'base', 56_070_952),
+        ('TwinsSVT', 'large', 99_271_400),
+    ],
+)
 def test_parameters_of_the_classifier_in_the_authors_logs(name, arch, count):
     with torch.device('meta'):
         model = build(name, arch, norm_after_stage=False)
@@ -144,20 +171,22 @@ def test_parameters_of_the_classifier_in_the_authors_logs(name, arch, count):
 def test_names_are_the_released_ones(name, arch):
     with torch.device('meta'):
         ours, reference = build(name, arch), plain_twins(name, arch)
-    assert ({key: value.shape for key, value in ours.state_dict().items()}
-            == {key: value.shape for key, value in reference.state_dict().items()})
+    assert {key: value.shape for key, value in ours.state_dict().items()} == {
+        key: value.shape for key, value in reference.state_dict().items()
+    }
 
 
 @pytest.mark.parametrize('training', [True, False])
 @pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 2, 3), (0, 2), (1,)])
 @every_family
 def test_every_parameter_gets_a_gradient(name, out_indices, training):
-    model = build(name, out_indices=out_indices, drop_path_rate=0.).train(training)
+    model = build(name, out_indices=out_indices, drop_path_rate=0.0).train(training)
     levels = model(torch.randn(2, 3, 70, 96))
     assert [level.shape[1] for level in levels] == list(model.out_channels)
     round_side = math.ceil if name == 'STViT' else math.floor
     assert [level.shape[2:] for level in levels] == [
-        (round_side(70 / (4 * 2**index)), 96 // (4 * 2**index)) for index in out_indices]
+        (round_side(70 / (4 * 2**index)), 96 // (4 * 2**index)) for index in out_indices
+    ]
     sum(level.square().mean() for level in levels).backward()
     assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -175,10 +204,16 @@ def test_gradients_have_the_strides_of_parameters(name):
 @every_pattern
 def test_every_pattern_trains(patterns, sub_sampling):
     """Every stage returned, every parameter with a gradient that has its strides, frozen or not."""
-    model = build('TwinsSVT', tiny_arch(patterns), sub_sampling=sub_sampling, with_cp=True,
-                  frozen_stages=0, drop_path_rate=0.).train()
+    model = build(
+        'TwinsSVT',
+        tiny_arch(patterns),
+        sub_sampling=sub_sampling,
+        with_cp=True,
+        frozen_stages=0,
+        drop_path_rate=0.0,
+    ).train()
     levels = model(torch.randn(2, 3, 70, 96))
-    assert [level.shape[1] for level in levels] == list(TINY['embed_dims'][:len(patterns)])
+    assert [level.shape[1] for level in levels] == list(TINY['embed_dims'][: len(patterns)])
     sum(level.square().mean() for level in levels).backward()
     for key, parameter in model.named_parameters():
         if key.split('.')[1] == '0':
@@ -196,8 +231,10 @@ def test_builds_in_every_scope(name, scope):
 
 
 def test_builds_without_mmcv():
-    code = ("import sys; sys.modules.update(mmcv=None, mmdet=None, mmseg=None)\n"
-            "from twins_mm.models import TwinsSVT; TwinsSVT('small')")
+    code = (
+        'import sys; sys.modules.update(mmcv=None, mmdet=None, mmseg=None)\n'
+        "from twins_mm.models import TwinsSVT; TwinsSVT('small')"
+    )
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
@@ -224,8 +261,13 @@ def test_patterns_and_sub_samplings_compile_into_one_graph(sub_sampling):
             torch.testing.assert_close(level, expected)
 
 
-@pytest.mark.parametrize('name', ['TwinsSVT', *(
-    pytest.param(name, marks=pytest.mark.large) for name in ('TwinsPCPVT', 'STViT'))])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'TwinsSVT',
+        *(pytest.param(name, marks=pytest.mark.large) for name in ('TwinsPCPVT', 'STViT')),
+    ],
+)
 def test_compiles_with_dropout_in_training(name):
     """aot_eager relies on the traced strides, including those of gradients."""
     drops = dict(drop_rate=0.1, attn_drop_rate=0.1, norm_after_stage=False)
@@ -238,11 +280,15 @@ def test_compiles_with_dropout_in_training(name):
 
 class CopyCounter(TorchDispatchMode):
     """Counts the operations that copy a tensor to change its layout."""
+
     copies = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         self.copies += function.overloadpacket in (
-            torch.ops.aten.clone, torch.ops.aten.copy_, torch.ops.aten._to_copy)
+            torch.ops.aten.clone,
+            torch.ops.aten.copy_,
+            torch.ops.aten._to_copy,
+        )
         return function(*args, **(kwargs or {}))
 
 
@@ -259,7 +305,8 @@ def test_channels_last_needs_no_copies_inside(sub_sampling):
 def test_levels_have_the_memory_format_of_mmcvs_operators(name):
     """RoIAlign ignores strides: on channels-last maps it returns the wrong features."""
     from mmcv.ops import RoIAlign
-    align, boxes = RoIAlign(output_size=2), torch.tensor([[0, 0., 0., 2., 2.]])
+
+    align, boxes = RoIAlign(output_size=2), torch.tensor([[0, 0.0, 0.0, 2.0, 2.0]])
     for level in build(name)(torch.randn(1, 3, 64, 96)):
         in_order = level.clone(memory_format=torch.contiguous_format)
         assert torch.equal(align(level, boxes), align(in_order, boxes))
@@ -279,15 +326,25 @@ def test_norms_have_the_released_eps(name):
 def test_numerics_of_mmseg(name):
     """For a comparison of outputs see tests/checkpoints/test_mmseg.py."""
     model = build(name, norm_after_stage=True, numerics='mmseg')
-    assert {module.eps for module in model.modules()
-            if isinstance(module, torch.nn.LayerNorm)} == {1e-5}
+    assert {module.eps for module in model.modules() if isinstance(module, torch.nn.LayerNorm)} == {
+        1e-5
+    }
     assert [level.shape[2:] for level in model(torch.rand(1, 3, 65, 97))] == [
-        (17, 25), (9, 13), (5, 7), (3, 4)]
+        (17, 25),
+        (9, 13),
+        (5, 7),
+        (3, 4),
+    ]
 
 
-@pytest.mark.parametrize(('kwargs', 'padding'), [
-    (dict(), 'mask'), (dict(numerics='mmseg'), 'mask_legacy'),
-    (dict(numerics='mmseg', window_padding='zero'), 'zero')])
+@pytest.mark.parametrize(
+    ('kwargs', 'padding'),
+    [
+        (dict(), 'mask'),
+        (dict(numerics='mmseg'), 'mask_legacy'),
+        (dict(numerics='mmseg', window_padding='zero'), 'zero'),
+    ],
+)
 def test_default_of_window_padding(kwargs, padding):
     assert build('TwinsSVT', **kwargs).blocks[0][0].attn.padding == padding
 
@@ -300,9 +357,14 @@ def test_drop_path_grows_linearly_over_the_blocks(name):
     assert sum(isinstance(module, DropPath) for module in model.modules()) == 9
 
 
-@pytest.mark.parametrize(('name', 'options'), [
-    ('TwinsSVT', dict(with_cp=True)), ('TwinsSVT', dict(recompute_mlp=False)),
-    ('STViT', dict(with_cp=True))])
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('TwinsSVT', dict(with_cp=True)),
+        ('TwinsSVT', dict(recompute_mlp=False)),
+        ('STViT', dict(with_cp=True)),
+    ],
+)
 def test_recomputing_changes_no_gradient(name, options):
     images = torch.randn(1, 3, 64, 64)
     gradients = []
@@ -352,8 +414,11 @@ def test_initialisation_is_the_released_one():
     assert depthwise.std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.05)
     patches = model.patch_embeds[2].proj.weight
     assert patches.std().item() == pytest.approx((2 / (2 * 2 * 320)) ** 0.5, rel=0.02)
-    biased = {key for key, value in model.named_parameters()
-              if key.endswith('bias') and value.any() and 'norm' not in key}
+    biased = {
+        key
+        for key, value in model.named_parameters()
+        if key.endswith('bias') and value.any() and 'norm' not in key
+    }
     assert biased == {'patch_embeds.0.proj.bias'}
 
 
@@ -370,33 +435,53 @@ def test_zero_padding_does_not_blow_up_the_first_gradients(name):
     assert bias < torch.stack(list(norms.values())).norm()
 
 
-@pytest.mark.parametrize(('kwargs', 'error', 'message'), [
-    (dict(arch='tiny'), ValueError, "arch='tiny' is unknown; pass one of small, base, large"),
-    (dict(numerics='timm'), ValueError, "numerics='timm' is unknown; pass one of released"),
-    (dict(arch=dict(TINY)), ValueError, r"missing: \['window_sizes'\]"),
-    (dict(arch=dict(TINY, patterns='GGGL')), ValueError, r"missing: \['window_sizes'\]"),
-    (dict(arch=dict(tiny_arch(PATTERNS[0]), sr_ratios=(8, 4, 2))), ValueError,
-     r"unknown: \['sr_ratios'\]"),
-    (dict(arch=dict(TINY, patterns=('G', 'G'))), ValueError, 'one value of at least 1 per stage'),
-    *((dict(arch=dict(TINY, patterns=patterns)), ValueError, 'patterns of L for LSA and G for GSA')
-      for patterns in (2, (2,) * 4, ('G', 'G', 'G', ''), ('G', 'G', 'G', 'S'))),
-    (dict(sub_sampling='pooling'), ValueError, 'pass one of convolution, separable_convolution'),
-    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], width=1)), ValueError, r"unknown: \['width'\]"),
-    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 2))), ValueError, 'one value'),
-    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=2)), ValueError, 'one value'),
-    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 0, 2, 2))), ValueError, 'at least 1'),
-    (dict(arch=dict(TINY_ARCHS['TwinsSVT'], num_heads=(3, 2, 3, 4))), ValueError, '8 channels'),
-    (dict(out_indices=()), ValueError, r'pass ascending stage indices from \(0, 1, 2, 3\)'),
-    (dict(out_indices=3), ValueError, 'pass ascending'),
-    (dict(out_indices=(1, 4)), ValueError, 'pass ascending'),
-    (dict(out_indices=(2, 1)), ValueError, 'pass ascending'),
-    (dict(out_indices=(-1,)), ValueError, 'pass ascending'),
-    (dict(drop_path_rate=1.), ValueError, 'from 0 to below 1'),
-    (dict(frozen_stages=4), ValueError, 'pass -1 to train all'),
-    (dict(window_padding='none'), ValueError, 'pass one of mask, zero, mask_legacy'),
-    (dict(windiow_sizes=7), TypeError, 'windiow_sizes'),
-    (dict(num_classes=1000), TypeError, 'num_classes'),
-])
+@pytest.mark.parametrize(
+    ('kwargs', 'error', 'message'),
+    [
+        (dict(arch='tiny'), ValueError, "arch='tiny' is unknown; pass one of small, base, large"),
+        (dict(numerics='timm'), ValueError, "numerics='timm' is unknown; pass one of released"),
+        (dict(arch=dict(TINY)), ValueError, r"missing: \['window_sizes'\]"),
+        (dict(arch=dict(TINY, patterns='GGGL')), ValueError, r"missing: \['window_sizes'\]"),
+        (
+            dict(arch=dict(tiny_arch(PATTERNS[0]), sr_ratios=(8, 4, 2))),
+            ValueError,
+            r"unknown: \['sr_ratios'\]",
+        ),
+        (
+            dict(arch=dict(TINY, patterns=('G', 'G'))),
+            ValueError,
+            'one value of at least 1 per stage',
+        ),
+        *(
+            (
+                dict(arch=dict(TINY, patterns=patterns)),
+                ValueError,
+                'patterns of L for LSA and G for GSA',
+            )
+            for patterns in (2, (2,) * 4, ('G', 'G', 'G', ''), ('G', 'G', 'G', 'S'))
+        ),
+        (
+            dict(sub_sampling='pooling'),
+            ValueError,
+            'pass one of convolution, separable_convolution',
+        ),
+        (dict(arch=dict(TINY_ARCHS['TwinsSVT'], width=1)), ValueError, r"unknown: \['width'\]"),
+        (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 2))), ValueError, 'one value'),
+        (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=2)), ValueError, 'one value'),
+        (dict(arch=dict(TINY_ARCHS['TwinsSVT'], depths=(2, 0, 2, 2))), ValueError, 'at least 1'),
+        (dict(arch=dict(TINY_ARCHS['TwinsSVT'], num_heads=(3, 2, 3, 4))), ValueError, '8 channels'),
+        (dict(out_indices=()), ValueError, r'pass ascending stage indices from \(0, 1, 2, 3\)'),
+        (dict(out_indices=3), ValueError, 'pass ascending'),
+        (dict(out_indices=(1, 4)), ValueError, 'pass ascending'),
+        (dict(out_indices=(2, 1)), ValueError, 'pass ascending'),
+        (dict(out_indices=(-1,)), ValueError, 'pass ascending'),
+        (dict(drop_path_rate=1.0), ValueError, 'from 0 to below 1'),
+        (dict(frozen_stages=4), ValueError, 'pass -1 to train all'),
+        (dict(window_padding='none'), ValueError, 'pass one of mask, zero, mask_legacy'),
+        (dict(windiow_sizes=7), TypeError, 'windiow_sizes'),
+        (dict(num_classes=1000), TypeError, 'num_classes'),
+    ],
+)
 def test_bad_arguments_are_refused(kwargs, error, message):
     with pytest.raises(error, match=message):
         build('TwinsSVT', **kwargs)
@@ -422,9 +507,15 @@ def test_smallest_image_without_sub_sampling():
         model(torch.randn(1, 3, 31, 64))
 
 
-@pytest.mark.parametrize(('patterns', 'smallest'), [
-    (('L', 'L', 'L'), 16), (('L', 'L', 'L', 'G'), 32), (('L', 'G', 'L'), 32),
-    (('L', 'LLG', 'L'), 16)])
+@pytest.mark.parametrize(
+    ('patterns', 'smallest'),
+    [
+        (('L', 'L', 'L'), 16),
+        (('L', 'L', 'L', 'G'), 32),
+        (('L', 'G', 'L'), 32),
+        (('L', 'LLG', 'L'), 16),
+    ],
+)
 def test_smallest_image_is_that_of_the_stages_with_gsa(patterns, smallest):
     model = build('TwinsSVT', tiny_arch(patterns)).eval()
     model(torch.randn(1, 3, smallest, smallest))

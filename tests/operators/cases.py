@@ -1,12 +1,13 @@
 """Inputs of mmcv's operators, the same on every machine and with every torch."""
+
 import numpy as np
 import torch
 
 NMS_SETS = 2000
 NMS_LARGE_SETS = 4
-THRESHOLDS = (0.5, 0.3, 0.7, 0.1, 0., 1.)
+THRESHOLDS = (0.5, 0.3, 0.7, 0.1, 0.0, 1.0)
 BINS = ((7, 7), (14, 14), (3, 5))
-SCALES = (0.25, 1., 1 / 32)
+SCALES = (0.25, 1.0, 1 / 32)
 MAPS = ((12, 16), (7, 20), (1, 1), (24, 18))
 ALIGN_CASES = 36
 
@@ -46,8 +47,10 @@ def align_case(seed):
     boxes[:2, 2:] = boxes[:2, :2]
     boxes[2:4] = boxes[2:4].round()
     rois = np.concatenate((np.arange(number)[:, None] % 2, boxes), 1)
-    features, rois, grad = (torch.from_numpy(array.astype(np.float32)) for array in (
-        rng.randn(2, 2, height, width), rois, rng.randn(number, 2, *bins)))
+    features, rois, grad = (
+        torch.from_numpy(array.astype(np.float32))
+        for array in (rng.randn(2, 2, height, width), rois, rng.randn(number, 2, *bins))
+    )
     sampling_ratio, aligned = (0, 2, 1)[seed // 3 % 3], bool(seed // 2 % 2)
     return features, rois, (bins, scale, sampling_ratio, 'avg', aligned), grad
 
@@ -64,16 +67,28 @@ def align(roi_align, seed):
 def extract():
     """What mmdet takes from P2 to P5 for boxes and masks, and the gradients of the maps."""
     from mmdet.models.roi_heads import SingleRoIExtractor
+
     rng = np.random.RandomState(0)
-    maps = [torch.from_numpy(rng.randn(2, 4, 64 >> level, 80 >> level).astype(np.float32))
-            .requires_grad_() for level in range(4)]
+    maps = [
+        torch.from_numpy(
+            rng.randn(2, 4, 64 >> level, 80 >> level).astype(np.float32)
+        ).requires_grad_()
+        for level in range(4)
+    ]
     corners = boxes_in(rng, 24, 1, 'anywhere')
     corners = torch.cat((corners[:, :2], corners[:, :2] + (corners[:, 2:] - corners[:, :2]) * 4), 1)
-    boxes = corners.clamp(max=1) * torch.tensor([320., 256., 320., 256.])
+    boxes = corners.clamp(max=1) * torch.tensor([320.0, 256.0, 320.0, 256.0])
     rois = torch.cat((torch.arange(24)[:, None] % 2, boxes), 1)
-    outputs = [SingleRoIExtractor(
-        dict(type='RoIAlign', output_size=size, sampling_ratio=0), 4, [4, 8, 16, 32],
-        finest_scale=14)(maps, rois) for size in (7, 14)]
-    sum((output * torch.linspace(0, 1, output.numel()).view_as(output)).sum()
-        for output in outputs).backward()
+    outputs = [
+        SingleRoIExtractor(
+            dict(type='RoIAlign', output_size=size, sampling_ratio=0),
+            4,
+            [4, 8, 16, 32],
+            finest_scale=14,
+        )(maps, rois)
+        for size in (7, 14)
+    ]
+    sum(
+        (output * torch.linspace(0, 1, output.numel()).view_as(output)).sum() for output in outputs
+    ).backward()
     return [output.detach() for output in outputs] + [level.grad for level in maps]

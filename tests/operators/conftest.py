@@ -14,7 +14,8 @@ SIGNATURES = (
     'int pooled_width, int sampling_ratio, bool aligned) -> Tensor',
     '_roi_align_backward(Tensor grad, Tensor rois, float spatial_scale, int pooled_height, '
     'int pooled_width, int batch_size, int channels, int height, int width, int sampling_ratio, '
-    'bool aligned) -> Tensor')
+    'bool aligned) -> Tensor',
+)
 
 
 def check_dtypes(first, second):
@@ -28,8 +29,9 @@ def nms(dets, scores, iou_threshold):
 
 def roi_align(features, rois, scale, height, width, sampling_ratio, aligned):
     check_dtypes(features, rois)
-    return textbook.roi_align(features, rois, (height, width), scale, sampling_ratio, 'avg',
-                              aligned)
+    return textbook.roi_align(
+        features, rois, (height, width), scale, sampling_ratio, 'avg', aligned
+    )
 
 
 def roi_align_backward(grad, rois, scale, height, width, *shape_and_rest):

@@ -3,6 +3,7 @@
 By hand, in an environment with a compiled mmcv, and this checkout as PYTHONPATH:
 `pytest tests/operators/test_beside_compiled.py`. CI has what it returned, in compiled_mmcv.npz.
 """
+
 import importlib
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -19,22 +20,29 @@ from mmengine.structures import InstanceData
 from mmcv_operators import extension
 
 compiled = importlib.import_module('mmcv._ext')
-pytestmark = pytest.mark.skipif(compiled.__file__.endswith('.py'),
-                                reason='another version of a library: mmcv is not compiled')
+pytestmark = pytest.mark.skipif(
+    compiled.__file__.endswith('.py'), reason='another version of a library: mmcv is not compiled'
+)
 HEIGHT, WIDTH = 192, 256
 OBJECTS = 3
 # mmdet's, by their names in its metafiles; ours are relative to configs/.
 CONFIGS = dict(
-    retinanet='retinanet_twins_svt_s_1x.py', mask_rcnn='mask_rcnn_twins_svt_s_1x.py',
+    retinanet='retinanet_twins_svt_s_1x.py',
+    mask_rcnn='mask_rcnn_twins_svt_s_1x.py',
     cascade='cascade_mask_rcnn_stvit_s_1x.py',
     dino='mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
-    mask2former='mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py')
+    mask2former='mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
+)
 
 
 @contextmanager
 def our_operators():
-    with patch.multiple(compiled, nms=extension.nms, roi_align_forward=extension.roi_align_forward,
-                        roi_align_backward=extension.roi_align_backward):
+    with patch.multiple(
+        compiled,
+        nms=extension.nms,
+        roi_align_forward=extension.roi_align_forward,
+        roi_align_backward=extension.roi_align_backward,
+    ):
         yield
 
 
@@ -44,6 +52,7 @@ def cfg(request, pytestconfig):
     name = CONFIGS[request.param]
     if '::' in name:
         from mmengine.hub import get_config
+
         cfg = get_config(name)
     else:
         cfg = Config.fromfile(pytestconfig.rootpath / 'configs' / name)
@@ -62,18 +71,25 @@ def make_batch():
     generator = torch.Generator().manual_seed(1)
     samples = []
     for _ in range(2):
-        corners = torch.rand(OBJECTS, 2, generator=generator) * torch.tensor([150., 100.])
+        corners = torch.rand(OBJECTS, 2, generator=generator) * torch.tensor([150.0, 100.0])
         sides = 30 + 60 * torch.rand(OBJECTS, 2, generator=generator)
         boxes = torch.cat((corners, corners + sides), 1)
         masks = torch.zeros(OBJECTS, HEIGHT, WIDTH, dtype=torch.uint8)
         for mask, (x1, y1, x2, y2) in zip(masks, boxes.int().tolist()):
             mask[y1:y2, x1:x2] = 1
         size = (HEIGHT, WIDTH)
-        sample = DetDataSample(metainfo=dict(
-            img_shape=size, ori_shape=size, batch_input_shape=size, pad_shape=size,
-            scale_factor=(1., 1.)))
-        sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.arange(OBJECTS),
-                                           masks=BitmapMasks(masks.numpy(), *size))
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=size,
+                ori_shape=size,
+                batch_input_shape=size,
+                pad_shape=size,
+                scale_factor=(1.0, 1.0),
+            )
+        )
+        sample.gt_instances = InstanceData(
+            bboxes=boxes, labels=torch.arange(OBJECTS), masks=BitmapMasks(masks.numpy(), *size)
+        )
         samples.append(sample)
     images = [(torch.rand(3, HEIGHT, WIDTH, generator=generator) * 255).byte() for _ in range(2)]
     return dict(inputs=images, data_samples=samples)
@@ -91,7 +107,7 @@ def train(cfg, operators, steps=10):
             loss, log = model.parse_losses(model(**batch, mode='loss'))
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             losses.append({name: value.item() for name, value in log.items() if 'loss' in name})
     return losses
@@ -106,9 +122,9 @@ def predict(cfg, operators):
 
 
 def test_predictions_are_the_same(cfg):
-    cfg.model.test_cfg.score_thr = 0.
+    cfg.model.test_cfg.score_thr = 0.0
     if 'rcnn' in cfg.model.test_cfg:
-        cfg.model.test_cfg.rcnn.score_thr = 0.
+        cfg.model.test_cfg.rcnn.score_thr = 0.0
     for found, expected in zip(predict(cfg, our_operators()), predict(cfg, nullcontext())):
         assert len(found) and torch.equal(found.labels, expected.labels)
         torch.testing.assert_close(found.bboxes, expected.bboxes, atol=1e-4 * WIDTH, rtol=0)

@@ -1,4 +1,5 @@
 """Operators whose result's shape depends on data stay out of torch.compile's graphs."""
+
 import pytest
 import torch
 from mmcv.ops import batched_nms, roi_align
@@ -14,7 +15,7 @@ def test_functions_of_operators_compile():
     def find(features, boxes, scores):
         labels = torch.arange(len(boxes)) % 2
         kept, _ = batched_nms(boxes, scores, labels, dict(type='nms', iou_threshold=0.5))
-        rois = torch.cat((labels[:len(kept), None], kept[:, :4]), 1)
+        rois = torch.cat((labels[: len(kept), None], kept[:, :4]), 1)
         return kept * 2, roi_align(features, rois, 7, 0.25, 0, 'avg', True) + 1
 
     arguments = (align_case(0)[0].requires_grad_(), case['boxes'], case['scores'])
@@ -22,8 +23,9 @@ def test_functions_of_operators_compile():
     outputs = torch.compile(find, backend='aot_eager')(*arguments)
     for output, other in zip(outputs, expected):
         torch.testing.assert_close(output, other)
-    grads = [torch.autograd.grad(pooled.sum(), arguments[0])[0]
-             for _, pooled in (outputs, expected)]
+    grads = [
+        torch.autograd.grad(pooled.sum(), arguments[0])[0] for _, pooled in (outputs, expected)
+    ]
     torch.testing.assert_close(*grads)
 
 
@@ -37,8 +39,9 @@ def test_compiled_detectors_predict_as_in_eager_mode(name, tiny_config):
     image = (torch.rand(3, 128, 160) * 255).byte()
 
     def predict():
-        sample = DetDataSample(metainfo=dict(
-            img_shape=(128, 160), ori_shape=(128, 160), scale_factor=(1., 1.)))
+        sample = DetDataSample(
+            metainfo=dict(img_shape=(128, 160), ori_shape=(128, 160), scale_factor=(1.0, 1.0))
+        )
         return model.test_step(dict(inputs=[image], data_samples=[sample]))[0].pred_instances
 
     head = model.bbox_head if hasattr(model, 'bbox_head') else model.rpn_head

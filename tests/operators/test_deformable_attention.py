@@ -12,9 +12,14 @@ STARTS = torch.tensor([0, 54, 69])
 def make(dtype=torch.float32):
     """Values, locations inside and outside of the maps, and weights; two images, two heads."""
     torch.manual_seed(0)
-    return [tensor.to(dtype).requires_grad_() for tensor in (
-        torch.randn(2, 71, 2, 4), torch.rand(2, 10, 2, 3, 5, 2) * 1.4 - 0.2,
-        torch.rand(2, 10, 2, 3, 5))]
+    return [
+        tensor.to(dtype).requires_grad_()
+        for tensor in (
+            torch.randn(2, 71, 2, 4),
+            torch.rand(2, 10, 2, 3, 5, 2) * 1.4 - 0.2,
+            torch.rand(2, 10, 2, 3, 5),
+        )
+    ]
 
 
 def apply(value, locations, weights):
@@ -22,8 +27,9 @@ def apply(value, locations, weights):
 
 
 def gradients(output, leaves):
-    return torch.autograd.grad(output, leaves, torch.linspace(
-        -1, 1, output.numel()).view_as(output).to(output.dtype))
+    return torch.autograd.grad(
+        output, leaves, torch.linspace(-1, 1, output.numel()).view_as(output).to(output.dtype)
+    )
 
 
 def test_output_and_gradients_are_mmcvs_for_cpus():
@@ -37,8 +43,10 @@ def test_output_and_gradients_are_mmcvs_for_cpus():
 
 
 def test_gradients_are_the_derivatives():
-    leaves = [tensor.detach()[:1, :71 if index == 0 else 2].double().requires_grad_()
-              for index, tensor in enumerate(make())]
+    leaves = [
+        tensor.detach()[:1, : 71 if index == 0 else 2].double().requires_grad_()
+        for index, tensor in enumerate(make())
+    ]
     assert torch.autograd.gradcheck(apply, leaves)
 
 

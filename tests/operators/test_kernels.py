@@ -17,13 +17,17 @@ def raise_error(*_):
     raise RuntimeError('operator torchvision::nms does not exist')
 
 
-@pytest.mark.parametrize(('load', 'has_kernel', 'expected'), [
-    (raise_error, lambda *_: True, False),
-    (lambda _: None, raise_error, False),
-    (lambda _: None, lambda name, key: key == 'CPU', False),
-    (lambda _: None, lambda name, key: name == 'torchvision::nms', False),
-    (lambda _: None, lambda name, key: key == 'CUDA', True)],
-    ids=['does not load', 'no operators', 'for CPUs alone', 'one of three', 'for CUDA'])
+@pytest.mark.parametrize(
+    ('load', 'has_kernel', 'expected'),
+    [
+        (raise_error, lambda *_: True, False),
+        (lambda _: None, raise_error, False),
+        (lambda _: None, lambda name, key: key == 'CPU', False),
+        (lambda _: None, lambda name, key: name == 'torchvision::nms', False),
+        (lambda _: None, lambda name, key: key == 'CUDA', True),
+    ],
+    ids=['does not load', 'no operators', 'for CPUs alone', 'one of three', 'for CUDA'],
+)
 def test_torchvision_is_used_if_it_has_cuda_kernels(load, has_kernel, expected, monkeypatch):
     monkeypatch.setattr(kernels, 'import_module', load)
     monkeypatch.setattr(kernels, '_has_kernel', has_kernel)

@@ -20,22 +20,24 @@ def test_indices_are_compiled_mmcvs(compiled):
 @pytest.mark.parametrize('seed', range(NMS_LARGE_SETS, 60))
 def test_indices_are_the_textbooks(seed):
     boxes, scores, threshold, offset = nms_case(seed).values()
-    assert torch.equal(operator(boxes, scores, threshold, offset),
-                       textbook.nms(boxes, scores, np.float32(threshold), offset))
+    assert torch.equal(
+        operator(boxes, scores, threshold, offset),
+        textbook.nms(boxes, scores, np.float32(threshold), offset),
+    )
 
 
 def test_iou_at_the_threshold_is_kept():
     """IoUs of exactly 0.3 and 0.5; mmcv compares with the threshold in float32."""
-    boxes = torch.tensor([[0., 0, 10, 10], [0, 0, 10, 3], [20, 0, 30, 10], [20, 0, 30, 5]])
-    scores = torch.tensor([4., 3, 2, 1])
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 3], [20, 0, 30, 10], [20, 0, 30, 5]])
+    scores = torch.tensor([4.0, 3, 2, 1])
     for threshold, kept in ((0.3, [0, 1, 2]), (0.29999, [0, 2]), (0.5, [0, 1, 2, 3])):
         assert operator(boxes, scores, threshold, 0).tolist() == kept
 
 
 def test_equal_scores_keep_the_first():
-    boxes = torch.tensor([[0., 0, 10, 10]]).repeat(300, 1)
+    boxes = torch.tensor([[0.0, 0, 10, 10]]).repeat(300, 1)
     assert operator(boxes, torch.ones(300), 0.5, 0).tolist() == [0]
-    assert operator(boxes, torch.ones(300), 1., 0).tolist() == list(range(300))
+    assert operator(boxes, torch.ones(300), 1.0, 0).tolist() == list(range(300))
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
@@ -47,15 +49,23 @@ def test_other_precisions(dtype):
 
 
 def test_classes_do_not_suppress_each_other():
-    boxes = torch.tensor([[0., 0, 10, 10]]).repeat(4, 1)
-    kept = batched_nms(boxes, torch.tensor([0.1, 0.4, 0.3, 0.2]), torch.tensor([0, 1, 0, 1]),
-                       dict(type='nms', iou_threshold=0.5))[1]
+    boxes = torch.tensor([[0.0, 0, 10, 10]]).repeat(4, 1)
+    kept = batched_nms(
+        boxes,
+        torch.tensor([0.1, 0.4, 0.3, 0.2]),
+        torch.tensor([0, 1, 0, 1]),
+        dict(type='nms', iou_threshold=0.5),
+    )[1]
     assert kept.tolist() == [1, 2]
 
 
-@pytest.mark.parametrize(('boxes', 'scores', 'message'), [
-    (3, [0.5, 0.4], 'a score for each box, not 2 for 3'),
-    (2, [0.5, float('nan')], 'scores are NaN')])
+@pytest.mark.parametrize(
+    ('boxes', 'scores', 'message'),
+    [
+        (3, [0.5, 0.4], 'a score for each box, not 2 for 3'),
+        (2, [0.5, float('nan')], 'scores are NaN'),
+    ],
+)
 def test_bad_input(boxes, scores, message):
     with pytest.raises(ValueError, match=message):
         operator(torch.rand(boxes, 4), torch.tensor(scores), 0.5, 0)
@@ -70,5 +80,5 @@ def test_torchvisions_kernel(offset, threshold, torchvision, monkeypatch):
         boxes, scores = list(nms_case(seed).values())[:2]
         expected = textbook.nms(boxes, scores, np.float32(threshold), offset)
         assert torch.equal(operator(boxes, scores.double(), threshold, offset), expected)
-    exact = torch.tensor([[0., 0, 10, 10], [0, 0, 10, 3]]) - torch.tensor([0., 0, offset, offset])
-    assert len(operator(exact, torch.tensor([1., 0]), threshold, offset)) == 1 + (threshold >= 0.3)
+    exact = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 3]]) - torch.tensor([0.0, 0, offset, offset])
+    assert len(operator(exact, torch.tensor([1.0, 0]), threshold, offset)) == 1 + (threshold >= 0.3)

@@ -40,7 +40,8 @@ def test_gradient_is_the_derivative(seed):
     features, rois, arguments, _ = align_case(seed)
     features = features[:, :, :6, :5].double().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda maps: roi_align(maps, rois.double(), *arguments), features)
+        lambda maps: roi_align(maps, rois.double(), *arguments), features
+    )
 
 
 @pytest.mark.parametrize('kernel', ['torch', 'torchvision'])
@@ -61,16 +62,20 @@ def test_half_precision_is_rounded_once(dtype, kernel, monkeypatch, torchvision)
     assert output.dtype == half.grad.dtype == dtype
 
 
-@pytest.mark.parametrize(('roi', 'message'), [
-    ([2., 0, 0, 4, 4], 'of images 0 to 2, but there are 2'),
-    ([-1., 0, 0, 4, 4], 'of images -1 to 0, but there are 2'),
-    ([1., 0, 0, float('nan'), 4], 'NaN or infinite'),
-    ([1., 0, 0, float('inf'), 4], 'NaN or infinite'),
-    ([1., 4, 0, 0, 4], 'x2 < x1')])
+@pytest.mark.parametrize(
+    ('roi', 'message'),
+    [
+        ([2.0, 0, 0, 4, 4], 'of images 0 to 2, but there are 2'),
+        ([-1.0, 0, 0, 4, 4], 'of images -1 to 0, but there are 2'),
+        ([1.0, 0, 0, float('nan'), 4], 'NaN or infinite'),
+        ([1.0, 0, 0, float('inf'), 4], 'NaN or infinite'),
+        ([1.0, 4, 0, 0, 4], 'x2 < x1'),
+    ],
+)
 def test_bad_rois(roi, message):
-    rois = torch.tensor([[0., 0, 0, 4, 4], roi])
+    rois = torch.tensor([[0.0, 0, 0, 4, 4], roi])
     with pytest.raises(ValueError, match=message):
-        roi_align(torch.rand(2, 3, 8, 8), rois, 7, 1., 0, 'avg', True)
+        roi_align(torch.rand(2, 3, 8, 8), rois, 7, 1.0, 0, 'avg', True)
 
 
 def test_maxima_need_compiled_mmcv():

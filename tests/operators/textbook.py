@@ -1,4 +1,5 @@
 """mmcv's operators as their papers describe them, slowly."""
+
 import math
 
 import numpy as np
@@ -14,9 +15,11 @@ def nms(boxes, scores, threshold, offset):
         box = boxes[index]
         for other in boxes[kept]:
             width, height = np.maximum(
-                0, np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]) + offset)
-            area, other_area = ((each[2] - each[0] + offset) * (each[3] - each[1] + offset)
-                                for each in (box, other))
+                0, np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]) + offset
+            )
+            area, other_area = (
+                (each[2] - each[0] + offset) * (each[3] - each[1] + offset) for each in (box, other)
+            )
             shared = width * height
             with np.errstate(invalid='ignore'):
                 if shared / (area + other_area - shared) > threshold:
@@ -42,8 +45,12 @@ def roi_align(features, rois, bins, scale, sampling_ratio, mode, aligned):
         inside = [(place >= -1) & (place <= side) for place, side in zip(positions, size)]
         y, x = (2 * place / max(side - 1, 1) - 1 for place, side in zip(positions, size))
         grid = torch.stack((x.expand(len(y), -1), y[:, None].expand(-1, len(x))), -1)
-        samples = F.grid_sample(features[int(image)].double()[None], grid[None],
-                                padding_mode='border', align_corners=True)[0]
+        samples = F.grid_sample(
+            features[int(image)].double()[None],
+            grid[None],
+            padding_mode='border',
+            align_corners=True,
+        )[0]
         samples = samples * inside[0][:, None] * inside[1]
         if not min(counts):
             pooled.append(samples.new_zeros(len(samples), *bins))

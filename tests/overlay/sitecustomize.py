@@ -4,6 +4,7 @@ That torchvision's operators need CUDA's libraries, and without the operators it
 on import. So they are declared where they don't load. A Python that never imports torchvision
 doesn't import torch either.
 """
+
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -21,6 +22,7 @@ class TorchvisionOperators:
             return
         sys.meta_path.remove(cls)
         import torch
+
         try:
             for library in Path(spec.origin).parent.glob('_C*.so'):
                 torch.ops.load_library(str(library))

@@ -1,4 +1,5 @@
 """What the other backbones' models cost is what the paper prints of them."""
+
 import re
 from pathlib import Path
 
@@ -14,17 +15,32 @@ QUICK = ('Table 7', 'UperNet, Table 2')
 
 
 def test_every_cost_of_others_that_have_configs_is_read():
-    read = [value for counting in BASELINE_COUNTINGS for costs in counting.rivals.values()
-            for value in costs.values()]
-    printed = [value for number in (1, 2, 3, 4, 7, 8) for _, column, value in
-               TABLES[number].list_rivals() if column.figure in ('params', 'flops')]
+    read = [
+        value
+        for counting in BASELINE_COUNTINGS
+        for costs in counting.rivals.values()
+        for value in costs.values()
+    ]
+    printed = [
+        value
+        for number in (1, 2, 3, 4, 7, 8)
+        for _, column, value in TABLES[number].list_rivals()
+        if column.figure in ('params', 'flops')
+    ]
     assert sorted(read) == sorted(printed)
 
 
-@pytest.mark.parametrize('counting', [
-    pytest.param(counting, id=counting.title,
-                 marks=[] if counting.title.endswith(QUICK) else pytest.mark.large)
-    for counting in BASELINE_COUNTINGS])
+@pytest.mark.parametrize(
+    'counting',
+    [
+        pytest.param(
+            counting,
+            id=counting.title,
+            marks=[] if counting.title.endswith(QUICK) else pytest.mark.large,
+        )
+        for counting in BASELINE_COUNTINGS
+    ],
+)
 def test_costs_are_the_papers(counting):
     """Parameters to its last digit; FLOPs within a percent, or a note says why not.
 
@@ -36,13 +52,18 @@ def test_costs_are_the_papers(counting):
     for cost in costs:
         printed, millions = cost.paper['params'], cost.counted_params / 1e6
         # Halves of the last digit are rounded up or down.
-        unit = 10.**-len(str(printed).partition('.')[2])
-        assert abs(millions - printed) < 0.51 * unit or (
-            printed, f'{millions:.2f}') in ROUNDED_UP, cost
+        unit = 10.0 ** -len(str(printed).partition('.')[2])
+        assert (
+            abs(millions - printed) < 0.51 * unit or (printed, f'{millions:.2f}') in ROUNDED_UP
+        ), cost
         assert abs(cost.params_off) < 0.01 or cost.note, cost
         assert abs(cost.flops_off or 0) < 0.01 or cost.note, cost
-        assert re.search(rf'^\| {re.escape(cost.name)} .*\| +{cost.counted_params / 1e6:.2f} \|.*'
-                         rf'\| +{cost.counted_macs / 1e9:.2f} \|', page, re.MULTILINE), cost
+        assert re.search(
+            rf'^\| {re.escape(cost.name)} .*\| +{cost.counted_params / 1e6:.2f} \|.*'
+            rf'\| +{cost.counted_macs / 1e9:.2f} \|',
+            page,
+            re.MULTILINE,
+        ), cost
 
 
 def test_tool_prints_the_page(call_tool, monkeypatch):

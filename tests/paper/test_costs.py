@@ -1,4 +1,5 @@
 """What the model zoo counts is what others counted, and what the paper prints."""
+
 import re
 from pathlib import Path
 
@@ -90,18 +91,32 @@ COUNTED = {
 @pytest.fixture(scope='module')
 def costs():
     """All models' costs, by names like those of `COUNTED`."""
-    return {re.sub(r'^(\w+_(?:twins|stvit)_.*_).*', r'\1*', cost.name): cost
-            for counting in COUNTINGS for cost in count_costs(counting, CONFIGS)}
+    return {
+        re.sub(r'^(\w+_(?:twins|stvit)_.*_).*', r'\1*', cost.name): cost
+        for counting in COUNTINGS
+        for cost in count_costs(counting, CONFIGS)
+    }
 
 
 def test_every_cost_that_the_paper_prints_of_ours_is_read_once():
-    read = [value for counting in COUNTINGS for paper in counting.paper.values()
-            for value in paper.values()]
-    printed = [value for table in TABLES.values() for _, column, value in table.list_ours()
-               if column.figure in ('params', 'flops')]
+    read = [
+        value
+        for counting in COUNTINGS
+        for paper in counting.paper.values()
+        for value in paper.values()
+    ]
+    printed = [
+        value
+        for table in TABLES.values()
+        for _, column, value in table.list_ours()
+        if column.figure in ('params', 'flops')
+    ]
     assert sorted(read) == sorted(printed)
-    assert all(('params' in paper) == (counting.tables != (6,))
-               for counting in COUNTINGS for paper in counting.paper.values())
+    assert all(
+        ('params' in paper) == (counting.tables != (6,))
+        for counting in COUNTINGS
+        for paper in counting.paper.values()
+    )
 
 
 def test_counts_are_the_independent_ones(costs):
@@ -110,7 +125,8 @@ def test_counts_are_the_independent_ones(costs):
         digits = 0.006 if '*' in name or 'stvit' in name else 1e-9
         assert costs[name].counted_params / 1e6 == pytest.approx(params, abs=digits), name
         assert flops is None or costs[name].counted_macs / 1e9 == pytest.approx(
-            flops, abs=0.06 if '*' in name else 0.006), name
+            flops, abs=0.06 if '*' in name else 0.006
+        ), name
 
 
 def test_notes_are_where_the_paper_is_more_than_a_percent_away(costs):
@@ -125,10 +141,14 @@ def test_notes_are_where_the_paper_is_more_than_a_percent_away(costs):
 SWIN_SHAPE = dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))
 
 
-@pytest.mark.parametrize(('name', 'arch', 'row'), [
-    *((f'imagenet/stvit_{size}', {}, ('I', f'STViT-{size.upper()}')) for size in 'sbl'),
-    ('ablations/stvit_s_isotropic', {}, ('II', 'STViT 64-512')),
-    ('ablations/stvit_s_isotropic', SWIN_SHAPE, ('II', 'STViT 96-768 with RPE'))])
+@pytest.mark.parametrize(
+    ('name', 'arch', 'row'),
+    [
+        *((f'imagenet/stvit_{size}', {}, ('I', f'STViT-{size.upper()}')) for size in 'sbl'),
+        ('ablations/stvit_s_isotropic', {}, ('II', 'STViT 64-512')),
+        ('ablations/stvit_s_isotropic', SWIN_SHAPE, ('II', 'STViT 96-768 with RPE')),
+    ],
+)
 def test_stvit_with_norms_is_the_supplements_to_its_last_digit(name, arch, row):
     """fvcore, which the released code uses, counts 5 for a value of LayerNorm, 2 of BatchNorm."""
     norms = []
@@ -140,18 +160,23 @@ def test_stvit_with_norms_is_the_supplements_to_its_last_digit(name, arch, row):
     with torch.device('meta'):
         backbone, pooling = MODELS.build(model.backbone), MODELS.build(model.neck)
         classifier = nn.ModuleList(
-            [backbone, pooling, nn.Linear(model.head.in_channels, 1000)]).eval()
+            [backbone, pooling, nn.Linear(model.head.in_channels, 1000)]
+        ).eval()
         for module in classifier.modules():
             if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
                 weight = 5 if isinstance(module, nn.LayerNorm) else 2
                 module.register_forward_hook(
-                    lambda _, __, output, weight=weight: norms.append(weight * output.numel()))
-        macs = count_macs(lambda images: classifier[2](*pooling(backbone(images))),
-                          torch.empty(1, 3, 224, 224))
+                    lambda _, __, output, weight=weight: norms.append(weight * output.numel())
+                )
+        macs = count_macs(
+            lambda images: classifier[2](*pooling(backbone(images))), torch.empty(1, 3, 224, 224)
+        )
     params = sum(parameter.numel() for parameter in classifier.parameters())
     table, name = row
     assert TABLES[table].rows[name][:2] == [
-        round(params / 1e6), round((macs.layers + macs.attention + sum(norms)) / 1e9, 1)]
+        round(params / 1e6),
+        round((macs.layers + macs.attention + sum(norms)) / 1e9, 1),
+    ]
 
 
 def test_note_on_the_padding_of_windows(costs):
@@ -169,9 +194,11 @@ def test_note_on_the_padding_of_windows(costs):
 @pytest.mark.parametrize('row', list(TABLES[5].rows)[:4])
 def test_ablations_are_the_papers_to_its_last_digit(costs, row):
     """Table 5 counts no attention. The literal (L, LG, LG, G), for one, would be 23.8 M."""
-    cost, = (cost for cost in costs.values() if cost.row == row)
+    (cost,) = (cost for cost in costs.values() if cost.row == row)
     assert TABLES[5].rows[row][:2] == [
-        round(cost.counted_params / 1e6, 1), round(cost.counted_macs / 1e9, 1)]
+        round(cost.counted_params / 1e6, 1),
+        round(cost.counted_macs / 1e9, 1),
+    ]
 
 
 def test_every_config_is_counted_and_has_its_model(costs):
@@ -190,62 +217,108 @@ def test_metafiles_are_what_is_counted_now(costs, tmp_path):
     root = CONFIGS.parent
     files = [root / 'model-index.yml', *(CONFIGS / 'metafiles').rglob('*.yml')]
     assert {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob('*.yml')} == {
-        path.relative_to(root): path.read_text() for path in files}
+        path.relative_to(root): path.read_text() for path in files
+    }
     assert mmengine.load(files[0]) == dict(
-        Import=sorted(str(path.relative_to(root)) for path in files[1:]))
+        Import=sorted(str(path.relative_to(root)) for path in files[1:])
+    )
 
 
 def test_model_that_the_paper_lacks_is_counted_too(tmp_path, monkeypatch):
     """Without figures of the paper, once, by the first counting of its method."""
-    monkeypatch.setattr(Counting, 'paper', property(lambda counting: (
-        {} if counting.title.endswith('Table 4') else {'svt_l': dict(params=119.7)})))
+    monkeypatch.setattr(
+        Counting,
+        'paper',
+        property(
+            lambda counting: (
+                {} if counting.title.endswith('Table 4') else {'svt_l': dict(params=119.7)}
+            )
+        ),
+    )
     first, second, _ = (counting for counting in COUNTINGS if counting.method == 'mask_rcnn')
     assert first.variants == ['pcpvt_s', 'pcpvt_b', 'pcpvt_l', 'svt_s', 'svt_b']
     assert second.variants == ['svt_l']
     for name in ('_base_', 'imagenet', 'mask_rcnn_twins_svt_s_1x.py'):
         (tmp_path / name).symlink_to(CONFIGS / name)
-    cost, = count_costs(first, tmp_path)
+    (cost,) = count_costs(first, tmp_path)
     assert (cost.paper, cost.params_off, cost.flops_off) == ({}, None, None)
     assert cost.params == pytest.approx(43.70e6, abs=5e3)
     write_metafiles([cost], tmp_path / 'out')
-    model, = mmengine.load(tmp_path / 'out/configs/metafiles/mask_rcnn.yml')['Models']
+    (model,) = mmengine.load(tmp_path / 'out/configs/metafiles/mask_rcnn.yml')['Models']
     assert set(model['Metadata']) == {'Parameters', 'FLOPs', 'Image Size of FLOPs'}
 
 
 def test_metafiles_have_the_papers_figures_as_the_papers():
-    models = {model['Name']: model for path in CONFIGS.glob('metafiles/**/*.yml')
-              for model in mmengine.load(path)['Models']}
+    models = {
+        model['Name']: model
+        for path in CONFIGS.glob('metafiles/**/*.yml')
+        for model in mmengine.load(path)['Models']
+    }
     assert sorted(models) == sorted(
         path.relative_to(CONFIGS).with_suffix('').as_posix()
-        for folder in ('.', 'hd_map') for path in (CONFIGS / folder).glob('*.py'))
+        for folder in ('.', 'hd_map')
+        for path in (CONFIGS / folder).glob('*.py')
+    )
     assert all((CONFIGS.parent / model['Config']).is_file() for model in models.values())
     assert not any('Weights' in model for model in models.values())
     mask_rcnn = models['mask_rcnn_twins_svt_s_3x']
     assert mask_rcnn['Metadata'] == {  # as in docs/model_zoo.md
-        'Parameters': pytest.approx(43.70e6, abs=5e3), 'FLOPs': pytest.approx(148.32e9, abs=5e6),
-        'Image Size of FLOPs': '800 x 600', 'Parameters in Paper (M)': 44.0,
-        'FLOPs in Paper (G)': 164}
+        'Parameters': pytest.approx(43.70e6, abs=5e3),
+        'FLOPs': pytest.approx(148.32e9, abs=5e6),
+        'Image Size of FLOPs': '800 x 600',
+        'Parameters in Paper (M)': 44.0,
+        'FLOPs in Paper (G)': 164,
+    }
     assert mask_rcnn['Results'] == [
         dict(Task='Object Detection', Dataset='COCO', Metrics={'box AP in Paper': 46.8}),
-        dict(Task='Instance Segmentation', Dataset='COCO', Metrics={'mask AP in Paper': 42.6})]
+        dict(Task='Instance Segmentation', Dataset='COCO', Metrics={'mask AP in Paper': 42.6}),
+    ]
     assert models['upernet_twins_svt_l_160k']['Results'] == [
-        dict(Task='Semantic Segmentation', Dataset='ADE20K',
-             Metrics={'mIoU in Paper': 48.8, 'mIoU(ms+flip) in Paper': 50.2})]
+        dict(
+            Task='Semantic Segmentation',
+            Dataset='ADE20K',
+            Metrics={'mIoU in Paper': 48.8, 'mIoU(ms+flip) in Paper': 50.2},
+        )
+    ]
     assert models['retinanet_twins_svt_l_3x']['Results'] == []  # the paper has none
 
 
 def test_tool_prints_the_page(costs, call_tool, monkeypatch):
-    monkeypatch.setattr('twins_mm.paper.costs.count_costs', lambda counting, configs: [
-        cost for cost in costs.values() if cost.counting is counting])
+    monkeypatch.setattr(
+        'twins_mm.paper.costs.count_costs',
+        lambda counting, configs: [cost for cost in costs.values() if cost.counting is counting],
+    )
     lines = call_tool('model_zoo', '--markdown').splitlines()
-    cells = [[cell.strip() for cell in line.strip('|').split('|')]
-             for line in lines if line.startswith('|')]
+    cells = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in lines
+        if line.startswith('|')
+    ]
     rows = {name: figures for name, *figures in cells}
     assert rows['retinanet_twins_svt_s_{1x,3x}'] == [
-        '33.78', '34.30', '34.3', '-0.0%', '97.81', '5.79', '103.60', '104', '-0.4%', '']
+        '33.78',
+        '34.30',
+        '34.3',
+        '-0.0%',
+        '97.81',
+        '5.79',
+        '103.60',
+        '104',
+        '-0.4%',
+        '',
+    ]
     assert rows['semantic_fpn_twins_pcpvt_s_80k'] == [
-        '27.86', '28.37', '28.4', '-0.1%', '40.60', '3.89', '40.60', '40', '+1.5%',
-        '40.6 with its decimal cut off']
+        '27.86',
+        '28.37',
+        '28.4',
+        '-0.1%',
+        '40.60',
+        '3.89',
+        '40.60',
+        '40',
+        '+1.5%',
+        '40.6 with its decimal cut off',
+    ]
     assert sum('_twins_' in name for name in rows) == 24 + 12
     assert any(line.startswith('UperNet, Table 2') and '512 x 512' in line for line in lines)
     page = (CONFIGS.parent / 'docs/model_zoo.md').read_text()

@@ -1,4 +1,5 @@
 """Classifiers with random weights: timm's, mmpretrain's and ours."""
+
 from pathlib import Path
 
 import torch
@@ -17,23 +18,35 @@ def build_peer(peer: str, variant: str) -> nn.Module:
     family, size, _ = VARIANTS[variant]
     if peer == 'timm':
         import timm
+
         return timm.create_model(f'twins_{family.name}_{size}')
     import mmpretrain
-    name, = mmpretrain.list_models(f'twins-{family.name}-{size}*')
+
+    (name,) = mmpretrain.list_models(f'twins-{family.name}-{size}*')
     # mmpretrain's default epsilon; its PCPVT config overrides it, its SVT config doesn't.
     return mmpretrain.get_model(name, pretrained=False, backbone=dict(norm_cfg=dict(eps=1e-5)))
 
 
 def classifier_config(num_classes: int = 1000, eps: float = 1e-6, **backbone) -> Config:
     """The config of a classifier with our backbone, by default a tiny Twins-SVT."""
-    backbone = dict(dict(type='TwinsSVT', arch=TINY_ARCHS['TwinsSVT'], norm_after_stage=False,
-                         out_indices=(3,)), **backbone)
-    width, = MODELS.build(dict(backbone)).out_channels
+    backbone = dict(
+        dict(
+            type='TwinsSVT', arch=TINY_ARCHS['TwinsSVT'], norm_after_stage=False, out_indices=(3,)
+        ),
+        **backbone,
+    )
+    (width,) = MODELS.build(dict(backbone)).out_channels
     cfg = Config.fromfile(CLASSIFIER)
     cfg.default_scope = 'mmpretrain'
-    cfg.merge_from_dict({
-        'model.backbone': backbone, 'model.neck.in_channels': width, 'model.neck.eps': eps,
-        'model.head.in_channels': width, 'model.head.num_classes': num_classes})
+    cfg.merge_from_dict(
+        {
+            'model.backbone': backbone,
+            'model.neck.in_channels': width,
+            'model.neck.eps': eps,
+            'model.head.in_channels': width,
+            'model.head.num_classes': num_classes,
+        }
+    )
     return cfg
 
 

@@ -2,6 +2,7 @@
 
 Names and shapes are those of the published files, the values are not: nothing is downloaded.
 """
+
 import re
 from pathlib import Path
 
@@ -16,14 +17,26 @@ from twins_mm.paper.figures import TABLES
 CONFIGS = Path(__file__).parents[2] / 'configs/baselines'
 # Tensors of the backbone that no classifier has, and of the classifier that the backbone lacks.
 NEW = dict(swin=r'norm\d\.', swin_t_cpvt=r'norm\d\.|.+\.pos_block\.')
-LEFT = dict(resnet=r'fc\.', resnext=r'fc\.', pvt=r'cls_token|norm\.|head\.',
-            swin=r'norm\.|head\.', swin_t_cpvt=r'norm\.|head\.|.+\.relative_position_')
+LEFT = dict(
+    resnet=r'fc\.',
+    resnext=r'fc\.',
+    pvt=r'cls_token|norm\.|head\.',
+    swin=r'norm\.|head\.',
+    swin_t_cpvt=r'norm\.|head\.|.+\.relative_position_',
+)
 # With an output of each stage. All other baselines have one of these backbones.
-BASELINES = [*(f'mask_rcnn_{rival}_1x' for rival in RIVALS), 'semantic_fpn_resnet_50_80k',
-             'semantic_fpn_resnet_101_80k', 'semantic_fpn_resnext_101_64x4d_80k']
+BASELINES = [
+    *(f'mask_rcnn_{rival}_1x' for rival in RIVALS),
+    'semantic_fpn_resnet_50_80k',
+    'semantic_fpn_resnet_101_80k',
+    'semantic_fpn_resnext_101_64x4d_80k',
+]
 PVT = 'https://github.com/whai362/PVT/releases/download/v2/'
-PVT_DEPTHS = {'pvt_small.pth': (3, 4, 6, 3), 'pvt_medium.pth': (3, 4, 18, 3),
-              'pvt_large.pth': (3, 8, 27, 3)}
+PVT_DEPTHS = {
+    'pvt_small.pth': (3, 4, 6, 3),
+    'pvt_medium.pth': (3, 4, 18, 3),
+    'pvt_large.pth': (3, 8, 27, 3),
+}
 
 
 def read(name):
@@ -41,9 +54,13 @@ def names_like(patterns, config, names):
 def find_in_timm(address):
     """timm's name of the classifier whose weights are at an address."""
     import timm
-    names = [name for name in timm.list_pretrained()
-             if address in (timm.get_pretrained_cfg(name).url,
-                            f'hf://{timm.get_pretrained_cfg(name).hf_hub_id}')]
+
+    names = [
+        name
+        for name in timm.list_pretrained()
+        if address
+        in (timm.get_pretrained_cfg(name).url, f'hf://{timm.get_pretrained_cfg(name).hf_hub_id}')
+    ]
     assert len(names) == 1, f'timm knows no weights at {address}'
     return names[0]
 
@@ -55,9 +72,12 @@ def name_pvt(depths):
     def add(name, *shape):
         shapes.update({f'{name}.weight': shape, f'{name}.bias': shape[:1]})
 
-    for stage, (dim, depth, ratio, reduction, tokens) in enumerate(zip(
-            (64, 128, 320, 512), depths, (8, 8, 4, 4), (8, 4, 2, 1),
-            (56**2, 28**2, 14**2, 7**2 + 1)), 1):
+    for stage, (dim, depth, ratio, reduction, tokens) in enumerate(
+        zip(
+            (64, 128, 320, 512), depths, (8, 8, 4, 4), (8, 4, 2, 1), (56**2, 28**2, 14**2, 7**2 + 1)
+        ),
+        1,
+    ):
         patch = 4 if stage == 1 else 2
         shapes[f'pos_embed{stage}'] = (1, tokens, dim)
         add(f'patch_embed{stage}.proj', dim, inputs, patch, patch)
@@ -84,6 +104,7 @@ def publish(cfg):
     """What is in the file that a backbone starts from, on `meta`."""
     import timm
     from timm.models.swin_transformer import checkpoint_filter_fn
+
     address = cfg.init_cfg.checkpoint
     if address.startswith(PVT):
         return name_pvt(PVT_DEPTHS[address.removeprefix(PVT)])
@@ -98,7 +119,8 @@ def publish(cfg):
     for name, value in weights.items():
         if name.endswith('bias_table'):
             released[name.replace('bias_table', 'index')] = torch.empty(
-                49, 49, dtype=torch.long, device='meta')
+                49, 49, dtype=torch.long, device='meta'
+            )
         name = re.sub(r'\d(?=\.downsample)', lambda stage: str(int(stage[0]) - 1), name)
         released[name.replace('head.fc.', 'head.')] = value
     assert checkpoint_filter_fn(released, model).keys() == weights.keys()
@@ -107,8 +129,10 @@ def publish(cfg):
 
 def fill(cfg, published, folder):
     """Loads a file as a config does: the backbone, what it lacks, and what it left in the file."""
-    numbered = {name: torch.tensor(number, dtype=value.dtype).expand(value.shape)
-                for number, (name, value) in enumerate(published.items())}
+    numbered = {
+        name: torch.tensor(number, dtype=value.dtype).expand(value.shape)
+        for number, (name, value) in enumerate(published.items())
+    }
     is_swin = 'Swin' in cfg.type  # its authors' files have more than weights
     torch.save(dict(model=numbered) if is_swin else numbered, folder / 'published.pth')
     cfg.init_cfg.checkpoint = str(folder / 'published.pth')
@@ -119,14 +143,20 @@ def fill(cfg, published, folder):
     backbone.init_weights()
     # Both ends, because mmdet's PVT joins two tensors.
     taken = {end.item() for value in state.values() for end in value.aminmax()}
-    return (state, {name for name, value in state.items() if value.min() < 0},
-            {name for number, name in enumerate(numbered) if number not in taken})
+    return (
+        state,
+        {name for name, value in state.items() if value.min() < 0},
+        {name for number, name in enumerate(numbered) if number not in taken},
+    )
 
 
 def test_every_baseline_has_a_backbone_that_is_tested():
     def parts_of(name):
-        return {key: value for key, value in read(name).to_dict().items()
-                if key not in ('drop_path_rate', 'out_indices')}
+        return {
+            key: value
+            for key, value in read(name).to_dict().items()
+            if key not in ('drop_path_rate', 'out_indices')
+        }
 
     tested = [parts_of(name) for name in BASELINES]
     others = {path.stem for path in CONFIGS.glob('*.py')} - {*BASELINES}
@@ -150,23 +180,32 @@ def test_torchvisions_weights_do_not_fill_the_stem_of_segmentors(tmp_path):
     assert len(lacking) == 18
 
 
-@pytest.mark.parametrize(('name', 'row'), [
-    ('pvt_small.pth', 'PVT-Small'), ('pvt_medium.pth', 'PVT-Medium'),
-    ('pvt_large.pth', 'PVT-Large')])
+@pytest.mark.parametrize(
+    ('name', 'row'),
+    [
+        ('pvt_small.pth', 'PVT-Small'),
+        ('pvt_medium.pth', 'PVT-Medium'),
+        ('pvt_large.pth', 'PVT-Large'),
+    ],
+)
 def test_files_of_pvt_have_the_parameters_of_table_1(name, row):
     numbers = sum(value.numel() for value in name_pvt(PVT_DEPTHS[name]).values())
     assert numbers / 1e6 == pytest.approx(TABLES[1].rows[row][0], abs=0.05)
 
 
-@pytest.mark.parametrize('name', [
-    'mask_rcnn_resnet_50_1x', 'semantic_fpn_resnet_50_80k', 'mask_rcnn_resnext_101_32x4d_1x'])
+@pytest.mark.parametrize(
+    'name',
+    ['mask_rcnn_resnet_50_1x', 'semantic_fpn_resnet_50_80k', 'mask_rcnn_resnext_101_32x4d_1x'],
+)
 def test_maps_are_timms(name):
     """With the same weights, so they are where they belong, and strides are the same."""
     import timm
+
     torch.manual_seed(0)
     cfg = read(name)
-    theirs = timm.create_model(find_in_timm(cfg.init_cfg.checkpoint), features_only=True,
-                               out_indices=(1, 2, 3, 4)).eval()
+    theirs = timm.create_model(
+        find_in_timm(cfg.init_cfg.checkpoint), features_only=True, out_indices=(1, 2, 3, 4)
+    ).eval()
     for value in theirs.state_dict().values():
         if value.ndim == 1:  # of norms; variances are positive
             torch.nn.init.uniform_(value, 0.5, 1.5)

@@ -1,4 +1,5 @@
 """Classifiers, which need mmpretrain, in every tool."""
+
 import json
 import pickle
 import re
@@ -24,14 +25,25 @@ from twins_mm.toy.toy_data import make_toy_data
 
 NAME = 'imagenet/twins_svt_s'
 SVT_S = '(L, LG, LG, G)'
-FEW = ['train_dataloader.batch_size=2', 'val_dataloader.dataset.indices=4',
-       'test_dataloader.dataset.indices=4', 'default_hooks.logger.interval=1']
+FEW = [
+    'train_dataloader.batch_size=2',
+    'val_dataloader.dataset.indices=4',
+    'test_dataloader.dataset.indices=4',
+    'default_hooks.logger.interval=1',
+]
 
 
 def test_names_in_the_tables_exist():
     task, data = TASKS['classification'], DATA_SETS['imagenet']
-    for name in (task.inferencer, task.write, task.regions, task.score, task.dump,
-                 *task.deployables, data.make_toy):
+    for name in (
+        task.inferencer,
+        task.write,
+        task.regions,
+        task.score,
+        task.dump,
+        *task.deployables,
+        data.make_toy,
+    ):
         assert callable(resolve_name(name)), name
     classes = resolve_name(data.dataset).METAINFO['classes']
     assert len(classes) == data.num_classes
@@ -39,20 +51,41 @@ def test_names_in_the_tables_exist():
     assert (CONFIGS / f'{data.example}.py').is_file()
 
 
-@pytest.mark.parametrize('flags', [
-    pytest.param([], id='float32'),
-    pytest.param(['--amp'], id='amp', marks=pytest.mark.skipif(
-        not torch.cuda.is_available() and not multiplies_bfloat16(),
-        reason='another platform: this CPU has no mixed precision'))])
+@pytest.mark.parametrize(
+    'flags',
+    [
+        pytest.param([], id='float32'),
+        pytest.param(
+            ['--amp'],
+            id='amp',
+            marks=pytest.mark.skipif(
+                not torch.cuda.is_available() and not multiplies_bfloat16(),
+                reason='another platform: this CPU has no mixed precision',
+            ),
+        ),
+    ],
+)
 def test_trains_tests_predicts_and_reports_on_toy_data(flags, tiny_config, run_tool, toy_folder):
     config = tiny_config(NAME)
-    output = run_tool('train', config, '--toy', *flags, '--cfg-options', *FEW,
-                      'train_cfg.max_iters=2')
+    output = run_tool(
+        'train', config, '--toy', *flags, '--cfg-options', *FEW, 'train_cfg.max_iters=2'
+    )
     checkpoint = re.search(r'checkpoint: (.*)', output)[1]
     assert 'accuracy/top1' in output and 'pictures:' in output
 
-    output = run_tool('test', config, checkpoint, '--toy', *flags, '--cfg-options', *FEW,
-                      '--show-dir', 'shown', '--out', 'out.pkl')
+    output = run_tool(
+        'test',
+        config,
+        checkpoint,
+        '--toy',
+        *flags,
+        '--cfg-options',
+        *FEW,
+        '--show-dir',
+        'shown',
+        '--out',
+        'out.pkl',
+    )
     assert 'accuracy/top5' in output
     assert len(list((toy_folder / 'shown').glob('*.png'))) == 4
     tested = pickle.loads((toy_folder / 'out.pkl').read_bytes())
@@ -68,7 +101,8 @@ def test_trains_tests_predicts_and_reports_on_toy_data(flags, tiny_config, run_t
         assert [one['label'] for one in ours['classes']] == best
         assert [one['score'] for one in ours['classes']] == pytest.approx(scores[best].tolist())
         assert [one['name'] for one in ours['classes']] == [
-            names.metainfo.classes[label] for label in best]
+            names.metainfo.classes[label] for label in best
+        ]
         picture = cv2.imread(str(toy_folder / f'found/pictures/{image.stem}.jpg'))
         assert picture.shape == cv2.imread(str(image)).shape
 
@@ -114,12 +148,15 @@ def test_each_batch_is_mixed_or_cut_with_equal_probability():
     _, model = build()
     augments = model.data_preprocessor.batch_augments
     assert [(type(one).__name__, one.alpha) for one in augments.augments] == [
-        ('Mixup', 0.8), ('CutMix', 1.0)]
+        ('Mixup', 0.8),
+        ('CutMix', 1.0),
+    ]
     assert augments.probs is None  # equal
 
 
 def test_training_pipeline_makes_images_of_the_models_size(tmp_path):
     from mmpretrain.registry import DATASETS
+
     root = make_toy_data(tmp_path / 'toy')
     loader = Config.fromfile(CONFIGS / f'{NAME}.py').train_dataloader
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -137,6 +174,7 @@ def test_deployed_classifier_answers_as_the_model_does(tiny_config, save_model, 
     from twins_mm.export.comparison import find_test_size
     from twins_mm.export.deployable import make_deployable
     from twins_mm.export.metadata import describe_export
+
     cfg = Config.fromfile(tiny_config(NAME))
     save_model(cfg.filename, tmp_path / 'model.pth')
     model = load_model(cfg, str(tmp_path / 'model.pth'))
@@ -146,7 +184,7 @@ def test_deployed_classifier_answers_as_the_model_does(tiny_config, save_model, 
     assert find_test_size(cfg, np.zeros((480, 640, 3), np.uint8)) == (224, 224)
     images = torch.randint(0, 256, (2, 3, 96, 64), dtype=torch.uint8)
     with torch.no_grad():
-        expected, = deployable.expected(model, images)
+        (expected,) = deployable.expected(model, images)
         found = deployable(images)
     assert expected.shape == (2, 1000) and expected.std() > 0
     torch.testing.assert_close(found, expected)
@@ -154,15 +192,18 @@ def test_deployed_classifier_answers_as_the_model_does(tiny_config, save_model, 
 
 def test_page_lists_the_most_likely_classes(tiny_config, save_model, tmp_path):
     from twins_mm.demo.shown_model import ShownModel
+
     config = tiny_config(NAME)
     save_model(config, tmp_path / 'model.pth')
     image = np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)
     view = ShownModel(load_config(str(config)), str(tmp_path / 'model.pth')).look_at(
-        Frame(PurePath('x.jpg'), image))
+        Frame(PurePath('x.jpg'), image)
+    )
     found = view.find(1)
     likely = json.loads(view.file.read_text())['images'][0]['classes']
     assert [(one.name, one.score) for one in found] == [
-        (one['name'], pytest.approx(one['score'])) for one in likely]
+        (one['name'], pytest.approx(one['score'])) for one in likely
+    ]
     assert len(found) == 5
     assert view.describe(1).startswith(found[0].name)
     assert np.array_equal(view.draw(1), image[..., ::-1])
@@ -171,11 +212,13 @@ def test_page_lists_the_most_likely_classes(tiny_config, save_model, tmp_path):
 def test_timms_own_scheduler_has_the_same_learning_rates():
     from mmengine.registry import PARAM_SCHEDULERS
     from timm.scheduler import CosineLRScheduler
+
     cfg = Config.fromfile(CONFIGS / 'released/imagenet/twins_svt_l.py')
     ours, theirs = (torch.optim.SGD([torch.zeros(1)], 1e-3) for _ in range(2))
     our_scheduler = PARAM_SCHEDULERS.build(dict(cfg.param_scheduler[0], optimizer=ours))
     their_scheduler = CosineLRScheduler(
-        theirs, t_initial=300, lr_min=1e-5, warmup_lr_init=1e-6, warmup_t=20)
+        theirs, t_initial=300, lr_min=1e-5, warmup_lr_init=1e-6, warmup_t=20
+    )
     ours.step()  # otherwise ours warns about the order
     for epoch in range(300):
         assert abs(ours.param_groups[0]['lr'] - theirs.param_groups[0]['lr']) < 1e-12, epoch
@@ -189,6 +232,6 @@ def test_swin_with_cpvt_is_a_classifier():
     model.eval()
     with torch.no_grad():
         images = torch.rand(2, 3, 64, 96)
-        level, = model.backbone(images)
+        (level,) = model.backbone(images)
         torch.testing.assert_close(model(images), model.head.fc(level.mean((2, 3))))
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(28.28, abs=0.01)

@@ -1,4 +1,5 @@
 """Every classifier's config takes a training step and a test step."""
+
 import pytest
 from config_steps import CLASSIFIERS, name_of, step_and_predict
 

@@ -1,4 +1,5 @@
 """docs/imagenet.md: from an architecture to a detector."""
+
 import re
 import shlex
 from pathlib import Path
@@ -7,8 +8,12 @@ PAGE = (Path(__file__).parents[2] / 'docs/imagenet.md').read_text()
 FILES = dict(re.findall(r'`(my_\w+\.py)`:\n\n```python\n(.*?)```', PAGE, re.DOTALL))
 *_, COMMANDS = re.findall(r'```shell\n(.*?)```', PAGE, re.DOTALL)
 # Of training runs: one iteration, few images.
-FEW = ['train_cfg.max_iters=1', 'train_dataloader.batch_size=2',
-       'val_dataloader.dataset.indices=2', 'test_dataloader.dataset.indices=2']
+FEW = [
+    'train_cfg.max_iters=1',
+    'train_dataloader.batch_size=2',
+    'val_dataloader.dataset.indices=2',
+    'test_dataloader.dataset.indices=2',
+]
 
 
 def test_documented_variant_is_pretrained_and_starts_a_detector(run_tool, toy_folder):

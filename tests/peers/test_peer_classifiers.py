@@ -1,4 +1,5 @@
 """timm's and mmpretrain's Twins classifiers and ours: the same weights, the same logits."""
+
 from functools import partial
 
 import pytest
@@ -48,9 +49,13 @@ def test_names_are_the_same(variant, peer, monkeypatch):
 
 
 @every_peer
-@pytest.mark.parametrize('variant', [
-    variant if variant.endswith('_s') else pytest.param(variant, marks=pytest.mark.large)
-    for variant in OF_TWINS])
+@pytest.mark.parametrize(
+    'variant',
+    [
+        variant if variant.endswith('_s') else pytest.param(variant, marks=pytest.mark.large)
+        for variant in OF_TWINS
+    ],
+)
 def test_logits_are_the_same(variant, peer):
     ours, theirs = build_pair(peer, variant)
     assert difference(ours, theirs, (224, 224)) < 1e-5
@@ -58,9 +63,15 @@ def test_logits_are_the_same(variant, peer):
     assert difference(ours.double(), theirs.double(), (224, 448)) < 1e-10
 
 
-@pytest.mark.parametrize(('peer', 'variant', 'kwargs'), [
-    ('timm', 'pcpvt_s', {}), ('timm', 'svt_s', dict(window_padding='zero')),
-    ('mmpretrain', 'pcpvt_s', {}), ('mmpretrain', 'svt_s', {})])
+@pytest.mark.parametrize(
+    ('peer', 'variant', 'kwargs'),
+    [
+        ('timm', 'pcpvt_s', {}),
+        ('timm', 'svt_s', dict(window_padding='zero')),
+        ('mmpretrain', 'pcpvt_s', {}),
+        ('mmpretrain', 'svt_s', {}),
+    ],
+)
 def test_logits_are_the_same_at_other_sizes(peer, variant, kwargs):
     """A size that every stride divides, and one that some don't; windows are padded in both."""
     ours, theirs = build_pair(peer, variant, **kwargs)
@@ -71,7 +82,7 @@ def test_logits_are_the_same_at_other_sizes(peer, variant, kwargs):
 @every_peer
 @pytest.mark.parametrize('variant', ['pcpvt_s', 'svt_s'])
 def test_other_epsilon_is_detected(variant, peer, monkeypatch):
-    other, = {'timm', 'mmpretrain'} - {peer}
+    (other,) = {'timm', 'mmpretrain'} - {peer}
     monkeypatch.setitem(NUMERICS, peer, NUMERICS[other])
     ours, theirs = build_pair(peer, variant)
     assert difference(ours.double(), theirs.double(), (64, 96)) > 1e-8

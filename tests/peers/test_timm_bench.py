@@ -28,5 +28,6 @@ def test_timm_has_no_stvit():
 def test_ours_is_not_slower_than_timms(training):
     """A tenth is noise: measured, timm's takes longer."""
     ours, timm = fastest_steps(
-        ['twins_mm', 'timm'], 'svt_s', training, torch.randn(2, 3, 224, 224), rounds=8)
+        ['twins_mm', 'timm'], 'svt_s', training, torch.randn(2, 3, 224, 224), rounds=8
+    )
     assert ours < timm * 1.1

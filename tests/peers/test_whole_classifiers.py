@@ -1,4 +1,5 @@
 """Classifiers of every layout in mmpretrain's `ImageClassifier`, by every way of loading."""
+
 import copy
 
 import pytest
@@ -28,7 +29,8 @@ SOURCES = dict(
     timm=lambda weights: convert(weights, 'timm'),
     mmpretrain=lambda weights: dict(state_dict=convert(weights, 'mmpretrain')),
     mmseg=lambda weights: convert(weights, 'mmseg'),
-    wrapped=lambda weights: {f'module.{name}': value for name, value in weights.items()})
+    wrapped=lambda weights: {f'module.{name}': value for name, value in weights.items()},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +77,8 @@ def by_load_model(path):
 
 
 @pytest.mark.parametrize(
-    'load', [by_load_from, by_strict_loading, by_copy, by_init_cfg, by_load_model])
+    'load', [by_load_from, by_strict_loading, by_copy, by_init_cfg, by_load_model]
+)
 @pytest.mark.parametrize('source', SOURCES)
 def test_classifier_loads_whole(source, load, tmp_path):
     weights = build_classifier().state_dict()
@@ -98,8 +101,9 @@ def test_tools_accept_it(source, tmp_path):
 def test_classifier_loads_from_the_hub(tmp_path, monkeypatch):
     weights = build_classifier().state_dict()
     save_file(convert(weights, 'timm'), tmp_path / 'model.safetensors')
-    monkeypatch.setattr('huggingface_hub.hf_hub_download',
-                        lambda *_, **__: str(tmp_path / 'model.safetensors'))
+    monkeypatch.setattr(
+        'huggingface_hub.hf_hub_download', lambda *_, **__: str(tmp_path / 'model.safetensors')
+    )
     loaded = by_load_from('hf://timm/twins_svt_small.in1k').state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in weights.items())
 
@@ -108,9 +112,13 @@ def test_classifier_loads_from_the_hub(tmp_path, monkeypatch):
 def test_head_of_other_classes_is_refused_or_left_out(source, tmp_path):
     weights = build_classifier().state_dict()
     torch.save(SOURCES[source](weights), tmp_path / 'model.pth')
-    with pytest.raises(UserError, match=(
+    with pytest.raises(
+        UserError,
+        match=(
             r"head is for 1000 classes, the config's for 10: .*model.head.num_classes=1000; or "
-            'train, with load_from=FILE, which leaves such a head out')):
+            'train, with load_from=FILE, which leaves such a head out'
+        ),
+    ):
         load_model(classifier_config(num_classes=10), str(tmp_path / 'model.pth'))
     model = build_classifier(num_classes=10)
     before = copy.deepcopy(model.head.state_dict())
@@ -139,7 +147,8 @@ def test_detectors_file_is_refused_by_the_tools():
     with pytest.raises(UserError, match='4 missing, such as head.fc.bias'):
         CheckpointFitHook(heads=True).after_load_checkpoint(
             type('Runner', (), dict(_resume=False, model=model)),
-            dict(state_dict=weights | {'bbox_head.x': torch.rand(1)}))
+            dict(state_dict=weights | {'bbox_head.x': torch.rand(1)}),
+        )
 
 
 def test_classes_come_from_the_data_set():
@@ -153,7 +162,9 @@ def test_classes_come_from_the_data_set():
 def test_published_stvit_has_its_own_logits(tmp_path):
     """Backbone, projection and head from one file, against the textbook form."""
     file = {name: value * 0.1 for name, value in stvit_file().items()} | {
-        'norm.running_var': torch.rand(16) + 0.5, 'norm.num_batches_tracked': torch.tensor(1)}
+        'norm.running_var': torch.rand(16) + 0.5,
+        'norm.num_batches_tracked': torch.tensor(1),
+    }
     torch.save(dict(model=file), tmp_path / 'stvit.pth')
     cfg = Config.fromfile(CONFIGS / 'imagenet/stvit_s.py')
     cfg.model.backbone.arch = TINY_STVIT
@@ -164,12 +175,18 @@ def test_published_stvit_has_its_own_logits(tmp_path):
     load_checkpoint(model, str(tmp_path / 'stvit.pth'), strict=True)
 
     plain = plain_stvit(TINY_STVIT).eval()
-    plain.load_state_dict({name: value for name, value in file.items() if 'fold' not in name},
-                          strict=False)
+    plain.load_state_dict(
+        {name: value for name, value in file.items() if 'fold' not in name}, strict=False
+    )
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         x = F.conv2d(plain(images)[-1], file['proj.weight'], file['proj.bias'])
-        x = F.batch_norm(x, file['norm.running_mean'], file['norm.running_var'],
-                         file['norm.weight'], file['norm.bias'])
+        x = F.batch_norm(
+            x,
+            file['norm.running_mean'],
+            file['norm.running_var'],
+            file['norm.weight'],
+            file['norm.bias'],
+        )
         x = (x * x.sigmoid()).mean((2, 3))
         torch.testing.assert_close(model(images), x @ file['head.weight'].T + file['head.bias'])

@@ -19,23 +19,34 @@ use_own_data(_base_, data_root='own', length=1, **{sets})
 """
 SETS = dict(
     mask_rcnn_twins_svt_s_1x=dict(
-        classes=['apple', 'pear'], train=dict(ann_file='train.json'),
-        val=dict(ann_file='val.json'), data_prefix=dict(img='photos/')),
+        classes=['apple', 'pear'],
+        train=dict(ann_file='train.json'),
+        val=dict(ann_file='val.json'),
+        data_prefix=dict(img='photos/'),
+    ),
     upernet_twins_pcpvt_s_160k=dict(
-        classes=['background', 'apple', 'pear'], **{split: dict(data_prefix=dict(
-            img_path=f'images/{split}', seg_map_path=f'labels/{split}'))
-            for split in ('train', 'val')}))
+        classes=['background', 'apple', 'pear'],
+        **{
+            split: dict(
+                data_prefix=dict(img_path=f'images/{split}', seg_map_path=f'labels/{split}')
+            )
+            for split in ('train', 'val')
+        },
+    ),
+)
 
 
 @pytest.fixture
 def check(call_tool, tmp_path):
     """Runs the tool on small sets after a fault is put in; returns its output and the page."""
+
     def run(recipe, break_it, status):
         break_it(make_own_sets(tmp_path / 'own'))
         (tmp_path / 'fruit.py').write_text(CONFIG.format(recipe=recipe, sets=SETS[recipe]))
         output = call_tool('check_data', 'fruit.py', '--workers', 1, status=status)
         page = (tmp_path / 'work_dirs/fruit/data/data.html').read_text()
         return output, unescape(re.sub('<wbr>|src="[^"]*"', '', page)), page.count('<img ')
+
     return run
 
 
@@ -60,12 +71,26 @@ def break_labels(root):
     path.write_bytes((root / 'photos/train_0.jpg').read_bytes())
 
 
-@pytest.mark.parametrize(('recipe', 'break_it', 'messages', 'pictures'), [
-    ('mask_rcnn_twins_svt_s_1x', break_box,
-     ['Objects with a category_id that is not among the categories: 1',
-      'Boxes that reach beyond the image: 1'], 2),
-    ('upernet_twins_pcpvt_s_160k', break_labels,
-     ['Label maps with colours instead of labels: 1'], 1)])
+@pytest.mark.parametrize(
+    ('recipe', 'break_it', 'messages', 'pictures'),
+    [
+        (
+            'mask_rcnn_twins_svt_s_1x',
+            break_box,
+            [
+                'Objects with a category_id that is not among the categories: 1',
+                'Boxes that reach beyond the image: 1',
+            ],
+            2,
+        ),
+        (
+            'upernet_twins_pcpvt_s_160k',
+            break_labels,
+            ['Label maps with colours instead of labels: 1'],
+            1,
+        ),
+    ],
+)
 def test_faults_are_explained_and_drawn(recipe, break_it, messages, pictures, check):
     _, _, before = check(recipe, lambda root: None, status=0)
     output, page, after = check(recipe, break_it, status=1)
@@ -87,9 +112,16 @@ def test_toy_data_raises_no_alarm(recipe, call_tool, toy_folder):
 
 
 def test_data_elsewhere(call_tool, toy_folder):
-    output = call_tool('check_data', CONFIGS / 'retinanet_twins_svt_s_1x.py', '--data-root',
-                       'data/toy/coco', '--cfg-options', 'train_dataloader.dataset.indices=5',
-                       '--workers', 0)
+    output = call_tool(
+        'check_data',
+        CONFIGS / 'retinanet_twins_svt_s_1x.py',
+        '--data-root',
+        'data/toy/coco',
+        '--cfg-options',
+        'train_dataloader.dataset.indices=5',
+        '--workers',
+        0,
+    )
     assert 'train: 5 images' in output
     assert '20 images left out' in output
 
@@ -107,11 +139,13 @@ def test_more_classes_than_inherited_colours(call_tool, tmp_path):
     for split in SPLITS:
         content = json.loads((root / f'{split}.json').read_text())
         content['categories'][:0] = [
-            dict(id=100 + number, name=name) for number, name in enumerate(others)]
+            dict(id=100 + number, name=name) for number, name in enumerate(others)
+        ]
         (root / f'{split}.json').write_text(json.dumps(content))
     sets = dict(SETS['mask_rcnn_twins_svt_s_1x'], classes=[*others, *CLASSES])
     (tmp_path / 'many.py').write_text(
-        CONFIG.format(recipe='mask_rcnn_twins_svt_s_1x', sets=sets) + WITHOUT_PALETTE)
+        CONFIG.format(recipe='mask_rcnn_twins_svt_s_1x', sets=sets) + WITHOUT_PALETTE
+    )
     output = call_tool('check_data', 'many.py', '--workers', 1)
     assert 'ERROR' not in output
     assert len(list((tmp_path / 'work_dirs/many/data').glob('sample_*.jpg'))) == 7
@@ -129,8 +163,9 @@ def test_number_of_workers_is_checked(call_tool, tmp_path):
 @pytest.mark.xfail(strict=True, reason='B11: "1 classes"')
 def test_one_class_is_singular(capsys):
     print_findings = runpy.run_path(str(TOOLS / 'check_data.py'))['print_findings']
-    print_findings(Survey('train', None, ('apple',), image_sizes={(4, 4): 1}, amounts={0: 1}),
-                   'objects')
+    print_findings(
+        Survey('train', None, ('apple',), image_sizes={(4, 4): 1}, amounts={0: 1}), 'objects'
+    )
     assert capsys.readouterr().out == '\ntrain: 1 image, 1 object, 1 class\n'
 
 

@@ -13,7 +13,7 @@ from twins_mm.tasks import TASKS
 
 HEIGHT, WIDTH = 60, 90
 CLASSES, PALETTE = ('cat', 'dog', 'owl'), [(255, 0, 0), (250, 250, 210), (0, 0, 90)]
-BOX = [10., 20., 50., 40.]
+BOX = [10.0, 20.0, 50.0, 40.0]
 
 
 @pytest.fixture
@@ -42,19 +42,28 @@ def sides_of(figure):
 
 @pytest.mark.parametrize('with_masks', [False, True])
 def test_objects(with_masks, path):
-    masks = [dict(masks=BitmapMasks(mask_of_box(), HEIGHT, WIDTH)),
-             dict(masks=torch.from_numpy(mask_of_box()).bool())] if with_masks else [{}, {}]
+    masks = (
+        [
+            dict(masks=BitmapMasks(mask_of_box(), HEIGHT, WIDTH)),
+            dict(masks=torch.from_numpy(mask_of_box()).bool()),
+        ]
+        if with_masks
+        else [{}, {}]
+    )
     sample = DetDataSample(
-        metainfo=dict(img_path=path), gt_instances=objects(1, **masks[0]),
-        pred_instances=objects(2, scores=torch.tensor([0.876]), **masks[1]))
+        metainfo=dict(img_path=path),
+        gt_instances=objects(1, **masks[0]),
+        pred_instances=objects(2, scores=torch.tensor([0.876]), **masks[1]),
+    )
     figure = draw_pair(sample, TASKS['instance_segmentation'], CLASSES, PALETTE)
     assert not figure.legends
-    for axes, label, name, ink in zip(sides_of(figure), (1, 2), ('dog', 'owl 0.88'),
-                                      ('black', 'white')):
-        box, = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    for axes, label, name, ink in zip(
+        sides_of(figure), (1, 2), ('dog', 'owl 0.88'), ('black', 'white')
+    ):
+        (box,) = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
         assert box.get_bbox().extents.tolist() == BOX
         assert box.get_edgecolor()[:3] == pytest.approx(np.array(PALETTE[label]) / 255)
-        text, = axes.texts
+        (text,) = axes.texts
         assert (text.get_text(), text.get_color()) == (name, ink)
         overlay = axes.images[1].get_array()
         assert np.array_equal(overlay[..., 3] > 0, with_masks * mask_of_box()[0] > 0)
@@ -65,8 +74,11 @@ def test_label_maps(path):
     truth = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.uint8)
     truth[:, :30], truth[:, 50:] = 2, 255
     prediction = torch.full((1, HEIGHT, WIDTH), 2)
-    sample = SegDataSample(metainfo=dict(img_path=path), gt_sem_seg=PixelData(data=truth),
-                           pred_sem_seg=PixelData(data=prediction))
+    sample = SegDataSample(
+        metainfo=dict(img_path=path),
+        gt_sem_seg=PixelData(data=truth),
+        pred_sem_seg=PixelData(data=prediction),
+    )
     figure = draw_pair(sample, TASKS['semantic_segmentation'], CLASSES, PALETTE)
     drawn = [axes.images[1].get_array() for axes in sides_of(figure)]
     assert drawn[0][10, 10].tolist() == drawn[1][40, 10].tolist() == [*PALETTE[2], 140]
@@ -87,8 +99,9 @@ def test_lines_and_letters_grow_with_the_image():
     shares = []
     for scale in (10, 20):
         image = np.zeros((HEIGHT * scale, WIDTH * scale, 3), np.uint8)
-        regions = list_objects(InstanceData(
-            bboxes=scale * torch.tensor([BOX]), labels=torch.tensor([0])))
+        regions = list_objects(
+            InstanceData(bboxes=scale * torch.tensor([BOX]), labels=torch.tensor([0]))
+        )
         shares.append(draw_regions(image, list(regions), CLASSES, PALETTE).mean())
     assert shares[0] == pytest.approx(shares[1], rel=0.1)
 

@@ -24,10 +24,19 @@ def test_page_is_complete_and_self_contained(tmp_path):
 
     (tmp_path / 'loss.png').write_bytes(b'a picture')
     tags = Tags()
-    tags.feed(make_page('Title', [
-        heading(2, 'Run <1>'), callout('bad', 'Title', 'a < b'), paragraph('words & more'),
-        details('more', table(['key', 'value'], [['a|b', '<i>']])), table(['key', 'value'], []),
-        pictures({tmp_path / 'loss.png': 'The <loss>'})]))
+    tags.feed(
+        make_page(
+            'Title',
+            [
+                heading(2, 'Run <1>'),
+                callout('bad', 'Title', 'a < b'),
+                paragraph('words & more'),
+                details('more', table(['key', 'value'], [['a|b', '<i>']])),
+                table(['key', 'value'], []),
+                pictures({tmp_path / 'loss.png': 'The <loss>'}),
+            ],
+        )
+    )
     assert tags.open == []
     assert tags.links == [f'data:image/png;base64,{base64.b64encode(b"a picture").decode()}']
     for words in ('Run <1>', 'a < b', 'words & more', 'a|b', '<i>', 'The <loss>'):
@@ -35,10 +44,18 @@ def test_page_is_complete_and_self_contained(tmp_path):
 
 
 def test_numbers_are_aligned_to_the_right():
-    columns = table(['name', 'count', 'change', 'mixed'],
-                    [['7 dogs', '1,500', '+0.5%', '8'], ['cats', '-2e-05', '-1', 'none']])
+    columns = table(
+        ['name', 'count', 'change', 'mixed'],
+        [['7 dogs', '1,500', '+0.5%', '8'], ['cats', '-2e-05', '-1', 'none']],
+    )
     assert re.findall('class="number">(.*?)<', columns) == [
-        'count', 'change', '1,500', '+0.5%', '-2e-05', '-1']
+        'count',
+        'change',
+        '1,500',
+        '+0.5%',
+        '-2e-05',
+        '-1',
+    ]
 
 
 def test_long_names_break_between_their_parts():

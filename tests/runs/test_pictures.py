@@ -31,8 +31,9 @@ def test_image_that_cannot_be_read_is_left_out(untrained_run, tmp_path):
     broken = tmp_path / 'val/images/validation/ADE_val_00000002.jpg'
     broken.write_text('no image')
     best, worst, failures = draw_extremes(untrained_run, 6, tmp_path / 'out')
-    assert failures == [f'{broken.name}: AssertionError: failed to load image: '
-                        f'{broken.relative_to(tmp_path)}']
+    assert failures == [
+        f'{broken.name}: AssertionError: failed to load image: {broken.relative_to(tmp_path)}'
+    ]
     shown = [*best, *worst]
     assert len(shown) == len({picture.source for picture in shown}) > 1
     assert broken.name not in {picture.source.name for picture in shown}

@@ -1,4 +1,5 @@
 """Hand-made working directories like mmengine's."""
+
 import json
 import os
 
@@ -28,8 +29,9 @@ model = 1
 """
 
 
-def write_start(folder, config, lines, start='20261120_100000', processes=8, epoch_length=7330,
-                **changes):
+def write_start(
+    folder, config, lines, start='20261120_100000', processes=8, epoch_length=7330, **changes
+):
     """One start of a run in `folder`: its config, log and the lines of its scalars.json."""
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(changes)
@@ -38,7 +40,8 @@ def write_start(folder, config, lines, start='20261120_100000', processes=8, epo
     cfg.dump(data / 'config.py')
     cfg.dump(folder / f'{config.stem}.py')
     (folder / start / f'{start}.log').write_text(
-        LOG.format(processes=processes, epoch_length=epoch_length))
+        LOG.format(processes=processes, epoch_length=epoch_length)
+    )
     if lines:
         (data / 'scalars.json').write_text(''.join(json.dumps(line) + '\n' for line in lines))
         # A minute apart, so that the order of two runs doesn't depend on the clock.
@@ -59,5 +62,6 @@ def write_test(folder, config, metrics, checkpoint, tta, start='20261121_100000'
 
 
 def train_line(step, loss, lr, **more):
-    return dict(lr=lr, data_time=0.01, loss=loss, time=0.4, iter=step, memory=9000, step=step,
-                **more)
+    return dict(
+        lr=lr, data_time=0.01, loss=loss, time=0.4, iter=step, memory=9000, step=step, **more
+    )

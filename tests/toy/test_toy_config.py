@@ -10,9 +10,23 @@ from twins_mm.toy import toy_config as toy
 
 CONFIGS = Path(__file__).parent.parent.parent / 'configs'
 REPLACED = {
-    'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator',
-    'train_cfg', 'val_cfg', 'test_cfg', 'param_scheduler', 'optim_wrapper', 'auto_scale_lr',
-    'tta_pipeline', 'default_hooks', 'log_processor', 'model', 'load_from'}
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+    'val_evaluator',
+    'test_evaluator',
+    'train_cfg',
+    'val_cfg',
+    'test_cfg',
+    'param_scheduler',
+    'optim_wrapper',
+    'auto_scale_lr',
+    'tta_pipeline',
+    'default_hooks',
+    'log_processor',
+    'model',
+    'load_from',
+}
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +40,16 @@ def read(name, **changes):
     return cfg
 
 
-@pytest.mark.parametrize('name', [
-    'retinanet_twins_svt_s_3x', 'released/mask_rcnn_twins_pcpvt_b_3x',
-    'semantic_fpn_twins_svt_l_80k', 'upernet_twins_pcpvt_s_160k',
-    'hd_map/segformer_twins_svt_s_160k_cityscapes'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'retinanet_twins_svt_s_3x',
+        'released/mask_rcnn_twins_pcpvt_b_3x',
+        'semantic_fpn_twins_svt_l_80k',
+        'upernet_twins_pcpvt_s_160k',
+        'hd_map/segformer_twins_svt_s_160k_cityscapes',
+    ],
+)
 def test_model_and_other_settings_do_not_change(name):
     before, cfg = read(name), read(name)
     toy.use_toy_data(cfg)
@@ -45,13 +65,29 @@ def test_model_and_other_settings_do_not_change(name):
     assert cfg.optim_wrapper.get('paramwise_cfg') == before.optim_wrapper.get('paramwise_cfg')
 
 
-@pytest.mark.parametrize(('name', 'key', 'drawn', 'all_classes'), [
-    ('retinanet_twins_svt_s_1x', 'model.bbox_head.num_classes',
-     DATA_SETS['coco'].toy_classes, 80),
-    ('semantic_fpn_twins_svt_s_80k', 'model.decode_head.num_classes',
-     DATA_SETS['ade20k'].toy_classes, 150),
-    ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'model.decode_head.num_classes',
-     DATA_SETS['cityscapes'].toy_classes, 19)])
+@pytest.mark.parametrize(
+    ('name', 'key', 'drawn', 'all_classes'),
+    [
+        (
+            'retinanet_twins_svt_s_1x',
+            'model.bbox_head.num_classes',
+            DATA_SETS['coco'].toy_classes,
+            80,
+        ),
+        (
+            'semantic_fpn_twins_svt_s_80k',
+            'model.decode_head.num_classes',
+            DATA_SETS['ade20k'].toy_classes,
+            150,
+        ),
+        (
+            'hd_map/segformer_twins_svt_s_160k_cityscapes',
+            'model.decode_head.num_classes',
+            DATA_SETS['cityscapes'].toy_classes,
+            19,
+        ),
+    ],
+)
 def test_number_of_classes_matches_the_model(name, key, drawn, all_classes):
     for count in (1, 2, 18, all_classes):
         cfg = read(name, **{key: count})
@@ -59,7 +95,7 @@ def test_number_of_classes_matches_the_model(name, key, drawn, all_classes):
         classes = cfg.train_dataloader.dataset.metainfo.classes
         assert classes == cfg.val_dataloader.dataset.metainfo.classes
         assert len(classes) == len(set(classes)) == count
-        assert classes[:len(drawn)] == drawn[:count] or count == all_classes
+        assert classes[: len(drawn)] == drawn[:count] or count == all_classes
         assert set(drawn[:count]) <= set(classes)
 
 
@@ -71,16 +107,22 @@ def test_config_without_training_takes_toy_data(name):
     assert cfg.optim_wrapper.type == 'OptimWrapper'
 
 
-@pytest.mark.parametrize(('name', 'data'), [
-    ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'cityscapes'),
-    ('hd_map/segformer_twins_svt_s_160k_ade20k', 'ade20k'),
-    ('retinanet_twins_svt_s_1x', 'coco')])
+@pytest.mark.parametrize(
+    ('name', 'data'),
+    [
+        ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'cityscapes'),
+        ('hd_map/segformer_twins_svt_s_160k_ade20k', 'ade20k'),
+        ('retinanet_twins_svt_s_1x', 'coco'),
+    ],
+)
 def test_stand_in_is_of_the_data_set_that_is_trained_on(name, data):
     cfg = read(name)
     toy.use_toy_data(cfg)
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         assert (loader.dataset.type, loader.dataset.data_root) == (
-            DATA_SETS[data].type, str(DATA_SETS[data].toy_folder))
+            DATA_SETS[data].type,
+            str(DATA_SETS[data].toy_folder),
+        )
 
 
 def test_stand_in_is_of_the_task_where_the_name_is_another_librarys():

@@ -1,4 +1,5 @@
 """The toy data sets are reproducible, complete or absent, and follow the real layouts."""
+
 import hashlib
 import shutil
 from collections import defaultdict
@@ -17,9 +18,22 @@ from twins_mm.toy.toy_data import make_toy_data
 
 # The ids around each gap in COCO's numbering.
 COCO_NAMES_AROUND_GAPS = {
-    1: 'person', 11: 'fire hydrant', 13: 'stop sign', 25: 'giraffe', 27: 'backpack',
-    28: 'umbrella', 31: 'handbag', 44: 'bottle', 46: 'wine glass', 65: 'bed', 67: 'dining table',
-    70: 'toilet', 72: 'tv', 82: 'refrigerator', 84: 'book', 90: 'toothbrush',
+    1: 'person',
+    11: 'fire hydrant',
+    13: 'stop sign',
+    25: 'giraffe',
+    27: 'backpack',
+    28: 'umbrella',
+    31: 'handbag',
+    44: 'bottle',
+    46: 'wine glass',
+    65: 'bed',
+    67: 'dining table',
+    70: 'toilet',
+    72: 'tv',
+    82: 'refrigerator',
+    84: 'book',
+    90: 'toothbrush',
 }
 SIZES = {(256, 256), (192, 256), (256, 192)}
 CORNERS = {'sports ball': 48, 'book': 4, 'kite': 3}
@@ -51,7 +65,9 @@ def digest(folder: Path) -> dict[str, str]:
     """A digest of every file in a folder and its subfolders."""
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in folder.rglob('*') if file.is_file()}
+        for file in folder.rglob('*')
+        if file.is_file()
+    }
 
 
 def load_coco(root: Path, split: str) -> COCO:
@@ -114,27 +130,40 @@ def test_two_processes_can_make_it_at_once(few, path, monkeypatch):
     assert digest(make_toy_data(path)) == few
 
 
-@pytest.mark.parametrize(('folder', 'name', 'count'), [
-    ('coco/train2017', '{:012d}.jpg', 200),
-    ('coco/val2017', '{:012d}.jpg', 50),
-    ('ADEChallengeData2016/images/training', 'ADE_train_{:08d}.jpg', 200),
-    ('ADEChallengeData2016/images/validation', 'ADE_val_{:08d}.jpg', 50),
-    ('ADEChallengeData2016/annotations/training', 'ADE_train_{:08d}.png', 200),
-    ('ADEChallengeData2016/annotations/validation', 'ADE_val_{:08d}.png', 50),
-    ('cityscapes/leftImg8bit/train/trainville', 'trainville_{:06d}_000019_leftImg8bit.png', 200),
-    ('cityscapes/leftImg8bit/val/valville', 'valville_{:06d}_000019_leftImg8bit.png', 50),
-    ('cityscapes/gtFine/train/trainville',
-     'trainville_{:06d}_000019_gtFine_labelTrainIds.png', 200),
-    ('cityscapes/gtFine/val/valville', 'valville_{:06d}_000019_gtFine_labelTrainIds.png', 50),
-])
+@pytest.mark.parametrize(
+    ('folder', 'name', 'count'),
+    [
+        ('coco/train2017', '{:012d}.jpg', 200),
+        ('coco/val2017', '{:012d}.jpg', 50),
+        ('ADEChallengeData2016/images/training', 'ADE_train_{:08d}.jpg', 200),
+        ('ADEChallengeData2016/images/validation', 'ADE_val_{:08d}.jpg', 50),
+        ('ADEChallengeData2016/annotations/training', 'ADE_train_{:08d}.png', 200),
+        ('ADEChallengeData2016/annotations/validation', 'ADE_val_{:08d}.png', 50),
+        (
+            'cityscapes/leftImg8bit/train/trainville',
+            'trainville_{:06d}_000019_leftImg8bit.png',
+            200,
+        ),
+        ('cityscapes/leftImg8bit/val/valville', 'valville_{:06d}_000019_leftImg8bit.png', 50),
+        (
+            'cityscapes/gtFine/train/trainville',
+            'trainville_{:06d}_000019_gtFine_labelTrainIds.png',
+            200,
+        ),
+        ('cityscapes/gtFine/val/valville', 'valville_{:06d}_000019_gtFine_labelTrainIds.png', 50),
+    ],
+)
 def test_files_follow_the_layouts(root, folder, name, count):
     names = sorted(file.name for file in (root / folder).iterdir())
     assert names == [name.format(number) for number in range(1, count + 1)]
 
 
 def test_no_image_occurs_twice(root):
-    images = [content for name, content in digest(root).items()
-              if name.endswith(('.jpg', 'leftImg8bit.png'))]
+    images = [
+        content
+        for name, content in digest(root).items()
+        if name.endswith(('.jpg', 'leftImg8bit.png'))
+    ]
     assert len(set(images)) == len(images)
 
 
@@ -239,12 +268,17 @@ def test_ade_shapes_match_their_classes(root, split, name, share):
 def roads(request, root) -> list[np.ndarray]:
     """The label maps of a split of Cityscapes, which mmseg finds with images of their sizes."""
     folder = root / 'cityscapes'
-    found = CityscapesDataset(data_root=str(folder), data_prefix=dict(
-        img_path=f'leftImg8bit/{request.param}', seg_map_path=f'gtFine/{request.param}'))
+    found = CityscapesDataset(
+        data_root=str(folder),
+        data_prefix=dict(
+            img_path=f'leftImg8bit/{request.param}', seg_map_path=f'gtFine/{request.param}'
+        ),
+    )
     samples = [found.get_data_info(index) for index in range(len(found))]
     maps = [cv2.imread(sample['seg_map_path'], cv2.IMREAD_UNCHANGED) for sample in samples]
     assert [labels.shape for labels in maps] == [
-        cv2.imread(sample['img_path']).shape[:2] for sample in samples]
+        cv2.imread(sample['img_path']).shape[:2] for sample in samples
+    ]
     return maps
 
 

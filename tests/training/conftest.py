@@ -37,9 +37,15 @@ class Training:
         with self.log.open('w') as file:
             self.process = subprocess.Popen(
                 [sys.executable, *launcher, str(REPOSITORY / 'tools/train.py'), *map(str, flags)],
-                cwd=folder, stdout=file, stderr=subprocess.STDOUT, env={
-                    **os.environ, 'OMP_NUM_THREADS': '1',
-                    'PYTHONPATH': os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])})
+                cwd=folder,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={
+                    **os.environ,
+                    'OMP_NUM_THREADS': '1',
+                    'PYTHONPATH': os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)]),
+                },
+            )
 
     @property
     def output(self):
@@ -76,11 +82,15 @@ def train(tmp_path):
 
     def start(*options, by_epoch=False, interval=4, end=12, resume=(), torchrun=None, run='run'):
         config = tmp_path / f'{run}.py'
-        config.write_text(CONFIG.format(
-            base=REPOSITORY / 'configs/_base_/runtime.py', interval=interval,
-            by_epoch=f'by_epoch={by_epoch}',
-            end=f'max_epochs={end}' if by_epoch else f'max_iters={end}, val_interval=10**9',
-            sampler='DefaultSampler' if by_epoch else 'InfiniteSampler'))
+        config.write_text(
+            CONFIG.format(
+                base=REPOSITORY / 'configs/_base_/runtime.py',
+                interval=interval,
+                by_epoch=f'by_epoch={by_epoch}',
+                end=f'max_epochs={end}' if by_epoch else f'max_iters={end}, val_interval=10**9',
+                sampler='DefaultSampler' if by_epoch else 'InfiniteSampler',
+            )
+        )
         flags = [config, '--work-dir', tmp_path / run, *resume]
         if torchrun is not None:
             flags += ['--launcher', 'pytorch']
@@ -89,6 +99,7 @@ def train(tmp_path):
         launcher = () if torchrun is None else (*TORCHRUN, '--master_port', free_port(), *torchrun)
         started.append(Training(tmp_path, flags, launcher))
         return started[-1]
+
     yield start
     for training in started:
         if training.process.poll() is None:
@@ -99,7 +110,11 @@ def train(tmp_path):
 @pytest.fixture
 def losses(tmp_path):
     """The losses that the starts of a run logged, oldest first: a list of {iteration: loss}."""
+
     def read(run='run'):
-        return [{line['step']: line['loss'] for line in map(json.loads, path.open())}
-                for path in sorted((tmp_path / run).glob('*/vis_data/scalars.json'))]
+        return [
+            {line['step']: line['loss'] for line in map(json.loads, path.open())}
+            for path in sorted((tmp_path / run).glob('*/vis_data/scalars.json'))
+        ]
+
     return read

@@ -3,6 +3,7 @@
 The variable DISK makes the disk of the process fail: 'full iter_8.pth' when that file is written,
 'stuck iter_8.pth' until the process is killed.
 """
+
 import errno
 import os
 import random
@@ -45,15 +46,17 @@ class NumberedImages:
 
     def __getitem__(self, index):
         value = float('nan') if index == self.bad else index / SIZE + random.random()
-        return dict(inputs=torch.tensor([value]),
-                    data_samples=BaseDataElement(metainfo=dict(img_path=f'image_{index}.jpg')))
+        return dict(
+            inputs=torch.tensor([value]),
+            data_samples=BaseDataElement(metainfo=dict(img_path=f'image_{index}.jpg')),
+        )
 
 
 @MODELS.register_module()
 class SlowModel(BaseModel):
     """Its loss depends on weights, images and random numbers; a step takes `seconds`."""
 
-    def __init__(self, seconds=0.):
+    def __init__(self, seconds=0.0):
         super().__init__()
         self.layer = nn.Linear(1, 1)
         self.seconds = seconds

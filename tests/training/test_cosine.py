@@ -7,15 +7,19 @@ from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-NAMES = ['imagenet/twins_svt_s', *(f'released/imagenet/twins_{name}'
-                                   for name in ('pcpvt_s', 'svt_s', 'svt_l'))]
+NAMES = [
+    'imagenet/twins_svt_s',
+    *(f'released/imagenet/twins_{name}' for name in ('pcpvt_s', 'svt_s', 'svt_l')),
+]
 
 
 def build(name):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     optimizer = torch.optim.SGD([torch.zeros(1)], cfg.optim_wrapper.optimizer.lr)
-    scheduler, = (PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
-                  for scheduler in cfg.param_scheduler)
+    (scheduler,) = (
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    )
     optimizer.step()  # otherwise the scheduler warns about the order
     return cfg, optimizer, scheduler
 
@@ -31,12 +35,27 @@ def list_rates(name):
 
 # From logs/*.txt of the authors' repository, each a mean over an epoch: `train_lr` by `epoch`.
 LOGGED = dict(
-    svt_s={0: 1.000000000000014e-06, 1: 1.000000000000014e-06, 2: 0.00040080000000000486,
-           5: 0.001600200000000024, 6: 0.001998636387080776, 7: 0.001998036594786119,
-           60: 0.001816052156749922, 290: 1.6594098227605466e-05, 298: 1.0490972436097076e-05,
-           299: 1.0218219942528794e-05},
-    svt_l={0: 9.999999999999953e-07, 1: 9.999999999999953e-07, 2: 5.0950000000000534e-05,
-           20: 0.0009500499999999992, 21: 0.000989183062363242, 60: 0.0009084882588856559})
+    svt_s={
+        0: 1.000000000000014e-06,
+        1: 1.000000000000014e-06,
+        2: 0.00040080000000000486,
+        5: 0.001600200000000024,
+        6: 0.001998636387080776,
+        7: 0.001998036594786119,
+        60: 0.001816052156749922,
+        290: 1.6594098227605466e-05,
+        298: 1.0490972436097076e-05,
+        299: 1.0218219942528794e-05,
+    },
+    svt_l={
+        0: 9.999999999999953e-07,
+        1: 9.999999999999953e-07,
+        2: 5.0950000000000534e-05,
+        20: 0.0009500499999999992,
+        21: 0.000989183062363242,
+        60: 0.0009084882588856559,
+    },
+)
 
 
 @pytest.mark.parametrize('variant', LOGGED)

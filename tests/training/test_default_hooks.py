@@ -22,16 +22,27 @@ def test_our_configs_have_them_already():
 @pytest.mark.parametrize('given', [None, {}, dict(timer=dict(type='IterTimerHook'))])
 def test_config_of_others_gets_them_with_mmengines_settings(given):
     assert hooks_of(given) == dict(
-        given or {}, checkpoint_fit=dict(type='CheckpointFitHook'),
-        step_seed=dict(type='StepSeedHook'), preemption=dict(type='PreemptionHook'),
-        finite_loss=dict(type='FiniteLossHook'), logger=dict(type='MainProcessLoggerHook'),
-        checkpoint=dict(type='CheckpointHook', backend_args=WHOLE))
+        given or {},
+        checkpoint_fit=dict(type='CheckpointFitHook'),
+        step_seed=dict(type='StepSeedHook'),
+        preemption=dict(type='PreemptionHook'),
+        finite_loss=dict(type='FiniteLossHook'),
+        logger=dict(type='MainProcessLoggerHook'),
+        checkpoint=dict(type='CheckpointHook', backend_args=WHOLE),
+    )
 
 
-@pytest.mark.parametrize(('name', 'hook'), [
-    ('step_seed', None), ('logger', None), ('checkpoint', None), ('logger', dict(type='MyHook')),
-    ('checkpoint', dict(type='CheckpointHook', backend_args=dict(backend='petrel'))),
-    ('checkpoint', dict(type='CheckpointHook', file_client_args=dict(backend='disk')))])
+@pytest.mark.parametrize(
+    ('name', 'hook'),
+    [
+        ('step_seed', None),
+        ('logger', None),
+        ('checkpoint', None),
+        ('logger', dict(type='MyHook')),
+        ('checkpoint', dict(type='CheckpointHook', backend_args=dict(backend='petrel'))),
+        ('checkpoint', dict(type='CheckpointHook', file_client_args=dict(backend='disk'))),
+    ],
+)
 def test_what_a_config_decides_stays(name, hook):
     assert hooks_of({name: hook})[name] == hook
 
@@ -40,4 +51,5 @@ def test_what_a_config_decides_stays(name, hook):
 def test_checkpoints_of_another_file_system_are_left_to_it(given):
     checkpoint = dict(given, type='CheckpointHook', out_dir='s3://bucket/run')
     assert hooks_of(dict(checkpoint=checkpoint))['checkpoint'] == dict(
-        checkpoint, backend_args=None)
+        checkpoint, backend_args=None
+    )

@@ -8,13 +8,15 @@ from twins_mm.training.finiteness import FiniteLossHook
 from twins_mm.training.resuming import list_checkpoints
 
 
-@pytest.mark.parametrize(('interval', 'newest'), [
-    (1, 13), pytest.param(6, 12, marks=pytest.mark.large), (50, None)])
+@pytest.mark.parametrize(
+    ('interval', 'newest'), [(1, 13), pytest.param(6, 12, marks=pytest.mark.large), (50, None)]
+)
 def test_nan_stops_a_run_at_once(interval, newest, train, losses, tmp_path):
     """Before it is saved; the message names the batch that it was."""
     images = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()[26:28]
-    output = train(f'train_dataloader.dataset.bad={images[0]}', 'model.seconds=0',
-                   interval=interval, end=20).end(1)
+    output = train(
+        f'train_dataloader.dataset.bad={images[0]}', 'model.seconds=0', interval=interval, end=20
+    ).end(1)
     assert 'Traceback' not in output
     assert 'error: Training stopped at iteration 14, with nan as the loss' in output
     for image in images:
@@ -29,8 +31,13 @@ def test_nan_stops_a_run_at_once(interval, newest, train, losses, tmp_path):
 def test_nan_in_another_process_is_named_and_not_saved(train, tmp_path):
     """Its weights reach the process that saves."""
     images = torch.randperm(64, generator=torch.Generator().manual_seed(0)).tolist()[53:56:2]
-    output = train(f'train_dataloader.dataset.bad={images[0]}', 'model.seconds=0',
-                   interval=10, end=20, torchrun=()).end(1)
+    output = train(
+        f'train_dataloader.dataset.bad={images[0]}',
+        'model.seconds=0',
+        interval=10,
+        end=20,
+        torchrun=(),
+    ).end(1)
     assert 'error: Training stopped at iteration 14, with nan as the loss' in output
     assert all(f'  image_{image}.jpg\n' in output for image in images)
     newest, *_ = list_checkpoints(tmp_path / 'run')

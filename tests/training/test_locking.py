@@ -13,8 +13,10 @@ def test_second_run_in_a_folder_is_refused(train, tmp_path):
     first = train('model.seconds=0.5', end=1000)
     first.wait_for('Checkpoints will be saved')
     second = Config(dict(work_dir=str(tmp_path / 'run'), launcher='none'))
-    with pytest.raises(UserError, match=f'/run is in use by process {first.process.pid} on '
-                                        f'{socket.gethostname()}. '):
+    with pytest.raises(
+        UserError,
+        match=f'/run is in use by process {first.process.pid} on {socket.gethostname()}. ',
+    ):
         lock_work_dir(second)
     first.end(-signal.SIGKILL, send=signal.SIGKILL)
     lock_work_dir(second)

@@ -13,25 +13,37 @@ from torch import nn
 from twins_mm.config import fit_to_cpu, multiplies_bfloat16
 from twins_mm.training.mixed_precision import mixed_precision
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(),
-                                reason='another platform: on a GPU, it is float16')
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason='another platform: on a GPU, it is float16'
+)
 SIZE = 64, 1088  # bfloat16 has every fourth number beyond 512
-META = dict(img_shape=SIZE, ori_shape=SIZE, scale_factor=(1., 1.), batch_input_shape=SIZE,
-            pad_shape=SIZE, img_id=1, img_path='')
+META = dict(
+    img_shape=SIZE,
+    ori_shape=SIZE,
+    scale_factor=(1.0, 1.0),
+    batch_input_shape=SIZE,
+    pad_shape=SIZE,
+    img_id=1,
+    img_path='',
+)
 
 
 def sample_of(scope):
     if scope == 'mmseg':
         from mmseg.structures import SegDataSample
+
         sample = SegDataSample(metainfo=META)
         sample.gt_sem_seg = PixelData(data=torch.randint(0, 150, (1, *SIZE)))
         return sample
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
+
     sample = DetDataSample(metainfo=META)
     sample.gt_instances = InstanceData(
-        bboxes=torch.tensor([[901.3, 8, 1001.3, 40]]), labels=torch.tensor([3]),
-        masks=BitmapMasks(np.ones((1, *SIZE), np.uint8), *SIZE))
+        bboxes=torch.tensor([[901.3, 8, 1001.3, 40]]),
+        labels=torch.tensor([3]),
+        masks=BitmapMasks(np.ones((1, *SIZE), np.uint8), *SIZE),
+    )
     sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
     return sample
 
@@ -39,6 +51,7 @@ def sample_of(scope):
 @pytest.fixture
 def make_model(tiny_config):
     """Makes a tiny model of a config, and a batch of two images for it."""
+
     def make(name):
         cfg = Config.fromfile(tiny_config(name))
         fit_to_cpu(cfg)
@@ -49,12 +62,20 @@ def make_model(tiny_config):
         images = list(torch.randint(0, 256, (2, 3, *SIZE), dtype=torch.uint8))
         model = MODELS.build(cfg.model)
         return model, dict(inputs=images, data_samples=[sample_of(cfg.default_scope)] * 2)
+
     return make
 
 
-@pytest.mark.parametrize('name', [
-    'retinanet_twins_svt_s_1x', 'mask_rcnn_twins_pcpvt_s_3x', 'semantic_fpn_twins_svt_s_80k',
-    'upernet_twins_svt_s_160k', 'hd_map/segformer_twins_svt_s_160k_cityscapes'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'retinanet_twins_svt_s_1x',
+        'mask_rcnn_twins_pcpvt_s_3x',
+        'semantic_fpn_twins_svt_s_80k',
+        'upernet_twins_svt_s_160k',
+        'hd_map/segformer_twins_svt_s_160k_cityscapes',
+    ],
+)
 def test_features_are_short_and_results_are_not(name, make_model):
     model, batch = make_model(name)
     levels = []
@@ -87,8 +108,7 @@ def test_nothing_stays_behind(make_model):
     with mixed_precision(model):
         assert torch.is_autocast_cpu_enabled()
     assert not torch.is_autocast_cpu_enabled()
-    assert not any(module._forward_hooks or module._forward_pre_hooks
-                   for module in model.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 class OneLayer(BaseModel):
@@ -105,14 +125,21 @@ class OneLayer(BaseModel):
 
 
 def wrap(model, **options):
-    cfg = Config(dict(model={}, optim_wrapper=dict(
-        type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9), **options)))
+    cfg = Config(
+        dict(
+            model={},
+            optim_wrapper=dict(
+                type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9), **options
+            ),
+        )
+    )
     fit_to_cpu(cfg)
     return build_optim_wrapper(model, cfg.optim_wrapper)
 
 
-@pytest.mark.skipif(not multiplies_bfloat16(),
-                    reason='another platform: this CPU trains in float32')
+@pytest.mark.skipif(
+    not multiplies_bfloat16(), reason='another platform: this CPU trains in float32'
+)
 def test_step_in_bfloat16_updates_float32():
     model = OneLayer()
     before = model.layer.bias.clone()
@@ -121,8 +148,9 @@ def test_step_in_bfloat16_updates_float32():
     torch.testing.assert_close(before - model.layer.bias, torch.full((4,), 0.1 / 4))
 
 
-@pytest.mark.skipif(not multiplies_bfloat16(),
-                    reason='another platform: this CPU trains in float32')
+@pytest.mark.skipif(
+    not multiplies_bfloat16(), reason='another platform: this CPU trains in float32'
+)
 def test_run_of_a_gpu_goes_on():
     """Its checkpoint has a loss scale too; a GPU doesn't miss it in ours."""
     model = OneLayer()
@@ -130,7 +158,7 @@ def test_run_of_a_gpu_goes_on():
     model.train_step([torch.rand(2, 4)], wrapper)
     saved = deepcopy(wrapper.state_dict())
     resumed = wrap(model)
-    resumed.load_state_dict(deepcopy(dict(saved, loss_scaler=dict(scale=65536.))))
+    resumed.load_state_dict(deepcopy(dict(saved, loss_scaler=dict(scale=65536.0))))
     found = resumed.state_dict()
     assert found.keys() == saved.keys()
     for index, state in saved['state'].items():

@@ -6,9 +6,13 @@ import pytest
 from twins_mm.training.preemption import AGREE_EVERY, STOPPED
 
 
-@pytest.mark.parametrize(('by_epoch', 'number'), [
-    pytest.param(False, signal.SIGTERM, marks=pytest.mark.large, id='iterations'),
-    pytest.param(True, signal.SIGUSR1, id='epochs')])
+@pytest.mark.parametrize(
+    ('by_epoch', 'number'),
+    [
+        pytest.param(False, signal.SIGTERM, marks=pytest.mark.large, id='iterations'),
+        pytest.param(True, signal.SIGUSR1, id='epochs'),
+    ],
+)
 def test_stopped_run_goes_on_step_for_step(by_epoch, number, train, losses):
     """Also in the middle of an epoch, which has 32 steps; not between accumulated gradients."""
     counts = 'optim_wrapper.accumulative_counts=4'
@@ -19,7 +23,7 @@ def test_stopped_run_goes_on_step_for_step(by_epoch, number, train, losses):
     assert f'Stopped by {number.name} after iteration' in run.end(STOPPED, send=number)
     train(counts, 'model.seconds=0', resume=['--resume'], **options).end()
     whole.end()
-    unbroken, = losses('whole')
+    (unbroken,) = losses('whole')
     first, second = losses()
     assert len(unbroken) == (64 if by_epoch else 40)
     assert 3 < len(first) < 32 and len(first) % 4 == 0

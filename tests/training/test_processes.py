@@ -1,4 +1,5 @@
 """One process, two and three do the same: tools under torchrun, on a CPU."""
+
 import json
 import os
 import pickle
@@ -26,25 +27,30 @@ FEW_STEPS = (
     'train_dataloader.num_workers=0 train_dataloader.persistent_workers=False param_scheduler=[] '
     'train_cfg.max_iters=10 val_dataloader.dataset.indices=1 default_hooks.checkpoint.interval=5 '
     'model.backbone.drop_path_rate=0 optim_wrapper.optimizer.type=SGD '
-    'optim_wrapper.optimizer.lr=0.1 ')
+    'optim_wrapper.optimizer.lr=0.1 '
+)
 # Batch norm has the statistics of a process's images, and dropout its random numbers.
 SEGMENTOR = FEW_STEPS + (
     'model.decode_head.dropout_ratio=0 model.decode_head.norm_cfg.type=GN '
-    'model.decode_head.norm_cfg.num_groups=4 ')
+    'model.decode_head.norm_cfg.num_groups=4 '
+)
 # Each process divides a detector's loss by the objects in its own images, so one process and two
 # agree where all images have as many. Here all are the same image, never flipped.
 DETECTOR = FEW_STEPS + (
-    'train_dataloader.dataset.indices=1 train_dataloader.dataset.pipeline.3.prob=0.0 ')
+    'train_dataloader.dataset.indices=1 train_dataloader.dataset.pipeline.3.prob=0.0 '
+)
 TRAININGS = dict(
     segmentor=SEGMENTOR,
     thrifty=SEGMENTOR + 'model.backbone.with_cp=True model.backbone.frozen_stages=1 '
-                        'optim_wrapper.accumulative_counts=2',
-    detector=DETECTOR)
+    'optim_wrapper.accumulative_counts=2',
+    detector=DETECTOR,
+)
 # No multiple of two or three processes.
 SEVEN = 'test_dataloader.dataset.indices=7 test_dataloader.num_workers=0 '
 TESTS = dict(
     segmentor='model.decode_head.norm_cfg.type=GN model.decode_head.norm_cfg.num_groups=4 ',
-    mask_rcnn='model.test_cfg.rcnn.score_thr=0.0 model.test_cfg.rcnn.max_per_img=40 ')
+    mask_rcnn='model.test_cfg.rcnn.score_thr=0.0 model.test_cfg.rcnn.max_per_img=40 ',
+)
 IMAGES = dict(segmentor='ADEChallengeData2016/images/validation', mask_rcnn='coco/val2017')
 
 
@@ -53,13 +59,27 @@ def commands(processes, address):
     launcher = 'pytorch' if processes > 1 else 'none'
 
     def run(tool, config, *args, options=SEVEN):
-        return [str(TOOLS / f'{tool}.py'), f'{config}.py', *args, '--toy', '--launcher', launcher,
-                '--cfg-options', *options.split()]
+        return [
+            str(TOOLS / f'{tool}.py'),
+            f'{config}.py',
+            *args,
+            '--toy',
+            '--launcher',
+            launcher,
+            '--cfg-options',
+            *options.split(),
+        ]
 
     def train(name, batch, work_dir, *args):
         batch = f' train_dataloader.batch_size={batch // processes}'
-        return run('train', 'detector' if name == 'detector' else 'segmentor', *args, '--work-dir',
-                   f'{processes}/{work_dir}', options=TRAININGS[name] + batch)
+        return run(
+            'train',
+            'detector' if name == 'detector' else 'segmentor',
+            *args,
+            '--work-dir',
+            f'{processes}/{work_dir}',
+            options=TRAININGS[name] + batch,
+        )
 
     if processes < 3:
         yield from (train(name, 4, name) for name in TRAININGS)
@@ -71,10 +91,25 @@ def commands(processes, address):
     for name, options in TESTS.items():
         weights, out = f'{address}/{name}.pth', f'{processes}/{name}'
         written = f'{out}_out.pkl' if name == 'mask_rcnn' else f'{out}_out'
-        yield run('test', name, weights, '--out', written, '--work-dir', f'{out}_test',
-                  options=SEVEN + options)
-        yield run('predict', name, weights, f'images_{name}', '--out', f'{out}_predict',
-                  options=SEVEN + options)
+        yield run(
+            'test',
+            name,
+            weights,
+            '--out',
+            written,
+            '--work-dir',
+            f'{out}_test',
+            options=SEVEN + options,
+        )
+        yield run(
+            'predict',
+            name,
+            weights,
+            f'images_{name}',
+            '--out',
+            f'{out}_predict',
+            options=SEVEN + options,
+        )
     if processes == 2:
         yield run('test', 'mask_rcnn', 'weights_of_RANK.pth')
     if processes == 3:
@@ -97,14 +132,18 @@ def launch(tmp_path_factory, toy_data, make_tiny_config, save_model):
     folder = tmp_path_factory.mktemp('processes')
     (folder / 'data').mkdir()
     (folder / 'data/toy').symlink_to(toy_data)
-    for name, config in (('segmentor', 'semantic_fpn_twins_svt_s_80k'),
-                         ('detector', 'retinanet_twins_svt_s_1x'),
-                         ('mask_rcnn', 'mask_rcnn_twins_svt_s_1x')):
+    for name, config in (
+        ('segmentor', 'semantic_fpn_twins_svt_s_80k'),
+        ('detector', 'retinanet_twins_svt_s_1x'),
+        ('mask_rcnn', 'mask_rcnn_twins_svt_s_1x'),
+    ):
         make_tiny_config(config, folder / f'{name}.py')
     # With one class, a few of the boxes of random weights are right.
     with (folder / 'mask_rcnn.py').open('a') as config:
-        config.write("model['roi_head']['bbox_head']['num_classes'] = 1\n"
-                     "model['roi_head']['mask_head']['num_classes'] = 1\n")
+        config.write(
+            "model['roi_head']['bbox_head']['num_classes'] = 1\n"
+            "model['roi_head']['mask_head']['num_classes'] = 1\n"
+        )
     (folder / 'site').mkdir()
     save_model(folder / 'mask_rcnn.py', folder / 'site/mask_rcnn.pth')
     # Random weights would find no class that is in the images.
@@ -131,13 +170,27 @@ def launch(tmp_path_factory, toy_data, make_tiny_config, save_model):
         todo.write_text(json.dumps(list(commands(processes, address))))
         torchrun = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
         done = subprocess.run(
-            [sys.executable, *(torchrun if processes > 1 else []),
-             str(Path(__file__).with_name('tools_in_turn.py')), str(todo)],
-            cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={**os.environ, 'OMP_NUM_THREADS': '1',
-                 'TORCH_HOME': str(folder / f'cache_{processes}')})
-        return Namespace(folder=folder / str(processes), output=done.stdout, downloads=[
-            path for path in server.downloads if path.startswith(f'/{processes}/')])
+            [
+                sys.executable,
+                *(torchrun if processes > 1 else []),
+                str(Path(__file__).with_name('tools_in_turn.py')),
+                str(todo),
+            ],
+            cwd=folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                'OMP_NUM_THREADS': '1',
+                'TORCH_HOME': str(folder / f'cache_{processes}'),
+            },
+        )
+        return Namespace(
+            folder=folder / str(processes),
+            output=done.stdout,
+            downloads=[path for path in server.downloads if path.startswith(f'/{processes}/')],
+        )
 
     yield run
     server.shutdown()
@@ -164,9 +217,13 @@ def test_two_processes_train_as_one_with_their_images(name, launch):
     assert difference(one, state_of(launch(1), name, step=5)) > 1e-2
 
 
-@pytest.mark.parametrize(('run', 'processes', 'expected', 'now', 'seen'), [
-    ('resumed', 2, 'segmentor', '4 images (2 x 2)', 40),
-    pytest.param('smaller', 3, 'smaller', '3 images (3 x 1)', 35, marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    ('run', 'processes', 'expected', 'now', 'seen'),
+    [
+        ('resumed', 2, 'segmentor', '4 images (2 x 2)', 40),
+        pytest.param('smaller', 3, 'smaller', '3 images (3 x 1)', 35, marks=pytest.mark.large),
+    ],
+)
 def test_run_resumes_with_more_processes(run, processes, expected, now, seen, launch):
     """With the same images as one process sees that resumes, in batches of the same size."""
     launched = launch(processes)
@@ -179,11 +236,12 @@ def test_run_resumes_with_more_processes(run, processes, expected, now, seen, la
 
 
 @SEVERAL
-@pytest.mark.parametrize(('name', 'metric'), [
-    ('segmentor', 'mIoU'), ('mask_rcnn', 'coco/bbox_mAP_50')])
+@pytest.mark.parametrize(
+    ('name', 'metric'), [('segmentor', 'mIoU'), ('mask_rcnn', 'coco/bbox_mAP_50')]
+)
 def test_processes_score_as_one(name, metric, processes, launch):
     def read(launched):
-        path, = launched.folder.glob(f'{name}_test/*/*.json')
+        (path,) = launched.folder.glob(f'{name}_test/*/*.json')
         scores = json.loads(path.read_text())
         return {key: value for key, value in scores.items() if 'time' not in key}
 
@@ -201,8 +259,10 @@ def test_processes_share_the_images(processes, launch):
 
 @SEVERAL
 def test_processes_find_what_one_finds(processes, launch):
-    one, several = (pickle.loads((launch(number).folder / 'mask_rcnn_out.pkl').read_bytes())
-                    for number in (1, processes))
+    one, several = (
+        pickle.loads((launch(number).folder / 'mask_rcnn_out.pkl').read_bytes())
+        for number in (1, processes)
+    )
     assert [image['img_id'] for image in several] == [image['img_id'] for image in one]
     for ours, theirs in zip(several, one):
         ours, theirs = ours['pred_instances'], theirs['pred_instances']
@@ -211,13 +271,18 @@ def test_processes_find_what_one_finds(processes, launch):
 
 
 @SEVERAL
-@pytest.mark.parametrize(('written', 'count'), [
-    ('segmentor_out', 7), ('segmentor_predict', 14), ('mask_rcnn_predict', 8)])
+@pytest.mark.parametrize(
+    ('written', 'count'),
+    [('segmentor_out', 7), ('segmentor_predict', 14), ('mask_rcnn_predict', 8)],
+)
 def test_processes_write_the_files_of_one(written, count, processes, launch):
     def read(launched):
         folder = launched.folder / written
-        return {path.relative_to(folder): path.read_bytes()
-                for path in folder.rglob('*') if path.is_file()}
+        return {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob('*')
+            if path.is_file()
+        }
 
     assert len(read(launch(1))) == count
     assert read(launch(processes)) == read(launch(1))
@@ -226,12 +291,18 @@ def test_processes_write_the_files_of_one(written, count, processes, launch):
 @pytest.mark.parametrize('processes', [1, *COUNTS])
 def test_each_machine_downloads_once(processes, launch):
     assert sorted(launch(processes).downloads) == [
-        f'/{processes}/mask_rcnn.pth', f'/{processes}/segmentor.pth']
+        f'/{processes}/mask_rcnn.pth',
+        f'/{processes}/segmentor.pth',
+    ]
 
 
-@pytest.mark.parametrize(('processes', 'message'), [
-    (2, 'weights_of_1.pth'),
-    pytest.param(3, 'Checkpoint not found: absent.pth', marks=pytest.mark.large)])
+@pytest.mark.parametrize(
+    ('processes', 'message'),
+    [
+        (2, 'weights_of_1.pth'),
+        pytest.param(3, 'Checkpoint not found: absent.pth', marks=pytest.mark.large),
+    ],
+)
 def test_failure_of_one_or_all_is_one_message(processes, message, launch):
     output = launch(processes).output
     error = output.partition('\nerror: ')[2]
@@ -241,10 +312,22 @@ def test_failure_of_one_or_all_is_one_message(processes, message, launch):
 
 PLACES = dict(
     pytorch=dict(RANK=9, WORLD_SIZE=16, LOCAL_RANK=1, MASTER_ADDR='node3', MASTER_PORT=24321),
-    slurm=dict(SLURM_PROCID=9, SLURM_STEP_NUM_TASKS=16, SLURM_LOCALID=1, SLURM_JOB_ID=984321,
-               SLURM_STEP_NODELIST='node[3-10]', SLURM_NTASKS=99),
-    mpi=dict(OMPI_COMM_WORLD_RANK=9, OMPI_COMM_WORLD_SIZE=16, OMPI_COMM_WORLD_LOCAL_RANK=1,
-             MASTER_ADDR='node3', MASTER_PORT=24321))
+    slurm=dict(
+        SLURM_PROCID=9,
+        SLURM_STEP_NUM_TASKS=16,
+        SLURM_LOCALID=1,
+        SLURM_JOB_ID=984321,
+        SLURM_STEP_NODELIST='node[3-10]',
+        SLURM_NTASKS=99,
+    ),
+    mpi=dict(
+        OMPI_COMM_WORLD_RANK=9,
+        OMPI_COMM_WORLD_SIZE=16,
+        OMPI_COMM_WORLD_LOCAL_RANK=1,
+        MASTER_ADDR='node3',
+        MASTER_PORT=24321,
+    ),
+)
 
 
 @pytest.fixture
@@ -261,6 +344,7 @@ def started_by(tmp_path, monkeypatch):
         for name, value in (PLACES[launcher] | others).items():
             monkeypatch.setenv(name, str(value))
         monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+
     return start
 
 
@@ -269,7 +353,8 @@ def test_every_launcher_becomes_torchrun(launcher, started_by):
     started_by(launcher)
     assert find_place(launcher) == 'pytorch'
     assert {name: os.environ[name] for name in PLACES['pytorch']} == {
-        name: str(value) for name, value in PLACES['pytorch'].items()}
+        name: str(value) for name, value in PLACES['pytorch'].items()
+    }
 
 
 def test_address_and_port_of_a_slurm_job_can_be_chosen(started_by):
@@ -278,11 +363,15 @@ def test_address_and_port_of_a_slurm_job_can_be_chosen(started_by):
     assert (os.environ['MASTER_ADDR'], os.environ['MASTER_PORT']) == ('10.0.0.1', '1234')
 
 
-@pytest.mark.parametrize(('launcher', 'message'), [
-    # In a batch script, Slurm sets SLURM_PROCID and SLURM_NTASKS before srun does.
-    ('slurm', "srun, which sets 'SLURM_STEP_NUM_TASKS': srun --ntasks-per-node N python"),
-    ('mpi', "mpirun, which sets 'OMPI_COMM_WORLD_RANK'"),
-    ('pytorch', "torchrun, which sets 'RANK': torchrun --nproc_per_node N")])
+@pytest.mark.parametrize(
+    ('launcher', 'message'),
+    [
+        # In a batch script, Slurm sets SLURM_PROCID and SLURM_NTASKS before srun does.
+        ('slurm', "srun, which sets 'SLURM_STEP_NUM_TASKS': srun --ntasks-per-node N python"),
+        ('mpi', "mpirun, which sets 'OMPI_COMM_WORLD_RANK'"),
+        ('pytorch', "torchrun, which sets 'RANK': torchrun --nproc_per_node N"),
+    ],
+)
 def test_process_without_its_launcher_is_reported(launcher, message, monkeypatch):
     for name in set().union(*PLACES.values()) - {'SLURM_PROCID', 'SLURM_NTASKS'}:
         monkeypatch.delenv(name, raising=False)

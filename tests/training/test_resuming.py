@@ -19,7 +19,8 @@ def worker(rank):
         try:
             environment = (folder / 'environ').read_bytes().split(b'\0')
             if f'RANK={rank}'.encode() in environment and str(os.getpid()) == parent(
-                    parent(folder.name)):
+                parent(folder.name)
+            ):
                 return int(folder.name)
         except (OSError, ValueError):
             pass  # it has ended, or belongs to someone else
@@ -53,22 +54,38 @@ def test_damaged_checkpoint_is_named_and_the_one_before_it_taken(train, losses, 
 
 
 def test_newest_checkpoint_is_the_noted_one_and_then_by_time(tmp_path):
-    names = ['epoch_1.pth', 'iter_7.pth', 'stopped.pth', 'best_mIoU_iter_7.pth',
-             'partial_iter_9.pth']
+    names = [
+        'epoch_1.pth',
+        'iter_7.pth',
+        'stopped.pth',
+        'best_mIoU_iter_7.pth',
+        'partial_iter_9.pth',
+    ]
     for second, name in enumerate(names):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (second, second))
     assert [path.name for path in list_checkpoints(tmp_path)] == [
-        'stopped.pth', 'iter_7.pth', 'epoch_1.pth']
+        'stopped.pth',
+        'iter_7.pth',
+        'epoch_1.pth',
+    ]
     (tmp_path / 'last_checkpoint').write_text('/folder/before/moving/iter_7.pth')
     assert [path.name for path in list_checkpoints(tmp_path)] == [
-        'iter_7.pth', 'stopped.pth', 'epoch_1.pth']
+        'iter_7.pth',
+        'stopped.pth',
+        'epoch_1.pth',
+    ]
 
 
 @pytest.fixture
 def runner(tmp_path):
-    return SimpleNamespace(work_dir=tmp_path, logger=logging.getLogger(), rank=0, _resume=False,
-                           _load_from='weights.pth')
+    return SimpleNamespace(
+        work_dir=tmp_path,
+        logger=logging.getLogger(),
+        rank=0,
+        _resume=False,
+        _load_from='weights.pth',
+    )
 
 
 def test_run_does_not_start_anew_if_all_checkpoints_are_damaged(runner, tmp_path):

@@ -43,44 +43,62 @@ class Recorder(BaseModel):
 
 def train(work_dir, sampler, end, workers=0, resume=None, batch=BATCH, save_by_epoch=None):
     """Trains for `end` iterations, or epochs with `DefaultSampler`; returns its `Recorder`."""
-    train_cfg = dict(by_epoch=False, max_iters=end) if sampler == INFINITE else dict(
-        by_epoch=True, max_epochs=end)
+    train_cfg = (
+        dict(by_epoch=False, max_iters=end)
+        if sampler == INFINITE
+        else dict(by_epoch=True, max_epochs=end)
+    )
     if save_by_epoch is None:
         save_by_epoch = train_cfg['by_epoch']
     runner = Runner(
-        dict(type='Recorder'), str(work_dir), randomness=dict(seed=SEED), resume=bool(resume),
-        load_from=resume, train_cfg=train_cfg, default_scope='mmengine',
-        experiment_name=f'{work_dir.name}_{end}_{resume is not None}', log_level='ERROR',
+        dict(type='Recorder'),
+        str(work_dir),
+        randomness=dict(seed=SEED),
+        resume=bool(resume),
+        load_from=resume,
+        train_cfg=train_cfg,
+        default_scope='mmengine',
+        experiment_name=f'{work_dir.name}_{end}_{resume is not None}',
+        log_level='ERROR',
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         default_hooks=dict(
-            step_seed=dict(type='StepSeedHook'), preemption=dict(type='PreemptionHook'),
-            checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=save_by_epoch)),
+            step_seed=dict(type='StepSeedHook'),
+            preemption=dict(type='PreemptionHook'),
+            checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=save_by_epoch),
+        ),
         train_dataloader=dict(
-            batch_size=batch, num_workers=workers, persistent_workers=workers > 0,
-            collate_fn=dict(type='pseudo_collate'), dataset=dict(type='AugmentedIndices'),
-            sampler=dict(type=sampler, shuffle=True)))
+            batch_size=batch,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=dict(type='pseudo_collate'),
+            dataset=dict(type='AugmentedIndices'),
+            sampler=dict(type=sampler, shuffle=True),
+        ),
+    )
     runner.train()
     return runner.model
 
 
-@pytest.mark.parametrize(('sampler', 'checkpoint', 'seen'), [
-    (INFINITE, 'iter_3.pth', 3), (SHUFFLED, 'epoch_1.pth', 4)])
+@pytest.mark.parametrize(
+    ('sampler', 'checkpoint', 'seen'), [(INFINITE, 'iter_3.pth', 3), (SHUFFLED, 'epoch_1.pth', 4)]
+)
 @pytest.mark.parametrize('workers', [(0, 0), (2, 2), (1, 3)])
 def test_resumed_run_repeats_an_unbroken_one(sampler, checkpoint, seen, workers, tmp_path):
     """The same images and random numbers, whatever the number of data workers before and after."""
     before, after = workers
     end = 6 if sampler == INFINITE else 2
     whole = train(tmp_path / 'whole', sampler, end, before)
-    resumed = train(tmp_path / 'resumed', sampler, end, after,
-                    str(tmp_path / 'whole' / checkpoint))
+    resumed = train(tmp_path / 'resumed', sampler, end, after, str(tmp_path / 'whole' / checkpoint))
     assert len(resumed.batches) == len(whole.batches) - seen > 0
     for ours, theirs in zip(resumed.batches, whole.batches[seen:]):
         assert ours.equal(theirs)
     assert resumed.drawn == whole.drawn[seen:]
 
 
-@pytest.mark.parametrize(('sampler', 'checkpoint', 'end', 'seen'), [
-    (INFINITE, 'iter_2.pth', 4, 2), (SHUFFLED, 'epoch_1.pth', 2, 4)])
+@pytest.mark.parametrize(
+    ('sampler', 'checkpoint', 'end', 'seen'),
+    [(INFINITE, 'iter_2.pth', 4, 2), (SHUFFLED, 'epoch_1.pth', 2, 4)],
+)
 def test_run_without_a_seed_resumes_its_own(sampler, checkpoint, end, seen, tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), 'SEED', None)
     whole = train(tmp_path / 'whole', sampler, end)
@@ -93,13 +111,14 @@ def test_another_batch_goes_on_with_the_images_that_come_next(tmp_path):
     whole = torch.cat(train(tmp_path / 'whole', INFINITE, 9).batches)
     train(tmp_path / 'run', INFINITE, 2, resume=str(tmp_path / 'whole/iter_1.pth'), batch=5)
     last = train(tmp_path / 'run', INFINITE, 4, resume=str(tmp_path / 'run/iter_2.pth'), batch=3)
-    assert torch.cat(last.batches).equal(whole[BATCH + 5:BATCH + 5 + 6])
+    assert torch.cat(last.batches).equal(whole[BATCH + 5 : BATCH + 5 + 6])
 
 
 def test_another_batch_goes_on_in_the_middle_of_an_epoch(tmp_path):
     whole = train(tmp_path / 'whole', SHUFFLED, 2, save_by_epoch=False)
-    resumed = train(tmp_path / 'run', SHUFFLED, 2, resume=str(tmp_path / 'whole/iter_2.pth'),
-                    batch=2 * BATCH)
+    resumed = train(
+        tmp_path / 'run', SHUFFLED, 2, resume=str(tmp_path / 'whole/iter_2.pth'), batch=2 * BATCH
+    )
     assert [len(batch) for batch in resumed.batches] == [3, 4, 3]
     assert torch.cat(resumed.batches).equal(torch.cat(whole.batches[2:]))
 
@@ -122,13 +141,19 @@ def test_seen_samples_are_not_loaded_again(tmp_path, monkeypatch):
     torch.save(checkpoint, path)
 
     loaded, load = [], AugmentedIndices.__getitem__
-    monkeypatch.setattr(AugmentedIndices, '__getitem__', lambda dataset, index: (
-        loaded.append(int(index)), load(dataset, index))[1])
+    monkeypatch.setattr(
+        AugmentedIndices,
+        '__getitem__',
+        lambda dataset, index: (loaded.append(int(index)), load(dataset, index))[1],
+    )
     train(tmp_path / 'run', INFINITE, 144_003, resume=str(path))
     generator = torch.Generator().manual_seed(SEED)
-    indices = [index for _ in range(144_003 * BATCH // SIZE + 1)
-               for index in torch.randperm(SIZE, generator=generator).tolist()]
-    assert loaded == indices[144_000 * BATCH:144_003 * BATCH]
+    indices = [
+        index
+        for _ in range(144_003 * BATCH // SIZE + 1)
+        for index in torch.randperm(SIZE, generator=generator).tolist()
+    ]
+    assert loaded == indices[144_000 * BATCH : 144_003 * BATCH]
 
 
 @pytest.mark.parametrize('sampler', [INFINITE, SHUFFLED])
@@ -157,6 +182,11 @@ def test_seed_depends_only_on_the_step():
 
 
 def test_seed_depends_on_seed_rank_and_iteration():
-    draws = [draw('iter'), draw('iter', seed=1), draw('iter', rank=1), draw('iter', iteration=1),
-             draw('iter', seed=1, rank=1)]
+    draws = [
+        draw('iter'),
+        draw('iter', seed=1),
+        draw('iter', rank=1),
+        draw('iter', iteration=1),
+        draw('iter', seed=1, rank=1),
+    ]
     assert len(set(draws)) == len(draws)

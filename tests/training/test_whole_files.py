@@ -11,7 +11,8 @@ from twins_mm.training.whole_files import BACKEND
 
 
 def test_checkpoint_cut_short_by_a_kill_never_becomes_the_newest(
-        train, losses, tmp_path, monkeypatch):
+    train, losses, tmp_path, monkeypatch
+):
     monkeypatch.setenv('DISK', 'stuck iter_8.pth')
     run = train('model.seconds=0')
     run.wait_for('The disk is stuck')

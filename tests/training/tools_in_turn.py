@@ -2,6 +2,7 @@
 
 The commands are in a JSON file, a list for each; RANK in an argument becomes the process's number.
 """
+
 import json
 import os
 import runpy

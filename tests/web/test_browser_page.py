@@ -1,4 +1,5 @@
 """The page in a real browser, without a network. `make test-web` installs what this needs."""
+
 import json
 import os
 import re
@@ -19,14 +20,22 @@ from twins_mm.demo import browser_page
 from twins_mm.demo.shown_model import ShownModel, View
 
 # Without one, playwright looks for its own, and says what to do.
-CHROMIUM = next(filter(None, map(shutil.which, (
-    'chromium', 'chromium-browser', 'google-chrome'))), None)
-FLAGS = ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-         '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
+)
+FLAGS = [
+    '--no-sandbox',
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+    '--use-fake-device-for-media-stream',
+    '--use-fake-ui-for-media-stream',
+]
 OPTIONS = {
-    'mask_rcnn_twins_pcpvt_s_1x': {'model.test_cfg.rcnn.score_thr': 0.,
-                                   'model.test_cfg.rcnn.max_per_img': 5},
-    'semantic_fpn_twins_svt_s_80k': {}}
+    'mask_rcnn_twins_pcpvt_s_1x': {
+        'model.test_cfg.rcnn.score_thr': 0.0,
+        'model.test_cfg.rcnn.max_per_img': 5,
+    },
+    'semantic_fpn_twins_svt_s_80k': {},
+}
 WIDTH, HEIGHT = 160, 120
 SECOND = 1000  # milliseconds
 api.expect.set_options(timeout=60 * SECOND)
@@ -45,10 +54,12 @@ def models(make_tiny_config, save_model, tmp_path_factory, runs):
         config = make_tiny_config(name, folder / f'{name}.py')
         save_model(config, folder / f'{name}.pth')
         cfg = load_config(
-            str(config), {**options, 'test_dataloader.dataset.pipeline.1.scale': (256, 192)})
+            str(config), {**options, 'test_dataloader.dataset.pipeline.1.scale': (256, 192)}
+        )
         model = ShownModel(cfg, str(folder / f'{name}.pth'))
         model.inferencer.model.backbone.register_forward_hook(
-            lambda *_, name=name: runs.append(name))
+            lambda *_, name=name: runs.append(name)
+        )
         shown.append(model)
     return shown
 
@@ -146,8 +157,10 @@ def test_downloads(open_page, photograph):
     found = json.loads(download(page, page.get_by_text('Download prediction (JSON)')).read_text())
     assert len(found['annotations']) == 5 and 'segmentation' in found['annotations'][0]
     assert found['images'][0] == dict(id=1, file_name='street.png', width=WIDTH, height=HEIGHT)
-    for target in (page.get_by_text('Download prediction (PNG)'),
-                   page.get_by_label('Download', exact=True).first):
+    for target in (
+        page.get_by_text('Download prediction (PNG)'),
+        page.get_by_label('Download', exact=True).first,
+    ):
         assert cv2.imread(str(download(page, target))).shape == (HEIGHT, WIDTH, 3)
 
 
@@ -159,7 +172,8 @@ def test_attention_at_a_click_and_by_keyboard(open_page, photograph, runs):
     box, before = picture(page).bounding_box(), len(runs)
     picture(page).click(position=dict(x=box['width'] * 0.75, y=box['height'] * 0.25))
     api.expect(attention(page)).to_have_attribute(
-        'alt', re.compile('at 7[456]% of the width and 2[456]% of the height'))
+        'alt', re.compile('at 7[456]% of the width and 2[456]% of the height')
+    )
     assert float(slider(page, 'Percent of the width').input_value()) == pytest.approx(75, abs=1)
     slider(page, 'Percent of the height').press('End')
     api.expect(attention(page)).to_have_attribute('alt', re.compile('and 100% of the height'))
@@ -177,9 +191,14 @@ def test_camera(open_page):
     api.expect(picture(page)).to_be_visible()
 
 
-@pytest.mark.parametrize(('content', 'message'), [
-    (b'<html>', 'This file could not be read as an image. Use a JPEG or PNG file.'),
-    (bytes(300_000), 'exceed the maximum allowed size')], ids=['broken', 'large'])
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (b'<html>', 'This file could not be read as an image. Use a JPEG or PNG file.'),
+        (bytes(300_000), 'exceed the maximum allowed size'),
+    ],
+    ids=['broken', 'large'],
+)
 def test_bad_file_is_a_sentence_on_the_page(content, message, open_page, photograph, tmp_path):
     page = open_page()
     (tmp_path / 'bad.png').write_bytes(content)
@@ -190,9 +209,11 @@ def test_bad_file_is_a_sentence_on_the_page(content, message, open_page, photogr
 
 
 def test_unexpected_error_tells_nothing_about_the_server(
-        open_page, photograph, models, monkeypatch):
+    open_page, photograph, models, monkeypatch
+):
     def fail(*_):
         raise RuntimeError('/home/someone/model.pth')
+
     page = open_page()
     with monkeypatch.context() as broken:
         broken.setattr(models[0], 'look_at', fail)
@@ -204,7 +225,8 @@ def test_unexpected_error_tells_nothing_about_the_server(
     monkeypatch.setattr(View, 'attend', fail)
     picture(page).click()
     api.expect(page.locator('#status')).to_have_text(
-        'Attention in this photograph could not be drawn.')
+        'Attention in this photograph could not be drawn.'
+    )
     assert 'someone' not in page.content()
 
 
@@ -225,11 +247,18 @@ def test_names_for_screen_readers_and_order_of_focus(open_page, photograph):
     names = []
     for _ in range(40):
         page.keyboard.press('Tab')
-        names.append(page.evaluate("""() => document.activeElement.ariaLabel
-                                            || document.activeElement.innerText.slice(0, 40)"""))
-    expected = ['Upload file', 'range slider for Score', 'Download prediction (JSON)',
-                'Download prediction (PNG)', 'range slider for Percent of the width',
-                'range slider for Percent of the height']
+        names.append(
+            page.evaluate("""() => document.activeElement.ariaLabel
+                                            || document.activeElement.innerText.slice(0, 40)""")
+        )
+    expected = [
+        'Upload file',
+        'range slider for Score',
+        'Download prediction (JSON)',
+        'Download prediction (PNG)',
+        'range slider for Percent of the width',
+        'range slider for Percent of the height',
+    ]
     assert [name for name in names if name in expected][:6] == expected, names
 
 
@@ -240,15 +269,31 @@ def test_phone(scheme, open_page, photograph):
     picture(page).tap()
     api.expect(attention(page)).to_be_attached()
     assert page.evaluate('document.scrollingElement.scrollWidth') <= 390
-    ground, ink = (sum(map(int, re.findall(r'\d+', page.locator(element).evaluate(
-        f'one => getComputedStyle(one).{name}'))[:3])) for element, name in (
-            ('body', 'backgroundColor'), ('h1', 'color')))
+    ground, ink = (
+        sum(
+            map(
+                int,
+                re.findall(
+                    r'\d+', page.locator(element).evaluate(f'one => getComputedStyle(one).{name}')
+                )[:3],
+            )
+        )
+        for element, name in (('body', 'backgroundColor'), ('h1', 'color'))
+    )
     assert (ink - ground if scheme == 'dark' else ground - ink) > 400
 
 
-@pytest.mark.parametrize('path', [
-    'gradio_api/file=/etc/hostname', 'gradio_api/file=http://127.0.0.1/x', 'monitoring',
-    'gradio_api/proxy=http://127.0.0.1/x', 'gradio_api/runs', 'gradio_api/openapi.json'])
+@pytest.mark.parametrize(
+    'path',
+    [
+        'gradio_api/file=/etc/hostname',
+        'gradio_api/file=http://127.0.0.1/x',
+        'monitoring',
+        'gradio_api/proxy=http://127.0.0.1/x',
+        'gradio_api/runs',
+        'gradio_api/openapi.json',
+    ],
+)
 def test_endpoints_that_the_page_does_not_need_are_closed(path, address):
     with pytest.raises(urllib.error.HTTPError, match='404'):
         urllib.request.urlopen(address + path)
@@ -259,9 +304,13 @@ def test_events_name_no_path_or_url(path, address):
     file = dict(path=path, meta=dict(_type='gradio.FileData'))
     event = dict(data=[file, 0.3], fn_index=0, session_hash='abc')
     with pytest.raises(urllib.error.HTTPError, match='404'):
-        urllib.request.urlopen(urllib.request.Request(
-            address + 'gradio_api/queue/join', json.dumps(event).encode(),
-            {'Content-Type': 'application/json'}))
+        urllib.request.urlopen(
+            urllib.request.Request(
+                address + 'gradio_api/queue/join',
+                json.dumps(event).encode(),
+                {'Content-Type': 'application/json'},
+            )
+        )
 
 
 def test_tool_leaves_no_photographs(make_tiny_config, save_model, tmp_path):
@@ -270,14 +319,25 @@ def test_tool_leaves_no_photographs(make_tiny_config, save_model, tmp_path):
     (tmp_path / 'temporary').mkdir()
     tool = Path(__file__).parents[2] / 'tools/demo.py'
     process = subprocess.Popen(
-        [sys.executable, str(tool), str(config), name], cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, env={**os.environ, 'TMPDIR': str(tmp_path / 'temporary')})
-    address = next(re.findall('page: (http://127.0.0.1:[0-9]+/)', line)[0]
-                   for line in process.stdout if line.startswith('page: '))
-    body = (b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-            b'X\r\n--x--')
-    urllib.request.urlopen(urllib.request.Request(
-        address + 'gradio_api/upload', body, {'Content-Type': 'multipart/form-data; boundary=x'}))
+        [sys.executable, str(tool), str(config), name],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, 'TMPDIR': str(tmp_path / 'temporary')},
+    )
+    address = next(
+        re.findall('page: (http://127.0.0.1:[0-9]+/)', line)[0]
+        for line in process.stdout
+        if line.startswith('page: ')
+    )
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nX\r\n--x--'
+    )
+    urllib.request.urlopen(
+        urllib.request.Request(
+            address + 'gradio_api/upload', body, {'Content-Type': 'multipart/form-data; boundary=x'}
+        )
+    )
     assert list((tmp_path / 'temporary').rglob('a.png'))
     process.terminate()
     assert process.wait(30) == 0

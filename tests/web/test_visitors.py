@@ -1,4 +1,5 @@
 """Several visitors of the page, by what a browser sends; this needs gradio, but no browser."""
+
 import json
 import os
 from types import SimpleNamespace
@@ -22,13 +23,22 @@ class Model:
     """A detector that finds a cat in each photograph."""
 
     name, checkpoint, task = 'cats', 'cats.pth', TASKS['detection']
-    inferencer = SimpleNamespace(model=SimpleNamespace(dataset_meta=dict(
-        classes=('cat',), palette=[(255, 0, 0)])))
+    inferencer = SimpleNamespace(
+        model=SimpleNamespace(dataset_meta=dict(classes=('cat',), palette=[(255, 0, 0)]))
+    )
 
     def look_at(self, photograph):
-        return View(self, photograph, DetDataSample(pred_instances=InstanceData(
-            bboxes=torch.tensor([[0., 0, 10, 10]]), scores=torch.tensor([0.9]),
-            labels=torch.tensor([0]))))
+        return View(
+            self,
+            photograph,
+            DetDataSample(
+                pred_instances=InstanceData(
+                    bboxes=torch.tensor([[0.0, 0, 10, 10]]),
+                    scores=torch.tensor([0.9]),
+                    labels=torch.tensor([0]),
+                )
+            ),
+        )
 
 
 def visit(address, visitor, event, *data):

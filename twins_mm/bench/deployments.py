@@ -1,4 +1,5 @@
 """Ways to run a trained model on this CPU: how fast each is, and what it loses in accuracy."""
+
 import math
 import tempfile
 from collections.abc import Callable, Mapping
@@ -41,9 +42,11 @@ def _in_bfloat16(deployable: Deployable, folder: Path) -> Infer:
 
 def _in_tuples(module: nn.Module) -> Infer:
     """A module that returns several outputs or one, as a function that returns a tuple."""
+
     def run(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = module(images)
         return outputs if isinstance(outputs, tuple) else (outputs,)
+
     return run
 
 
@@ -59,13 +62,17 @@ def _quantize(deployable: Deployable, folder: Path) -> Infer:
 
 # Each gets a copy of its own, and the folder where the last two share a file.
 WAYS: dict[str, Callable[[Deployable, Path], Infer]] = {
-    'PyTorch, compiled': _compile, 'PyTorch, bfloat16': _in_bfloat16,
-    'onnxruntime': _export, 'onnxruntime, int8': _quantize}
+    'PyTorch, compiled': _compile,
+    'PyTorch, bfloat16': _in_bfloat16,
+    'onnxruntime': _export,
+    'onnxruntime, int8': _quantize,
+}
 
 
 @torch.no_grad()
-def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] = lambda text: None
-                 ) -> list[Way]:
+def compare_ways(
+    cfg: Config, model: nn.Module, progress: Callable[[str], None] = lambda text: None
+) -> list[Way]:
     """Runs a model in each way: in turns on one image of the config's test size, and on its data.
 
     The first way is the model itself. `progress` gets a line for each part.
@@ -75,7 +82,7 @@ def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] 
     """
     deployable = make_deployable(model)
     check_evaluation(cfg, deployable)
-    image, = read_images()[:1]
+    (image,) = read_images()[:1]
     inputs = stack([image], find_test_size(cfg, image))
     runs: dict[str, Infer] = {}
     ways: dict[str, Way] = {}
@@ -89,11 +96,16 @@ def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] 
                 runs.pop(name, None)
                 ways[name] = Way(name, error=str(error).strip().partition('\n')[0])
     progress('measuring')
-    seconds = time_side_by_side([
-        lambda: deployable.expected(model, inputs),
-        *(lambda run=run: run(inputs) for run in runs.values())])
-    predictions = {ORIGINAL: model.test_step,
-                   **{name: predict_with(run, deployable) for name, run in runs.items()}}
+    seconds = time_side_by_side(
+        [
+            lambda: deployable.expected(model, inputs),
+            *(lambda run=run: run(inputs) for run in runs.values()),
+        ]
+    )
+    predictions = {
+        ORIGINAL: model.test_step,
+        **{name: predict_with(run, deployable) for name, run in runs.items()},
+    }
     for (name, predict), time in zip(predictions.items(), seconds):
         progress(f'{name}: evaluating')
         ways[name] = Way(name, time, evaluate(cfg, predict, name))
@@ -103,9 +115,15 @@ def compare_ways(cfg: Config, model: nn.Module, progress: Callable[[str], None] 
 def best_of(ways: list[Way]) -> Way:
     """The fastest way that loses at most `MOST_LOST` of each of the first way's metrics."""
     wanted = ways[0].metrics
-    return min((way for way in ways if not way.error and all(
-        wanted[metric] - way.metrics.get(metric, 0.) <= MOST_LOST for metric in wanted)),
-        key=lambda way: way.seconds)
+    return min(
+        (
+            way
+            for way in ways
+            if not way.error
+            and all(wanted[metric] - way.metrics.get(metric, 0.0) <= MOST_LOST for metric in wanted)
+        ),
+        key=lambda way: way.seconds,
+    )
 
 
 def describe_ways(ways: list[Way]) -> str:
@@ -113,11 +131,30 @@ def describe_ways(ways: list[Way]) -> str:
     first, best = ways[0], best_of(ways)
     rows = []
     for name, seconds, metrics, error in ways:
-        rows.append([name, error, *[''] * (1 + 2 * len(first.metrics))] if error else [
-            name, f'{seconds * 1e3:.0f}', f'{first.seconds / seconds:.2f}',
-            *(text for metric, value in first.metrics.items() for text in (
-                f'{metrics.get(metric, 0.):.2f}', f'{value - metrics.get(metric, 0.):.2f}'))])
-    head = ['', 'ms', 'times as fast', *(text for metric in first.metrics
-                                         for text in (metric, f'{metric} lost'))]
-    return (f'{format_table(head, rows)}\n\nFastest with at most {MOST_LOST} points '
-            f'lost: {best.name}, {first.seconds / best.seconds:.2f} times as fast')
+        rows.append(
+            [name, error, *[''] * (1 + 2 * len(first.metrics))]
+            if error
+            else [
+                name,
+                f'{seconds * 1e3:.0f}',
+                f'{first.seconds / seconds:.2f}',
+                *(
+                    text
+                    for metric, value in first.metrics.items()
+                    for text in (
+                        f'{metrics.get(metric, 0.0):.2f}',
+                        f'{value - metrics.get(metric, 0.0):.2f}',
+                    )
+                ),
+            ]
+        )
+    head = [
+        '',
+        'ms',
+        'times as fast',
+        *(text for metric in first.metrics for text in (metric, f'{metric} lost')),
+    ]
+    return (
+        f'{format_table(head, rows)}\n\nFastest with at most {MOST_LOST} points '
+        f'lost: {best.name}, {first.seconds / best.seconds:.2f} times as fast'
+    )

@@ -2,6 +2,7 @@
 
 So the memory of one model is never counted as another's.
 """
+
 import importlib
 import multiprocessing
 import re
@@ -64,8 +65,9 @@ class Measurement(NamedTuple):
     error: str = ''
 
 
-def measure(cases: Sequence[Case], rounds: int,
-            progress: Callable[[str], None] = lambda text: None) -> list[Measurement]:
+def measure(
+    cases: Sequence[Case], rounds: int, progress: Callable[[str], None] = lambda text: None
+) -> list[Measurement]:
     """Measures cases side by side; `progress` gets a line for each part."""
     workers = []
     for case in cases:
@@ -73,8 +75,10 @@ def measure(cases: Sequence[Case], rounds: int,
         workers.append(_Worker(case))
     seconds = take_turns(lambda worker: worker.ask('step'), workers, rounds, progress)
     memory = [worker.ask('finish') for worker in workers]
-    return [Measurement([], 0, worker.error) if worker.error else Measurement(times, peak)
-            for worker, times, peak in zip(workers, seconds, memory)]
+    return [
+        Measurement([], 0, worker.error) if worker.error else Measurement(times, peak)
+        for worker, times, peak in zip(workers, seconds, memory)
+    ]
 
 
 class _Worker:
@@ -139,8 +143,11 @@ def _make_step(case: Case) -> Callable[[], object]:
     batch, height, width = case.size
     images = torch.randn(batch, 3, height, width, device=case.device)
     precision = getattr(torch, case.precision)
-    autocast = torch.autocast(case.device, precision) if (
-        case.training and precision != torch.float32) else nullcontext()
+    autocast = (
+        torch.autocast(case.device, precision)
+        if (case.training and precision != torch.float32)
+        else nullcontext()
+    )
     if not case.training:
         # Not by autocast, which converts the weights again in every step.
         model, images = model.to(precision), images.to(precision)
@@ -153,13 +160,14 @@ def _make_step(case: Case) -> Callable[[], object]:
             sum(level.float().mean() for level in levels).backward()
             optimizer.step()
             optimizer.zero_grad()
+
     return step
 
 
 def _matmul(case: Case) -> tuple[Callable[[], object], float]:
     """Products of matrices, and their share of the operations that `matmul_rate` assumes."""
     size = MATMUL_SIZE[case.device]
-    share = (SMALL_SIZE / size)**3
+    share = (SMALL_SIZE / size) ** 3
     few = _products(SMALL_SIZE, case)
     few()
     if seconds_of(few) / share > SLOW:
@@ -168,18 +176,20 @@ def _matmul(case: Case) -> tuple[Callable[[], object], float]:
 
 
 def _products(size: int, case: Case) -> Callable[[], object]:
-    a, b = torch.randn(2, size, size, device=case.device,
-                       dtype=getattr(torch, case.precision)).unbind()
+    a, b = torch.randn(
+        2, size, size, device=case.device, dtype=getattr(torch, case.precision)
+    ).unbind()
 
     def multiply() -> None:
         for _ in range(MATMULS):
             a @ b
+
     return multiply
 
 
 def matmul_rate(case: Case, seconds: float) -> float:
     """Floating-point operations a second, of a case 'matmul' that took `seconds`."""
-    return MATMULS * 2 * MATMUL_SIZE[case.device]**3 / seconds
+    return MATMULS * 2 * MATMUL_SIZE[case.device] ** 3 / seconds
 
 
 def _peak_memory(device: str) -> int:

@@ -1,4 +1,5 @@
 """Our backbones in onnxruntime; as a script, `python -m ... VARIANT PATH`, it exports one."""
+
 import subprocess
 import sys
 import tempfile
@@ -36,8 +37,12 @@ def build_exported(variant: str) -> OnnxBackbone:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'backbone.onnx')
         # In a process of its own: the memory that exporting takes is not the model's.
-        subprocess.run([sys.executable, '-m', __name__, variant, path],
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, '-m', __name__, variant, path],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         return OnnxBackbone(path)
 
 

@@ -1,4 +1,5 @@
 """The implementations that the bench compares: ours, other Twins, and the paper's rivals."""
+
 import importlib
 import warnings
 from collections.abc import Callable
@@ -51,15 +52,20 @@ def _compile_ours(variant: str) -> nn.Module:
 
 def _build_exported(variant: str) -> nn.Module:
     from .onnx_peer import build_exported  # needs onnxruntime
+
     return build_exported(variant)
 
 
 def _build_plain(variant: str) -> nn.Module:
     from .plain_stvit import plain_stvit
     from .plain_twins import plain_twins
+
     family, size, _ = VARIANTS[variant]
-    model = (plain_stvit(size) if family.backbone == 'STViT'
-             else plain_twins(family.backbone, family.archs[size]))
+    model = (
+        plain_stvit(size)
+        if family.backbone == 'STViT'
+        else plain_twins(family.backbone, family.archs[size])
+    )
     model.load_state_dict({**model.state_dict(), **build_ours(variant).state_dict()})
     return model
 
@@ -67,16 +73,25 @@ def _build_plain(variant: str) -> nn.Module:
 def _build_mmseg(variant: str) -> nn.Module:
     weights = convert(build_ours(variant).state_dict(), 'mmseg')
     family, size, _ = VARIANTS[variant]
-    arch = {name.replace('window', 'windiow'): list(values)  # as mmseg spells it
-            for name, values in family.archs[size].items()}
-    model = MODELS.build(dict(type=f'mmseg.{family.backbone.removeprefix("Twins")}', qkv_bias=True,
-                              drop_path_rate=0.2, **arch))
+    arch = {
+        name.replace('window', 'windiow'): list(values)  # as mmseg spells it
+        for name, values in family.archs[size].items()
+    }
+    model = MODELS.build(
+        dict(
+            type=f'mmseg.{family.backbone.removeprefix("Twins")}',
+            qkv_bias=True,
+            drop_path_rate=0.2,
+            **arch,
+        )
+    )
     model.load_state_dict(weights, strict=False)
     return model
 
 
 def _build_timm(variant: str) -> nn.Module:
     import timm
+
     family, size, _ = VARIANTS[variant]
     # timm has one norm, after the last stage.
     options = dict(norm_after_stage=False) if family.source == TWINS else {}
@@ -101,9 +116,12 @@ def _build_kin(kin: str, variant: str) -> nn.Module:
 # The other rows of Table 1 with a throughput: size and timm's name. CPVT is in no library, and
 # ViT-Base is DeiT-Base's network.
 _TIMM_ROWS = {
-    'RegNetY-4G': ('small', 'regnety_040'), 'RegNetY-8G': ('base', 'regnety_080'),
-    'RegNetY-16G': ('large', 'regnety_160'), 'DeiT-Small/16': ('small', 'deit_small_patch16_224'),
-    'DeiT-Base/16': ('large', 'deit_base_patch16_224')}
+    'RegNetY-4G': ('small', 'regnety_040'),
+    'RegNetY-8G': ('base', 'regnety_080'),
+    'RegNetY-16G': ('large', 'regnety_160'),
+    'DeiT-Small/16': ('small', 'deit_small_patch16_224'),
+    'DeiT-Base/16': ('large', 'deit_base_patch16_224'),
+}
 
 
 def size_of(row: str) -> str:
@@ -120,6 +138,7 @@ def _build_row(row: str, _: str) -> nn.Module:
     if backbone:
         return _build_rival(backbone.name, out_indices=(3,))
     import timm
+
     return timm.create_model(_TIMM_ROWS[row][1], num_classes=0)
 
 
@@ -150,15 +169,23 @@ def _build_segmentor(method: Method, variant: str) -> nn.Module:
 
 
 # On ADE20K, with its 150 classes.
-SEGMENTOR_PEERS = {method.title: Peer('mmseg.models', partial(_build_segmentor, method))
-                   for method in METHODS if method.task == 'semantic_segmentation'}
+SEGMENTOR_PEERS = {
+    method.title: Peer('mmseg.models', partial(_build_segmentor, method))
+    for method in METHODS
+    if method.task == 'semantic_segmentation'
+}
 # The rows of the paper's Tables 5 and 6.
-ABLATION_PEERS = {name: Peer('twins_mm', partial(_build_ablation, name))
-                  for name in BACKBONES if name not in VARIANTS}
+ABLATION_PEERS = {
+    name: Peer('twins_mm', partial(_build_ablation, name))
+    for name in BACKBONES
+    if name not in VARIANTS
+}
 # The rows of Table 1 with a throughput.
-ROW_PEERS = {row: Peer(module, partial(_build_row, row))
-             for row, (_, _, throughput, _) in TABLES[1].rows.items()
-             if throughput and (module := _module_of(row))}
+ROW_PEERS = {
+    row: Peer(module, partial(_build_row, row))
+    for row, (_, _, throughput, _) in TABLES[1].rows.items()
+    if throughput and (module := _module_of(row))
+}
 PEERS = {
     'twins_mm': Peer('twins_mm', build_ours),
     'twins_mm, checkpointed': Peer('twins_mm', partial(build_ours, with_cp=True)),
@@ -167,7 +194,12 @@ PEERS = {
     'plain': Peer('twins_mm', _build_plain),
     'mmseg': Peer('mmseg.models', _build_mmseg),
     'timm': Peer('timm', _build_timm),
-    **{kin: Peer('mmdet.models', partial(_build_kin, kin))
-       for family in FAMILIES.values() for kin in family.rivals},
-    **ABLATION_PEERS, **ROW_PEERS, **SEGMENTOR_PEERS,
+    **{
+        kin: Peer('mmdet.models', partial(_build_kin, kin))
+        for family in FAMILIES.values()
+        for kin in family.rivals
+    },
+    **ABLATION_PEERS,
+    **ROW_PEERS,
+    **SEGMENTOR_PEERS,
 }

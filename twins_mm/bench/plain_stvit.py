@@ -17,8 +17,14 @@ _ARCHS = {  # channels, depths, heads, sides of cells, layer scales
     'large': ((96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), (8, 4, 1, 1), (0, 0, 1e-6, 1e-6)),
 }
 # For tests where the size does not matter.
-TINY_STVIT = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
-                  mlp_ratios=(2, 2, 2, 2), grid_sizes=(8, 4, 1, 1), layer_scales=(0, 0, 0.5, 0.5))
+TINY_STVIT = dict(
+    embed_dims=(8, 16, 24, 32),
+    depths=(2, 2, 3, 2),
+    num_heads=(1, 2, 3, 4),
+    mlp_ratios=(2, 2, 2, 2),
+    grid_sizes=(8, 4, 1, 1),
+    layer_scales=(0, 0, 0.5, 0.5),
+)
 
 
 def plain_stvit(arch, out_indices=(0, 1, 2, 3)):
@@ -31,8 +37,15 @@ def plain_stvit(arch, out_indices=(0, 1, 2, 3)):
     if isinstance(arch, str):
         dims, depths, heads, grids, scaled = _ARCHS[arch]
         return _PlainSTViT(dims, depths, heads, grids, (4,) * 4, scaled, out_indices)
-    return _PlainSTViT(arch['embed_dims'], arch['depths'], arch['num_heads'], arch['grid_sizes'],
-                       arch['mlp_ratios'], arch.get('layer_scales', (0,) * 4), out_indices)
+    return _PlainSTViT(
+        arch['embed_dims'],
+        arch['depths'],
+        arch['num_heads'],
+        arch['grid_sizes'],
+        arch['mlp_ratios'],
+        arch.get('layer_scales', (0,) * 4),
+        out_indices,
+    )
 
 
 class _NormOfChannels(nn.Module):
@@ -116,7 +129,7 @@ class _SuperTokenAttention(nn.Module):
         pixels = x.reshape(B, C, P, G, Q, G).permute(0, 2, 4, 3, 5, 1).reshape(B, P * Q, G * G, C)
         with torch.no_grad():
             around = self.unfold(F.avg_pool2d(x, G)).permute(0, 3, 4, 1, 2).reshape(B, P * Q, C, 9)
-            parts = (pixels @ around * C ** -0.5).softmax(-1)  # (B, P * Q, G * G, 9)
+            parts = (pixels @ around * C**-0.5).softmax(-1)  # (B, P * Q, G * G, 9)
             count = self.fold(parts.sum(2).transpose(1, 2).reshape(B, 1, 9, P, Q))
         sums = (pixels.transpose(-2, -1) @ parts).permute(0, 2, 3, 1).reshape(B, C, 9, P, Q)
         super_tokens = self.stoken_refine(self.fold(sums) / (count + 1e-12))
@@ -134,9 +147,14 @@ class _Block(nn.Module):
         self.norm1 = _NormOfChannels(dim)
         self.attn = _SuperTokenAttention(dim, num_heads, grid)
         self.norm2 = nn.BatchNorm2d(dim)
-        self.mlp2 = nn.Sequential(OrderedDict(
-            fc1=nn.Conv2d(dim, hidden, 1), act=nn.GELU(), conv=_AddDepthwise(hidden),
-            fc2=nn.Conv2d(hidden, dim, 1)))
+        self.mlp2 = nn.Sequential(
+            OrderedDict(
+                fc1=nn.Conv2d(dim, hidden, 1),
+                act=nn.GELU(),
+                conv=_AddDepthwise(hidden),
+                fc2=nn.Conv2d(hidden, dim, 1),
+            )
+        )
         self.has_scale = bool(scale)
         if scale:
             self.gamma_1 = nn.Parameter(torch.full((1, dim, 1, 1), float(scale)))
@@ -153,10 +171,19 @@ class _Stem(nn.Module):
     def __init__(self, dim):
         super().__init__()
         self.proj = nn.Sequential(
-            nn.Conv2d(3, dim // 2, 3, stride=2, padding=1), nn.GELU(), nn.BatchNorm2d(dim // 2),
-            nn.Conv2d(dim // 2, dim // 2, 3, padding=1), nn.GELU(), nn.BatchNorm2d(dim // 2),
-            nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1), nn.GELU(), nn.BatchNorm2d(dim),
-            nn.Conv2d(dim, dim, 3, padding=1), nn.GELU(), nn.BatchNorm2d(dim))
+            nn.Conv2d(3, dim // 2, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.BatchNorm2d(dim // 2),
+            nn.Conv2d(dim // 2, dim // 2, 3, padding=1),
+            nn.GELU(),
+            nn.BatchNorm2d(dim // 2),
+            nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.BatchNorm2d(dim),
+            nn.Conv2d(dim, dim, 3, padding=1),
+            nn.GELU(),
+            nn.BatchNorm2d(dim),
+        )
 
     def forward(self, x):
         return self.proj(x)
@@ -166,7 +193,8 @@ class _Merging(nn.Module):
     def __init__(self, in_dim, dim):
         super().__init__()
         self.proj = nn.Sequential(
-            nn.Conv2d(in_dim, dim, 3, stride=2, padding=1), nn.BatchNorm2d(dim))
+            nn.Conv2d(in_dim, dim, 3, stride=2, padding=1), nn.BatchNorm2d(dim)
+        )
 
     def forward(self, x):
         return self.proj(x)
@@ -181,8 +209,10 @@ class _PlainSTViT(nn.Module):
         self.patch_embed = _Stem(dims[0])
         self.layers = nn.ModuleList()
         for i in range(max(out_indices) + 1):
-            blocks = [_Block(dims[i], heads[i], grids[i], int(dims[i] * mlp_ratios[i]), scales[i])
-                      for _ in range(depths[i])]
+            blocks = [
+                _Block(dims[i], heads[i], grids[i], int(dims[i] * mlp_ratios[i]), scales[i])
+                for _ in range(depths[i])
+            ]
             self.layers.append(nn.ModuleDict(dict(blocks=nn.ModuleList(blocks))))
             if i < max(out_indices):
                 self.layers[i]['downsample'] = _Merging(dims[i], dims[i + 1])

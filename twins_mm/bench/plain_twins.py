@@ -26,8 +26,13 @@ _ARCHS = {
     ('TwinsSVT', 'large'): (*_SVT_L, (2, 2, 18, 2)),
 }
 # For tests where the size does not matter.
-TINY = dict(embed_dims=(8, 16, 24, 32), depths=(2, 2, 3, 2), num_heads=(1, 2, 3, 4),
-            mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
+TINY = dict(
+    embed_dims=(8, 16, 24, 32),
+    depths=(2, 2, 3, 2),
+    num_heads=(1, 2, 3, 4),
+    mlp_ratios=(2, 2, 2, 2),
+    sr_ratios=(8, 4, 2, 1),
+)
 TINY_ARCHS = dict(TwinsPCPVT=TINY, TwinsSVT=dict(TINY, window_sizes=(7, 7, 7, 7)))
 
 

@@ -1,4 +1,5 @@
 """The results of the bench as JSON, as Markdown, and as plots."""
+
 import json
 import platform
 import re
@@ -55,8 +56,10 @@ class Group:
 
     @property
     def title(self) -> str:
-        return (f'{self.variant}, {"training" if self.training else "inference"}, '
-                f'{" x ".join(map(str, self.size))}, {self.precision}')
+        return (
+            f'{self.variant}, {"training" if self.training else "inference"}, '
+            f'{" x ".join(map(str, self.size))}, {self.precision}'
+        )
 
     def row_of(self, peer: str) -> Result | None:
         return next((row for row in self.rows if row.peer == peer and row.seconds), None)
@@ -72,10 +75,22 @@ def summarise(results: Sequence[tuple[Case, Measurement]]) -> Group:
     operations = 2 * batch * (macs.layers + macs.attention) * (3 if case.training else 1)
     low, middle, high = quantiles(products.seconds, n=4)
     return Group(
-        case.variant, case.training, case.precision, case.size,
-        operations / matmul_rate(matmul, middle), (high - low) / middle,
-        [Result(case.peer, median(result.seconds) if result.seconds else None, result.memory,
-             result.error) for case, result in others])
+        case.variant,
+        case.training,
+        case.precision,
+        case.size,
+        operations / matmul_rate(matmul, middle),
+        (high - low) / middle,
+        [
+            Result(
+                case.peer,
+                median(result.seconds) if result.seconds else None,
+                result.memory,
+                result.error,
+            )
+            for case, result in others
+        ],
+    )
 
 
 def describe_machine(device: str) -> str:
@@ -84,8 +99,9 @@ def describe_machine(device: str) -> str:
         processor = torch.cuda.get_device_name()
     else:
         model = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text())
-        processor = (f'{model[1] if model else platform.machine()}, '
-                     f'{torch.get_num_threads()} threads')
+        processor = (
+            f'{model[1] if model else platform.machine()}, {torch.get_num_threads()} threads'
+        )
     return f'{processor}, torch {torch.__version__}, {date.today()}'
 
 
@@ -96,33 +112,55 @@ def describe_groups(groups: Sequence[Group]) -> str:
         ours = group.row_of(_OURS)
         lines += [f'**{group.title}** (floor: {group.floor * 1e3:.0f} ms)', '']
         if group.noise > NOISY:
-            lines += [f'The machine was noisy: a product of matrices varied by {group.noise:.0%}. '
-                      'Measure again.', '']
-        lines += [format_table(
-            ['', 'ms', 'images/s', 'time / ours', 'time / floor', 'MiB', 'memory / ours'],
-            [_cells(row, group, ours) for row in group.rows]), '']
+            lines += [
+                f'The machine was noisy: a product of matrices varied by {group.noise:.0%}. '
+                'Measure again.',
+                '',
+            ]
+        lines += [
+            format_table(
+                ['', 'ms', 'images/s', 'time / ours', 'time / floor', 'MiB', 'memory / ours'],
+                [_cells(row, group, ours) for row in group.rows],
+            ),
+            '',
+        ]
     return '\n'.join(lines)
 
 
 def _cells(row: Result, group: Group, ours: Result | None) -> list[str]:
     if row.seconds is None:
         return [row.peer, row.error, *[''] * 5]
-    time, memory = ((f'{row.seconds / ours.seconds:.2f}', f'{row.memory / ours.memory:.2f}')
-                    if ours and ours.seconds else ('', ''))
-    return [row.peer, f'{row.seconds * 1e3:.0f}', f'{group.size[0] / row.seconds:.2f}', time,
-            f'{row.seconds / group.floor:.2f}', f'{row.memory / 2**20:.0f}', memory]
+    time, memory = (
+        (f'{row.seconds / ours.seconds:.2f}', f'{row.memory / ours.memory:.2f}')
+        if ours and ours.seconds
+        else ('', '')
+    )
+    return [
+        row.peer,
+        f'{row.seconds * 1e3:.0f}',
+        f'{group.size[0] / row.seconds:.2f}',
+        time,
+        f'{row.seconds / group.floor:.2f}',
+        f'{row.memory / 2**20:.0f}',
+        memory,
+    ]
 
 
 def describe_throughput(results: Sequence[tuple[Case, Measurement]]) -> str:
     """Markdown: images a second of Table 1's rows, and Twins-SVT's relative to them."""
-    here = {case.peer: case.size[0] / median(result.seconds)
-            for case, result in results if result.seconds}
+    here = {
+        case.peer: case.size[0] / median(result.seconds)
+        for case, result in results
+        if result.seconds
+    }
     paper = {row: value for row, (_, _, value, _) in TABLES[1].rows.items() if value}
     lines = []
     for case, result in results:
         row, svt = case.peer, f'Twins-SVT-{size_of(case.peer)[0].upper()}'
-        ratios = [f'{rates[svt] / rates[row]:.2f}' if {row, svt} <= rates.keys() else ''
-                  for rates in (here, paper)]
+        ratios = [
+            f'{rates[svt] / rates[row]:.2f}' if {row, svt} <= rates.keys() else ''
+            for rates in (here, paper)
+        ]
         rate = f'{here[row]:.2f}' if row in here else result.error
         lines.append([row, rate, paper[row], *ratios])
     heads = ['', 'images/s', 'in the paper', 'SVT / it', 'SVT / it in the paper']
@@ -134,18 +172,30 @@ def describe_shares(seconds: dict[str, dict[str, float]]) -> str:
     lines = []
     for mode, parts in seconds.items():
         total = sum(parts.values())
-        lines += [f'**{mode}**, {total * 1e3:.0f} ms', '', format_table(
-            ['', 'ms', 'share'], [[part, f'{time * 1e3:.0f}', f'{time / total:.0%}']
-                                  for part, time in parts.items()]), '']
+        lines += [
+            f'**{mode}**, {total * 1e3:.0f} ms',
+            '',
+            format_table(
+                ['', 'ms', 'share'],
+                [
+                    [part, f'{time * 1e3:.0f}', f'{time / total:.0%}']
+                    for part, time in parts.items()
+                ],
+            ),
+            '',
+        ]
     return '\n'.join(lines)
 
 
 def save(groups: Sequence[Group], machine: str, folder: Path) -> list[Path]:
     """Writes results.json, results.md and the plots that the groups allow; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {'results.json': json.dumps(
-                 dict(machine=machine, groups=[asdict(group) for group in groups]), indent=1),
-             'results.md': f'{machine}\n\n{describe_groups(groups)}'}
+    texts = {
+        'results.json': json.dumps(
+            dict(machine=machine, groups=[asdict(group) for group in groups]), indent=1
+        ),
+        'results.md': f'{machine}\n\n{describe_groups(groups)}',
+    }
     for name, text in texts.items():
         (folder / name).write_text(text)
     figures = {}
@@ -169,20 +219,35 @@ def plot_ratios(groups: Sequence[Group]) -> Figure:
         for number, (peer, marker) in enumerate(zip(peers, cycle('osD^vPX*'))):
             # One below the other, so that none hides another.
             offset = 0.14 * (number - (len(peers) - 1) / 2)
-            points = [(getattr(row, quantity) / getattr(base, quantity), line + offset)
-                      for line, (group, base) in enumerate(zip(groups, ours))
-                      if (row := group.row_of(peer))]
-            axes.plot(*zip(*points), marker, color=_color(peer), markeredgecolor='white',
-                      markersize=7, label=peer)
+            points = [
+                (getattr(row, quantity) / getattr(base, quantity), line + offset)
+                for line, (group, base) in enumerate(zip(groups, ours))
+                if (row := group.row_of(peer))
+            ]
+            axes.plot(
+                *zip(*points),
+                marker,
+                color=_color(peer),
+                markeredgecolor='white',
+                markersize=7,
+                label=peer,
+            )
         axes.set(xlim=(0, None), xlabel=f'{label}, times ours')
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy(axes)
-    panels[0].plot([group.floor / (base.seconds or 1) for group, base in zip(groups, ours)],
-                   range(len(groups)), '|', color='black', markersize=12, label='floor')
+    panels[0].plot(
+        [group.floor / (base.seconds or 1) for group, base in zip(groups, ours)],
+        range(len(groups)),
+        '|',
+        color='black',
+        markersize=12,
+        label='floor',
+    )
     panels[0].set_yticks(range(len(groups)), [group.title for group in groups])
     panels[0].invert_yaxis()
-    figure.legend(*panels[0].get_legend_handles_labels(), loc='outside upper center', ncols=8,
-                  frameon=False)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc='outside upper center', ncols=8, frameon=False
+    )
     return figure
 
 
@@ -194,21 +259,37 @@ def plot_growth(groups: Sequence[Group]) -> Figure:
         same = [g for g in groups if (g.variant, g.training, g.precision) == kind]
         sides = [(group.size[1] * group.size[2]) ** 0.5 for group in same]
         for axis, quantity, unit, label in zip(
-                axes, ('seconds', 'memory'), (1, 2**30), ('seconds', 'GiB')):
+            axes, ('seconds', 'memory'), (1, 2**30), ('seconds', 'GiB')
+        ):
             for peer in _peers(same):
-                points = [(side, getattr(row, quantity) / unit / group.size[0])
-                          for side, group in zip(sides, same) if (row := group.row_of(peer))]
-                axis.plot(*zip(*points), 'o-', label=peer, color=_color(peer),
-                          linewidth=2.5 if peer == _OURS else 1)
-            axis.set(xlabel='side of the image, pixels', ylabel=f'{label} an image',
-                     xscale='log', yscale='log')
+                points = [
+                    (side, getattr(row, quantity) / unit / group.size[0])
+                    for side, group in zip(sides, same)
+                    if (row := group.row_of(peer))
+                ]
+                axis.plot(
+                    *zip(*points),
+                    'o-',
+                    label=peer,
+                    color=_color(peer),
+                    linewidth=2.5 if peer == _OURS else 1,
+                )
+            axis.set(
+                xlabel='side of the image, pixels',
+                ylabel=f'{label} an image',
+                xscale='log',
+                yscale='log',
+            )
             ticks = sorted({*sides})
             axis.set_xticks(ticks, [f'{side:.0f}' for side in ticks])
             axis.minorticks_off()
             axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter='{x:g}')
             _tidy(axis)
-        axes[0].set_title(f'{kind[0]}, {"training" if kind[1] else "inference"}, {kind[2]}',
-                          loc='left', fontsize='medium')
+        axes[0].set_title(
+            f'{kind[0]}, {"training" if kind[1] else "inference"}, {kind[2]}',
+            loc='left',
+            fontsize='medium',
+        )
         axes[0].legend()
     return figure
 

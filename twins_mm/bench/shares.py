@@ -1,4 +1,5 @@
 """Where the time of a whole detector or segmentor goes."""
+
 from collections.abc import Iterator
 from itertools import cycle, pairwise
 from statistics import median
@@ -57,8 +58,10 @@ def measure_shares(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
         optimizer.zero_grad()
         end('optimizer')
 
-    modes = dict(inference=(infer, _batches(cfg.test_dataloader)),
-                 training=(train, _batches(cfg.train_dataloader)))
+    modes = dict(
+        inference=(infer, _batches(cfg.test_dataloader)),
+        training=(train, _batches(cfg.train_dataloader)),
+    )
 
     def take_step(mode: str) -> dict[str, float]:
         step, batches = modes[mode]
@@ -72,8 +75,10 @@ def measure_shares(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
 
     # The first round warms up.
     laps = [steps[1:] for steps in take_turns(take_step, list(modes), rounds + 1)]
-    return {mode: {part: median(step[part] for step in steps) for part in steps[0]}
-            for mode, steps in zip(modes, laps)}
+    return {
+        mode: {part: median(step[part] for step in steps) for part in steps[0]}
+        for mode, steps in zip(modes, laps)
+    }
 
 
 def _batches(loader: ConfigDict) -> Iterator[dict]:

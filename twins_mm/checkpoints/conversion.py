@@ -1,4 +1,5 @@
 """Converts weights of Twins and STViT to any layout they are published in."""
+
 import torch
 
 from ..errors import UserError
@@ -29,8 +30,10 @@ def convert(weights: Weights, to: str) -> dict[str, torch.Tensor]:
     pyramid = 'norm_list.0.weight' in backbone
     if to == 'timm':
         if pyramid:
-            raise UserError("These weights have a norm after each stage, which timm's Twins lacks: "
-                            'its outputs would differ')
+            raise UserError(
+                "These weights have a norm after each stage, which timm's Twins lacks: "
+                'its outputs would differ'
+            )
         return backbone
     if not others:
         prefix = 'backbone.' if to == 'mmpretrain' else ''
@@ -50,8 +53,10 @@ def _from_released(weights: Weights, layout: Layout) -> dict[str, torch.Tensor]:
     marked = {mark_gsa(name): value for name, value in weights.items()}
     if layout.fused_gsa:
         marked = _fuse_gsa(marked)
-    return {name.replace('.gsa.', '.attn.'): value
-            for name, value in rename(marked, layout.names).items()}
+    return {
+        name.replace('.gsa.', '.attn.'): value
+        for name, value in rename(marked, layout.names).items()
+    }
 
 
 def _fuse_gsa(weights: Weights) -> dict[str, torch.Tensor]:
@@ -63,5 +68,3 @@ def _fuse_gsa(weights: Weights) -> dict[str, torch.Tensor]:
         elif '.gsa.kv.' not in name:
             fused[name] = value
     return fused
-
-

@@ -1,4 +1,5 @@
 """Loads checkpoint files; from torch 2.6 on, without running any code in them."""
+
 import re
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
     try:
         if path.suffix == '.safetensors':
             import safetensors.torch
+
             return safetensors.torch.load_file(path, device=str(map_location or 'cpu'))
         checkpoint = load_pickle(path, map_location)
     except Exception as error:  # bad files may raise anything
@@ -82,10 +84,12 @@ def _reason(path: Path, error: Exception) -> str:
     if beginning.startswith((b'<', b'version https://git-lfs')):
         return 'it is a web page or a Git LFS pointer; delete it and download the file again'
     if unknown := re.search(r'GLOBAL (\S+) was not an allowed global', str(error)):
-        return (f"it contains {unknown[1]}, which is neither weights nor part of mmengine's log. "
-                'If you trust its author, allow this type before loading, for example in a module '
-                "of the config's custom_imports: "
-                f'torch.serialization.add_safe_globals([{unknown[1]}])')
+        return (
+            f"it contains {unknown[1]}, which is neither weights nor part of mmengine's log. "
+            'If you trust its author, allow this type before loading, for example in a module '
+            "of the config's custom_imports: "
+            f'torch.serialization.add_safe_globals([{unknown[1]}])'
+        )
     # The rest of torch's message recommends loading without the check.
     found = re.search(r'WeightsUnpickler error:\s*(.*)', str(error))
     message = found[1] if found else str(error).partition('\n')[0]

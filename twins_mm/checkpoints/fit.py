@@ -2,6 +2,7 @@
 
 mmengine would only log the names that don't match and go on with random weights.
 """
+
 import math
 
 import torch
@@ -22,8 +23,7 @@ from ..models.published_weights import (
 from .identity import identify
 
 
-def fit_backbone(weights: Weights, model: Backbone, alone: bool = True
-                 ) -> dict[str, torch.Tensor]:
+def fit_backbone(weights: Weights, model: Backbone, alone: bool = True) -> dict[str, torch.Tensor]:
     """The weights that `model` loads of a file's, in any layout.
 
     What it doesn't build is left out, and stage norms that classifiers lack start anew; one line of
@@ -40,8 +40,11 @@ def fit_backbone(weights: Weights, model: Backbone, alone: bool = True
         notes += ['heads left out'] * bool(others)
     weights = _fit_extent(weights, model, alone, notes)
     _check_fit(weights, model.state_dict())
-    if layout.name == 'mmseg' and (inner_prefix or not alone) and (
-            getattr(model, 'numerics', '') == 'released'):
+    if (
+        layout.name == 'mmseg'
+        and (inner_prefix or not alone)
+        and (getattr(model, 'numerics', '') == 'released')
+    ):
         notes.append("to reproduce mmseg's outputs set numerics='mmseg'")
     if notes:
         print_log(f'{identify(weights)} weights: {", ".join(notes)}', logger='current')
@@ -63,8 +66,11 @@ def fit_model(weights: Weights, model: nn.Module, heads: bool = False) -> dict[s
     expected = {name.removeprefix('module.'): value for name, value in model.state_dict().items()}
     if 'head.fc.weight' in expected:
         fitted = dict(name_classifier(fitted))
-    backbones = {f'{name}.'.removeprefix('module.').removeprefix('.'): module
-                 for name, module in model.named_modules() if isinstance(module, Backbone)}
+    backbones = {
+        f'{name}.'.removeprefix('module.').removeprefix('.'): module
+        for name, module in model.named_modules()
+        if isinstance(module, Backbone)
+    }
     for prefix, backbone in backbones.items():
         if not prefix:
             return fit_backbone(fitted, backbone)
@@ -73,12 +79,20 @@ def fit_model(weights: Weights, model: nn.Module, heads: bool = False) -> dict[s
             raise UserError(
                 f"The checkpoint has no weights for the model's {prefix.rstrip('.')}. To load a "
                 'backbone alone, use its init_cfg: '
-                '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
+                '--cfg-options model.backbone.init_cfg.checkpoint=FILE'
+            )
         replace_(fitted, prefix, fit_backbone(part, backbone, alone=False))
     if heads:
-        _check_heads(*({name: value for name, value in part.items()
-                        if not name.startswith(tuple(backbones))
-                        and 'num_batches_tracked' not in name} for part in (fitted, expected)))
+        _check_heads(
+            *(
+                {
+                    name: value
+                    for name, value in part.items()
+                    if not name.startswith(tuple(backbones)) and 'num_batches_tracked' not in name
+                }
+                for part in (fitted, expected)
+            )
+        )
     return fitted
 
 
@@ -101,8 +115,9 @@ def _fit_channels(weights: dict, model: nn.Module, notes: list[str]) -> dict:
     return {**weights, name: fitted}
 
 
-def _fit_extent(weights: Weights, model: Backbone, alone: bool, notes: list[str]
-                ) -> dict[str, torch.Tensor]:
+def _fit_extent(
+    weights: Weights, model: Backbone, alone: bool, notes: list[str]
+) -> dict[str, torch.Tensor]:
     """Drops weights that the model doesn't build, and adds the stage norms that classifiers lack.
 
     So may a backbone that is loaded `alone`. `notes` gets what was changed.
@@ -111,15 +126,17 @@ def _fit_extent(weights: Weights, model: Backbone, alone: bool, notes: list[str]
     is_classifier = len(kept) < len(weights)
     if is_classifier:
         notes.append('classifier left out')
-    fitted = {name: value for name, value in kept.items()
-              if not _is_of_later_stage(name, model)}
+    fitted = {name: value for name, value in kept.items() if not _is_of_later_stage(name, model)}
     if len(fitted) < len(kept):
         notes.append(f'stages after stage {max(model.out_indices) + 1} left out')
-    stage_norms = {name: value for name, value in model.state_dict().items()
-                   if name.startswith('norm_list.')}
+    stage_norms = {
+        name: value for name, value in model.state_dict().items() if name.startswith('norm_list.')
+    }
     if stage_norms and 'norm_list.0.weight' not in fitted and (is_classifier or alone):
-        fitted |= {name: torch.full_like(value, float(name.endswith('weight')))
-                   for name, value in stage_norms.items()}
+        fitted |= {
+            name: torch.full_like(value, float(name.endswith('weight')))
+            for name, value in stage_norms.items()
+        }
         notes.append('stage norms newly initialised')
     return fitted
 
@@ -143,8 +160,10 @@ def _check_fit(weights: Weights, expected: Weights) -> None:
         reason = f'these are {theirs} weights; the config builds {ours}'
     elif odd_names and all(name.startswith('norm_list.') for name in odd_names):
         norms = 'norm_list.0.weight' in weights
-        reason = (f'they have {"norms" if norms else "no norms"} after stages; pass '
-                  f'norm_after_stage={norms} to the backbone')
+        reason = (
+            f'they have {"norms" if norms else "no norms"} after stages; pass '
+            f'norm_after_stage={norms} to the backbone'
+        )
     else:
         reason = '; '.join(differences)
     raise UserError(f'The weights do not fit the backbone, and none were loaded: {reason}')
@@ -152,11 +171,13 @@ def _check_fit(weights: Weights, expected: Weights) -> None:
 
 def _check_heads(weights: Weights, expected: Weights) -> None:
     """Raises a UserError unless all weights of a model's other parts are there and fit."""
-    unfit = list_differences({name: weights[name] for name in weights.keys() & expected},
-                             expected)
+    unfit = list_differences({name: weights[name] for name in weights.keys() & expected}, expected)
     if unfit:
-        raise UserError('The checkpoint does not match this config: ' + '; '.join(unfit)
-                        + _explain_classes(weights, expected))
+        raise UserError(
+            'The checkpoint does not match this config: '
+            + '; '.join(unfit)
+            + _explain_classes(weights, expected)
+        )
 
 
 def _explain_classes(weights: Weights, expected: Weights) -> str:
@@ -164,6 +185,8 @@ def _explain_classes(weights: Weights, expected: Weights) -> str:
     theirs, ours = (len(part.get('head.fc.bias', ())) for part in (weights, expected))
     if not (theirs and ours) or theirs == ours:
         return ''
-    return (f". Its head is for {theirs} classes, the config's for {ours}: pass --cfg-options "
-            f'model.head.num_classes={theirs}; or train, with load_from=FILE, which leaves such a '
-            'head out')
+    return (
+        f". Its head is for {theirs} classes, the config's for {ours}: pass --cfg-options "
+        f'model.head.num_classes={theirs}; or train, with load_from=FILE, which leaves such a '
+        'head out'
+    )

@@ -1,12 +1,16 @@
 """Identifies a backbone from its weights."""
+
 from typing import NamedTuple
 
 from ..families import BACKBONES, FAMILIES, Family, Variant
 from ..models.published_weights import Weights
 
 # What GSA has after `attn.`, by its sub-sampling.
-_SUB_SAMPLINGS = {'sr.depthwise.weight': 'separable_convolution', 'sr.weight': 'convolution',
-                  'norm.weight': 'average_pooling'}
+_SUB_SAMPLINGS = {
+    'sr.depthwise.weight': 'separable_convolution',
+    'sr.weight': 'convolution',
+    'norm.weight': 'average_pooling',
+}
 
 
 class Identity(NamedTuple):
@@ -31,8 +35,10 @@ class Identity(NamedTuple):
     def family(self) -> Family | None:
         """The family whose pattern the blocks repeat."""
         depths = dict(depths=tuple(map(len, self.blocks)))
-        return next((family for family in FAMILIES.values()
-                     if self.blocks == family.blocks_of(depths)), None)
+        return next(
+            (family for family in FAMILIES.values() if self.blocks == family.blocks_of(depths)),
+            None,
+        )
 
     @property
     def variant(self) -> Variant | None:
@@ -40,8 +46,11 @@ class Identity(NamedTuple):
         stages = len(self.blocks)
         for variant in BACKBONES.values():
             arch = variant.family.named_archs[variant.size]
-            if self == (arch['embed_dims'][:stages], variant.family.blocks_of(arch)[:stages],
-                        variant.sub_sampling):
+            if self == (
+                arch['embed_dims'][:stages],
+                variant.family.blocks_of(arch)[:stages],
+                variant.sub_sampling,
+            ):
                 return variant
         return None
 
@@ -50,8 +59,10 @@ class Identity(NamedTuple):
             return str(self.variant)
         title = self.family.title if self.family else 'Twins' if self.is_ours else 'unknown Twins'
         blocks = self.blocks if title == 'Twins' else map(len, self.blocks)
-        text = (f'{title} with {", ".join(map(str, blocks))} blocks and '
-                f'{", ".join(map(str, self.embed_dims))} channels')
+        text = (
+            f'{title} with {", ".join(map(str, blocks))} blocks and '
+            f'{", ".join(map(str, self.embed_dims))} channels'
+        )
         if self.sub_sampling != 'convolution':
             text += f', sub-sampled by {self.sub_sampling}'
         return text
@@ -59,8 +70,14 @@ class Identity(NamedTuple):
 
 def identify(backbone: Weights) -> Identity:
     """Identifies a backbone by its weights under our names; later stages may be missing."""
-    names = next((family.blocks for family in FAMILIES.values()
-                  if f'{family.blocks.format(0, 0)}norm2.weight' in backbone), '')
+    names = next(
+        (
+            family.blocks
+            for family in FAMILIES.values()
+            if f'{family.blocks.format(0, 0)}norm2.weight' in backbone
+        ),
+        '',
+    )
     embed_dims, blocks = [], []
     while (width := f'{names.format(len(blocks), 0)}norm2.weight') in backbone:
         kinds = ''
@@ -69,8 +86,9 @@ def identify(backbone: Weights) -> Identity:
         blocks.append(kinds)
         embed_dims.append(len(backbone[width]))
     parts = {name.partition('.attn.')[2] for name in backbone}
-    sub_sampling = next((kind for part, kind in _SUB_SAMPLINGS.items() if part in parts),
-                        'convolution')
+    sub_sampling = next(
+        (kind for part, kind in _SUB_SAMPLINGS.items() if part in parts), 'convolution'
+    )
     return Identity(tuple(embed_dims), tuple(blocks), sub_sampling)
 
 

@@ -1,4 +1,5 @@
 """Describes checkpoints for people who want to use them."""
+
 from pathlib import Path
 
 from mmengine.config import Config
@@ -23,9 +24,12 @@ def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
     method = next((method for method in METHODS if _is_of(method, contents)), None)
     meta = checkpoint.get('meta') or {}
     classes = meta.get('CLASSES') or (meta.get('dataset_meta') or {}).get('classes') or ()
-    trained = [f'{key.removesuffix("_version")} {value}' for source in (checkpoint, meta)
-               for key, value in source.items()
-               if key in ('epoch', 'iter') or key.endswith('_version')]
+    trained = [
+        f'{key.removesuffix("_version")} {value}'
+        for source in (checkpoint, meta)
+        for key, value in source.items()
+        if key in ('epoch', 'iter') or key.endswith('_version')
+    ]
     count = sum(value.numel() for value in weights.values()) / 1e6
     size = sum(value.nbytes for value in weights.values()) / 2**20
     topics = dict(
@@ -35,15 +39,20 @@ def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
         classes=', '.join(classes[:8]) + ', ...' * (len(classes) > 8),
         trained=', '.join(trained),
         size=f'{count:.2f} M values, {size:.1f} MiB',
-        config=_describe_config(contents, method, configs))
+        config=_describe_config(contents, method, configs),
+    )
     return {topic: text for topic, text in topics.items() if text}
 
 
 def _is_of(method: Method, contents: Contents) -> bool:
-    modules = {'.'.join(name.split('.')[:2]) for name in contents.others
-               if not name.startswith(('neck.', 'auxiliary_head.'))}
+    modules = {
+        '.'.join(name.split('.')[:2])
+        for name in contents.others
+        if not name.startswith(('neck.', 'auxiliary_head.'))
+    }
     return modules == method.modules and (
-        {method.classifier, method.mark} - {''} <= contents.others.keys())
+        {method.classifier, method.mark} - {''} <= contents.others.keys()
+    )
 
 
 def _count_classes(method: Method, contents: Contents) -> int:
@@ -68,8 +77,10 @@ def _describe_config(contents: Contents, method: Method | None, configs: Path) -
     if not variant or contents.others and not method:
         return 'none'
     if not method:
-        start = (f'any with {configs}/_base_/backbones/{variant.name}.py, with '
-                 '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
+        start = (
+            f'any with {configs}/_base_/backbones/{variant.name}.py, with '
+            '--cfg-options model.backbone.init_cfg.checkpoint=FILE'
+        )
         if 'head.weight' not in contents.backbone:
             return start
         count = len(contents.backbone['head.weight'])

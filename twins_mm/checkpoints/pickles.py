@@ -5,6 +5,7 @@ here must be harmless with any. numpy's constructors are not: `ndarray((1,), 'O'
 bytes as the addresses of objects. Stand-ins replace them that only make arrays of numbers and
 strings.
 """
+
 import argparse
 import pickle
 import re
@@ -22,8 +23,10 @@ WEIGHTS_ONLY = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 6)
 _KINDS = 'bcfiuSU'  # numbers and strings
 
 # Functions in logs and schedules; a pickle gets them from their class with `getattr`.
-_FUNCTIONS = {HistoryBuffer: ('min', 'max', 'current', 'mean'),
-              OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear')}
+_FUNCTIONS = {
+    HistoryBuffer: ('min', 'max', 'current', 'mean'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
 
 
 def _get_function(owner: type, name: str):
@@ -39,7 +42,8 @@ class _DType:
     def __init__(self, code: str, *_):
         if not re.fullmatch(rf'[{_KINDS}]\d+', code):
             raise pickle.UnpicklingError(
-                f'refused: numpy values of type {code!r}, which are neither numbers nor strings')
+                f'refused: numpy values of type {code!r}, which are neither numbers nor strings'
+            )
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple):
@@ -81,14 +85,19 @@ def _name(entry) -> str:
 
 
 _ALLOWED = {
-    **{_name(kind): kind
-       for kind in (argparse.Namespace, bytes, ConfigDict, frozenset, range, *_FUNCTIONS)},
+    **{
+        _name(kind): kind
+        for kind in (argparse.Namespace, bytes, ConfigDict, frozenset, range, *_FUNCTIONS)
+    },
     'builtins.getattr': _get_function,
     'numpy.dtype': _DType,
     'numpy.ndarray': _Array,
     # numpy 2 renamed its core; a checkpoint uses the name of the numpy that wrote it.
-    **{f'numpy.{core}.multiarray.{name}': stand_in for core in ('core', '_core')
-       for name, stand_in in (('_reconstruct', _Array), ('scalar', _make_scalar))},
+    **{
+        f'numpy.{core}.multiarray.{name}': stand_in
+        for core in ('core', '_core')
+        for name, stand_in in (('_reconstruct', _Array), ('scalar', _make_scalar))
+    },
 }
 
 
@@ -101,7 +110,8 @@ def allow_types_of_mmengine() -> None:
     if WEIGHTS_ONLY:
         allowed = set(map(_name, torch.serialization.get_safe_globals()))
         torch.serialization.add_safe_globals(
-            [(kind, name) for name, kind in _ALLOWED.items() if name not in allowed])
+            [(kind, name) for name, kind in _ALLOWED.items() if name not in allowed]
+        )
 
 
 def load_pickle(path: Path, map_location: str | torch.device | None) -> object:
@@ -114,9 +124,12 @@ def load_pickle(path: Path, map_location: str | torch.device | None) -> object:
     of_user = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     # If a name were listed twice, torch might take either.
-    torch.serialization.add_safe_globals([
-        *(entry for entry in of_user if _name(entry) not in _ALLOWED),
-        *((kind, name) for name, kind in _ALLOWED.items())])
+    torch.serialization.add_safe_globals(
+        [
+            *(entry for entry in of_user if _name(entry) not in _ALLOWED),
+            *((kind, name) for name, kind in _ALLOWED.items()),
+        ]
+    )
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     finally:

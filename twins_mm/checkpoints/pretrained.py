@@ -1,4 +1,5 @@
 """How our backbones start from a file."""
+
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
@@ -21,7 +22,8 @@ class PretrainedBackbone(PretrainedInit):
         print_log(f'load model from: {self.checkpoint}', logger='current')
         prefix = f'{self.prefix.rstrip(".")}.' if self.prefix else ''
         weights = weights_under(
-            prefix, weights_of(read_checkpoint(self.checkpoint, self.map_location)))
+            prefix, weights_of(read_checkpoint(self.checkpoint, self.map_location))
+        )
         module.load_state_dict(fit_backbone(weights, module))
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())

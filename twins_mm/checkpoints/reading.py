@@ -1,4 +1,5 @@
 """Reads a checkpoint from wherever it is."""
+
 import torch
 from mmengine.runner import CheckpointLoader
 

@@ -1,4 +1,5 @@
 """Loads weights from the Hugging Face hub and the web wherever mmengine takes a checkpoint."""
+
 import hashlib
 import os
 import re
@@ -70,5 +71,5 @@ def _download_error(address: str, source: str, error: Exception) -> UserError:
         f'The weights {address} could not be downloaded: {str(error).splitlines()[0]}\n'
         'What you can do:\n'
         '  - if this machine has internet access, check the address and try again;\n'
-        f'  - download {source} elsewhere and pass the file:\n'
-        + OTHER_WEIGHTS)
+        f'  - download {source} elsewhere and pass the file:\n' + OTHER_WEIGHTS
+    )

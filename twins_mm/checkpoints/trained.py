@@ -1,4 +1,5 @@
 """Builds models from a config and a checkpoint."""
+
 from copy import deepcopy
 
 import torch
@@ -15,8 +16,9 @@ from .fit import fit_model
 from .reading import read_checkpoint
 
 
-def load_model(cfg: Config, checkpoint: str | None, device: str | torch.device = 'cpu'
-               ) -> nn.Module:
+def load_model(
+    cfg: Config, checkpoint: str | None, device: str | torch.device = 'cpu'
+) -> nn.Module:
     """Builds a config's model in evaluation mode, with the weights of a checkpoint.
 
     As with OpenMMLab's `init_detector`, the model's `cfg` is the config that it was built from, and
@@ -57,19 +59,28 @@ def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
         UserError: Neither names as many classes as the model has.
     """
     from mmdet.visualization import get_palette
+
     meta = checkpoint.get('meta') or {}
-    saved = {key.lower(): value for key, value in meta.get('dataset_meta', meta).items()
-             if value is not None}
+    saved = {
+        key.lower(): value
+        for key, value in meta.get('dataset_meta', meta).items()
+        if value is not None
+    }
     loader = cfg.get('test_dataloader')
-    configured = DATASETS.build(
-        dict(next(data_sets(loader)), lazy_init=True)).metainfo if loader else {}
+    configured = (
+        DATASETS.build(dict(next(data_sets(loader)), lazy_init=True)).metainfo if loader else {}
+    )
     count = count_classes(cfg)
-    named = [source for source in (saved, configured) if source.get('classes')
-             and count in (None, len(source['classes']))]
+    named = [
+        source
+        for source in (saved, configured)
+        if source.get('classes') and count in (None, len(source['classes']))
+    ]
     if not named:
         raise UserError(
             f'The model has {count or "some"} classes, but neither the checkpoint nor the '
-            "config's data set names that many: set test_dataloader.dataset.metainfo")
+            "config's data set names that many: set test_dataloader.dataset.metainfo"
+        )
     found = {**configured, **named[0]}
     number = len(found['classes'])
     if len(found.get('palette') or ()) < number:

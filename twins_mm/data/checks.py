@@ -1,4 +1,5 @@
 """Checks that the data is where a config expects it."""
+
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,29 +21,43 @@ def check_data(cfg: Config, *splits: str) -> None:
     Raises:
         UserError: Something is missing; the message lists it, the expected layout, and fixes.
     """
-    nodes = walk([cfg.get(f'{split}_{part}') for split in splits
-                  for part in ('dataloader', 'evaluator')])
-    missing = {path.absolute(): node.get('type') for node in nodes
-               for path in _paths(node) if not path.exists()}
+    nodes = walk(
+        [cfg.get(f'{split}_{part}') for split in splits for part in ('dataloader', 'evaluator')]
+    )
+    missing = {
+        path.absolute(): node.get('type')
+        for node in nodes
+        for path in _paths(node)
+        if not path.exists()
+    }
     if not missing:
         return
-    lines = ['The data is not where the config expects it. Missing:',
-             *(f'  {path}' for path in missing)]
-    fixes = ['  - pass its location:  --data-root DIR',
-             '  - try the config on toy data first:  --toy',
-             '  - see what else is missing:  python -m twins_mm.doctor']
+    lines = [
+        'The data is not where the config expects it. Missing:',
+        *(f'  {path}' for path in missing),
+    ]
+    fixes = [
+        '  - pass its location:  --data-root DIR',
+        '  - try the config on toy data first:  --toy',
+        '  - see what else is missing:  python -m twins_mm.doctor',
+    ]
     for name, data in DATA_SETS.items():
         if data.type in missing.values():
             folder = data.folder
-            lines += [f'{data.title} is expected in {folder} under the current folder, or in '
-                      '--data-root:']
-            lines += [f'  {pattern:42} {count:>8,}' for archive in data.archives
-                      for pattern, count in archive.contents.items()]
+            lines += [
+                f'{data.title} is expected in {folder} under the current folder, or in --data-root:'
+            ]
+            lines += [
+                f'  {pattern:42} {count:>8,}'
+                for archive in data.archives
+                for pattern, count in archive.contents.items()
+            ]
             fixes[:0] = [
                 '  - unpack the official archives:  '
                 f'python tools/prepare_data.py {name} --archives DIR',
                 f'  - link your copy:  mkdir -p {folder.parent} && '
-                f'ln -s /path/to/{folder.name} {folder.parent}/']
+                f'ln -s /path/to/{folder.name} {folder.parent}/',
+            ]
     raise UserError('\n'.join([*lines, 'What you can do:', *fixes]))
 
 

@@ -1,4 +1,5 @@
 """Finds faults of labels of whole images."""
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,15 @@ def check_class(info: dict, _: Compose, classes: int) -> ImageContents:
         return ImageContents()
     label = int(info['gt_label'])
     if not 0 <= label < classes:
-        return ImageContents(findings=(Fault(
-            'value_without_class', info['img_path'],
-            f'{label}; the {classes} classes are 0 to {classes - 1}'),))
+        return ImageContents(
+            findings=(
+                Fault(
+                    'value_without_class',
+                    info['img_path'],
+                    f'{label}; the {classes} classes are 0 to {classes - 1}',
+                ),
+            )
+        )
     return ImageContents({label: 1})
 
 

@@ -1,4 +1,5 @@
 """The data sets, one row each: where they are, what they contain, and their toy versions."""
+
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import NamedTuple
@@ -9,6 +10,7 @@ _COCO_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
 class Archive(NamedTuple):
     """An official archive: its URL, and how many unpacked files match each pattern."""
+
     url: str
     contents: dict[str, int]
 
@@ -18,9 +20,11 @@ class Archive(NamedTuple):
 
     def find_faults(self, root: Path) -> list[str]:
         """The patterns with the wrong number of files in `root`, one line each."""
-        return [f'{pattern}: {count:,} of {expected:,} files'
-                for pattern, expected in self.contents.items()
-                if (count := sum(1 for _ in root.glob(pattern))) != expected]
+        return [
+            f'{pattern}: {count:,} of {expected:,} files'
+            for pattern, expected in self.contents.items()
+            if (count := sum(1 for _ in root.glob(pattern))) != expected
+        ]
 
 
 class DataSet(NamedTuple):
@@ -37,6 +41,7 @@ class DataSet(NamedTuple):
         example: A config that trains on it.
         commands: What unpacks the archives in folder {archives}, where `prepare_data` doesn't.
     """
+
     title: str
     dataset: str
     folder: Path
@@ -65,47 +70,94 @@ class DataSet(NamedTuple):
 
 DATA_SETS = dict(
     coco=DataSet(
-        'COCO 2017', 'mmdet.datasets:CocoDataset', Path('data/coco'), (
-            Archive('http://images.cocodataset.org/zips/train2017.zip',
-                    {'train2017/*.jpg': 118_287}),
-            Archive('http://images.cocodataset.org/zips/val2017.zip',
-                    {'val2017/*.jpg': 5_000}),
-            Archive('http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
-                    {'annotations/instances_train2017.json': 1,
-                     'annotations/instances_val2017.json': 1})),
-        splits={split: dict(ann_file=f'annotations/instances_{split}2017.json',
-                            data_prefix=dict(img=f'{split}2017/')) for split in ('train', 'val')},
-        filter_cfg=dict(filter_empty_gt=True), epoch=117_266, num_classes=80,
+        'COCO 2017',
+        'mmdet.datasets:CocoDataset',
+        Path('data/coco'),
+        (
+            Archive(
+                'http://images.cocodataset.org/zips/train2017.zip', {'train2017/*.jpg': 118_287}
+            ),
+            Archive('http://images.cocodataset.org/zips/val2017.zip', {'val2017/*.jpg': 5_000}),
+            Archive(
+                'http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
+                {
+                    'annotations/instances_train2017.json': 1,
+                    'annotations/instances_val2017.json': 1,
+                },
+            ),
+        ),
+        splits={
+            split: dict(
+                ann_file=f'annotations/instances_{split}2017.json',
+                data_prefix=dict(img=f'{split}2017/'),
+            )
+            for split in ('train', 'val')
+        },
+        filter_cfg=dict(filter_empty_gt=True),
+        epoch=117_266,
+        num_classes=80,
         toy_classes=('sports ball', 'book', 'kite'),
-        make_toy='twins_mm.toy.toy_data:make_coco', example='retinanet_twins_svt_s_1x'),
+        make_toy='twins_mm.toy.toy_data:make_coco',
+        example='retinanet_twins_svt_s_1x',
+    ),
     ade20k=DataSet(
-        'ADE20K (scene parsing 2016)', 'mmseg.datasets:ADE20KDataset',
-        Path('data/ade/ADEChallengeData2016'), (
-            Archive('http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
-                    {'images/training/*.jpg': 20_210,
-                     'images/validation/*.jpg': 2_000,
-                     'annotations/training/*.png': 20_210,
-                     'annotations/validation/*.png': 2_000}),),
-        splits={split: dict(data_prefix=dict(img_path=f'images/{folder}',
-                                             seg_map_path=f'annotations/{folder}'))
-                for split, folder in (('train', 'training'), ('val', 'validation'))},
-        filter_cfg={}, epoch=20_210, num_classes=150,
+        'ADE20K (scene parsing 2016)',
+        'mmseg.datasets:ADE20KDataset',
+        Path('data/ade/ADEChallengeData2016'),
+        (
+            Archive(
+                'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
+                {
+                    'images/training/*.jpg': 20_210,
+                    'images/validation/*.jpg': 2_000,
+                    'annotations/training/*.png': 20_210,
+                    'annotations/validation/*.png': 2_000,
+                },
+            ),
+        ),
+        splits={
+            split: dict(
+                data_prefix=dict(img_path=f'images/{folder}', seg_map_path=f'annotations/{folder}')
+            )
+            for split, folder in (('train', 'training'), ('val', 'validation'))
+        },
+        filter_cfg={},
+        epoch=20_210,
+        num_classes=150,
         toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first is the background
-        make_toy='twins_mm.toy.toy_data:make_ade20k', example='upernet_twins_svt_s_160k'),
+        make_toy='twins_mm.toy.toy_data:make_ade20k',
+        example='upernet_twins_svt_s_160k',
+    ),
     cityscapes=DataSet(
-        'Cityscapes (fine annotations)', 'mmseg.datasets:CityscapesDataset',
-        Path('data/cityscapes'), (
-            Archive('https://www.cityscapes-dataset.com/file-handling/?packageID=3',
-                    {'leftImg8bit/train/*/*_leftImg8bit.png': 2_975,
-                     'leftImg8bit/val/*/*_leftImg8bit.png': 500}),
+        'Cityscapes (fine annotations)',
+        'mmseg.datasets:CityscapesDataset',
+        Path('data/cityscapes'),
+        (
+            Archive(
+                'https://www.cityscapes-dataset.com/file-handling/?packageID=3',
+                {
+                    'leftImg8bit/train/*/*_leftImg8bit.png': 2_975,
+                    'leftImg8bit/val/*/*_leftImg8bit.png': 500,
+                },
+            ),
             # Of these, the archive has the polygons.
-            Archive('https://www.cityscapes-dataset.com/file-handling/?packageID=1',
-                    {'gtFine/train/*/*_gtFine_labelTrainIds.png': 2_975,
-                     'gtFine/val/*/*_gtFine_labelTrainIds.png': 500})),
-        splits={split: dict(data_prefix=dict(img_path=f'leftImg8bit/{split}',
-                                             seg_map_path=f'gtFine/{split}'))
-                for split in ('train', 'val')},
-        filter_cfg={}, epoch=2_975, num_classes=19,
+            Archive(
+                'https://www.cityscapes-dataset.com/file-handling/?packageID=1',
+                {
+                    'gtFine/train/*/*_gtFine_labelTrainIds.png': 2_975,
+                    'gtFine/val/*/*_gtFine_labelTrainIds.png': 500,
+                },
+            ),
+        ),
+        splits={
+            split: dict(
+                data_prefix=dict(img_path=f'leftImg8bit/{split}', seg_map_path=f'gtFine/{split}')
+            )
+            for split in ('train', 'val')
+        },
+        filter_cfg={},
+        epoch=2_975,
+        num_classes=19,
         # Lines of lanes have no class of their own; the toy version calls them sidewalks.
         toy_classes=('road', 'sky', 'sidewalk', 'pole', 'traffic sign'),
         make_toy='twins_mm.toy.toy_data:make_cityscapes',
@@ -117,20 +169,34 @@ python -m zipfile -e {archives}/leftImg8bit_trainvaltest.zip data/cityscapes
 python -m zipfile -e {archives}/gtFine_trainvaltest.zip data/cityscapes
 pip install cityscapesscripts
 CITYSCAPES_DATASET=$PWD/data/cityscapes csCreateTrainIdLabelImgs
-"""),
+""",
+    ),
     imagenet=DataSet(
-        'ImageNet-1K (ILSVRC 2012)', 'mmpretrain.datasets:ImageNet', Path('data/imagenet'), (
-            Archive('https://image-net.org/data/ILSVRC/2012/ILSVRC2012_img_train.tar',
-                    {'train/*/*.JPEG': 1_281_167}),
-            Archive('https://image-net.org/data/ILSVRC/2012/ILSVRC2012_img_val.tar',
-                    {'val/**/*.JPEG': 50_000})),
+        'ImageNet-1K (ILSVRC 2012)',
+        'mmpretrain.datasets:ImageNet',
+        Path('data/imagenet'),
+        (
+            Archive(
+                'https://image-net.org/data/ILSVRC/2012/ILSVRC2012_img_train.tar',
+                {'train/*/*.JPEG': 1_281_167},
+            ),
+            Archive(
+                'https://image-net.org/data/ILSVRC/2012/ILSVRC2012_img_val.tar',
+                {'val/**/*.JPEG': 50_000},
+            ),
+        ),
         splits={split: dict(split=split, data_prefix=split) for split in ('train', 'val')},
-        filter_cfg={}, epoch=1_281_167, num_classes=1000,
+        filter_cfg={},
+        epoch=1_281_167,
+        num_classes=1000,
         # The first ones, whose numbers are the same for a model with fewer classes.
-        toy_classes=('tench, Tinca tinca', 'goldfish, Carassius auratus',
-                     'great white shark, white shark, man-eater, man-eating shark, Carcharodon '
-                     'carcharias'),
-        make_toy='twins_mm.toy.toy_data:make_imagenet', example='imagenet/twins_svt_s',
+        toy_classes=(
+            'tench, Tinca tinca',
+            'goldfish, Carassius auratus',
+            'great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias',
+        ),
+        make_toy='twins_mm.toy.toy_data:make_imagenet',
+        example='imagenet/twins_svt_s',
         commands="""\
 mkdir -p data/imagenet/train data/imagenet/val data/imagenet/meta
 cd data/imagenet
@@ -140,7 +206,8 @@ for tar in train/*.tar; do
 done
 tar -xf {archives}/ILSVRC2012_img_val.tar -C val
 curl http://dl.caffe.berkeleyvision.org/caffe_ilsvrc12.tar.gz | tar -xz -C meta train.txt val.txt
-"""),
+""",
+    ),
 )
 
 

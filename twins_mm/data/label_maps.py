@@ -1,4 +1,5 @@
 """Finds faults of label maps."""
+
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +26,19 @@ def watch_labels(survey: 'Survey') -> Iterator[None]:
     dataset = survey.dataset
     folder, suffix = Path(dataset.data_prefix.get('img_path') or ''), dataset.img_suffix
     if not dataset.ann_file and folder.is_dir():
-        others = Counter(path.suffix for path in folder.rglob('*')
-                         if path.suffix.lower() in _IMAGES and not path.name.endswith(suffix))
+        others = Counter(
+            path.suffix
+            for path in folder.rglob('*')
+            if path.suffix.lower() in _IMAGES and not path.name.endswith(suffix)
+        )
         for other, count in others.items():
-            survey.add(Fault('unused_files', str(folder),
-                             f'{count:,} end in {other}; img_suffix is {suffix!r}'))
+            survey.add(
+                Fault(
+                    'unused_files',
+                    str(folder),
+                    f'{count:,} end in {other}; img_suffix is {suffix!r}',
+                )
+            )
     yield
 
 
@@ -61,12 +70,16 @@ def check_labels(info: dict, load: Compose, classes: int) -> ImageContents:
     unknown = [value for value in values if value >= classes]
     if unknown:
         reduced = ' after reduce_zero_label' if info.get('reduce_zero_label') else ''
-        return fault('value_without_class', f'{", ".join(map(str, unknown))}{reduced}; the '
-                                            f'{classes} classes are 0 to {classes - 1}')
+        return fault(
+            'value_without_class',
+            f'{", ".join(map(str, unknown))}{reduced}; the '
+            f'{classes} classes are 0 to {classes - 1}',
+        )
     if not values:
         return fault('unlabelled', f'the only value is {stored.flat[0]}')
-    return ImageContents({label: int(counts[label]) for label in (*values, IGNORED)
-                          if counts[label]})
+    return ImageContents(
+        {label: int(counts[label]) for label in (*values, IGNORED) if counts[label]}
+    )
 
 
 def judge_labels(survey: 'Survey') -> Iterator[Fault]:

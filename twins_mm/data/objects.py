@@ -1,4 +1,5 @@
 """Finds faults of boxes and masks, including those that mmdet leaves out without a message."""
+
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -38,8 +39,10 @@ def watch_objects(survey: 'Survey') -> Iterator[None]:
         try:
             parsed = parse(raw)
         except KeyError as error:
-            raise UserError(f'{dataset.ann_file}: {image.get("file_name")} or one of its '
-                            f'annotations has no field {error}') from error
+            raise UserError(
+                f'{dataset.ann_file}: {image.get("file_name")} or one of its '
+                f'annotations has no field {error}'
+            ) from error
         if len(parsed['instances']) < len(annotations):
             for annotation in annotations:
                 survey.add(*_find_dropped(annotation, image, dataset, parsed['img_path']))
@@ -58,8 +61,11 @@ def _check_categories(dataset: BaseDataset, classes: Sequence[str]) -> Iterator[
     absent = [name for name in classes if name not in names]
     for name in absent:
         near = get_close_matches(name, names, n=1, cutoff=0) or ['no category']
-        yield Fault('class_not_in_file', dataset.ann_file,
-                    f'{name!r} is not there; the nearest is {near[0]!r}')
+        yield Fault(
+            'class_not_in_file',
+            dataset.ann_file,
+            f'{name!r} is not there; the nearest is {near[0]!r}',
+        )
     repeated = [name for name, count in Counter(read).items() if count > 1]
     for name in repeated:
         yield Fault('repeated_category', dataset.ann_file, repr(name))
@@ -73,8 +79,9 @@ def _find_orphans(dataset: BaseDataset) -> Iterator[Fault]:
             yield Fault('orphans', dataset.ann_file, f'image_id {annotation["image_id"]!r}')
 
 
-def _find_dropped(annotation: dict, image: dict, dataset: BaseDataset, path: str
-                  ) -> Iterator[Fault]:
+def _find_dropped(
+    annotation: dict, image: dict, dataset: BaseDataset, path: str
+) -> Iterator[Fault]:
     """Why mmdet's `CocoDataset.parse_data_info` drops an annotation, if it does."""
     left, top, width, height = annotation['bbox']
     box = left, top, left + width, top + height
@@ -89,8 +96,9 @@ def _find_dropped(annotation: dict, image: dict, dataset: BaseDataset, path: str
     elif width < 1 or height < 1:
         yield Fault('no_area', path, text, box)
     elif left >= image['width'] or top >= image['height'] or box[2] <= 0 or box[3] <= 0:
-        yield Fault('outside', path,
-                    f'{text}; the image is {image["width"]} x {image["height"]}', box)
+        yield Fault(
+            'outside', path, f'{text}; the image is {image["width"]} x {image["height"]}', box
+        )
     elif annotation['area'] <= 0:
         yield Fault('no_area_field', path, text, box)
 
@@ -101,19 +109,28 @@ def check_boxes(info: dict, _: Callable, classes: int) -> ImageContents:
     findings, sizes, amounts = [], [], Counter()
     stated = info.get('width', width), info.get('height', height)
     if stated != (width, height):
-        findings.append(Fault(
-            'wrong_size', path,
-            f'{width} x {height}; the annotation says {stated[0]} x {stated[1]}'))
+        findings.append(
+            Fault(
+                'wrong_size',
+                path,
+                f'{width} x {height}; the annotation says {stated[0]} x {stated[1]}',
+            )
+        )
     for instance in info.get('instances', ()):
         box = left, top, right, bottom = instance['bbox']
         if right <= left or bottom <= top:
             findings.append(Fault('no_area', path, str(list(box)), box))
             continue
         if max(-left, -top, right - stated[0], bottom - stated[1]) > _TOLERANCE:
-            findings.append(Fault(
-                'beyond_edge', path,
-                f'from {left:g}, {top:g} to {right:g}, {bottom:g}; the image is {stated[0]} x '
-                f'{stated[1]}', box))
+            findings.append(
+                Fault(
+                    'beyond_edge',
+                    path,
+                    f'from {left:g}, {top:g} to {right:g}, {bottom:g}; the image is {stated[0]} x '
+                    f'{stated[1]}',
+                    box,
+                )
+            )
         if not instance['ignore_flag']:
             sizes.append(((right - left) * (bottom - top)) ** 0.5)
             amounts[instance['bbox_label']] += 1
@@ -123,16 +140,28 @@ def check_boxes(info: dict, _: Callable, classes: int) -> ImageContents:
 def check_masks(info: dict, load: Callable, classes: int) -> ImageContents:
     """Looks at the boxes and masks of an image."""
     contents = check_boxes(info, load, classes)
-    faults = ((_find_mask_fault(instance.get('mask'), info), instance['bbox'])
-              for instance in info.get('instances', ()))
-    return contents._replace(findings=(*contents.findings, *(
-        Fault(kind, info['img_path'], f'the box starts at {box[0]:g}, {box[1]:g}', tuple(box))
-        for kind, box in faults if kind)))
+    faults = (
+        (_find_mask_fault(instance.get('mask'), info), instance['bbox'])
+        for instance in info.get('instances', ())
+    )
+    return contents._replace(
+        findings=(
+            *contents.findings,
+            *(
+                Fault(
+                    kind, info['img_path'], f'the box starts at {box[0]:g}, {box[1]:g}', tuple(box)
+                )
+                for kind, box in faults
+                if kind
+            ),
+        )
+    )
 
 
 def _find_mask_fault(mask: list | dict | None, info: dict) -> str:
     """The kind of a mask's fault, '' without one."""
     from pycocotools import mask as coco_masks
+
     size = info['height'], info['width']
     if not mask:
         return 'no_mask'

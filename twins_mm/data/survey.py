@@ -1,4 +1,5 @@
 """Reads every image and annotation of a config's data sets once, and finds faults."""
+
 import hashlib
 import os
 from collections import Counter
@@ -129,8 +130,9 @@ def _open(name: str, config: dict, task: Task) -> Survey:
         dataset = DATASETS.build({**config, 'lazy_init': True})
         survey = Survey(name, dataset, tuple(dataset.metainfo['classes']))
     except Exception as error:
-        raise UserError(f'{name}: {config.get("type")} cannot be built: {type(error).__name__}: '
-                        f'{error}') from error
+        raise UserError(
+            f'{name}: {config.get("type")} cannot be built: {type(error).__name__}: {error}'
+        ) from error
     keep = dataset.filter_data
 
     def keep_and_count() -> list[dict]:
@@ -151,8 +153,9 @@ def _open(name: str, config: dict, task: Task) -> Survey:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f'{name}: {_place(dataset)} cannot be read: '
-                        f'{type(error).__name__}: {error}') from error
+        raise UserError(
+            f'{name}: {_place(dataset)} cannot be read: {type(error).__name__}: {error}'
+        ) from error
     return survey
 
 
@@ -164,15 +167,19 @@ def _place(dataset: BaseDataset) -> str:
 def _check_config(survey: Survey, cfg: Config) -> None:
     for head in heads_with_classes(cfg):
         if head['num_classes'] != len(survey.classes):
-            survey.add(Fault('class_count', cfg.filename or '',
-                             f'{head.get("type")} has num_classes={head["num_classes"]}; the '
-                             f'data set has {len(survey.classes)} classes'))
+            survey.add(
+                Fault(
+                    'class_count',
+                    cfg.filename or '',
+                    f'{head.get("type")} has num_classes={head["num_classes"]}; the '
+                    f'data set has {len(survey.classes)} classes',
+                )
+            )
     for split in survey.name.split(' and '):
         for node in walk(cfg.get(f'{split}_evaluator')):
             path = node.get('ann_file')
             if path and os.path.abspath(path) != os.path.abspath(survey.dataset.ann_file):
-                survey.add(Fault('evaluator_file', path,
-                                 f'{split} reads {_place(survey.dataset)}'))
+                survey.add(Fault('evaluator_file', path, f'{split} reads {_place(survey.dataset)}'))
 
 
 class _Reader(torch.utils.data.Dataset):
@@ -182,13 +189,17 @@ class _Reader(torch.utils.data.Dataset):
         self.dataset = survey.dataset
         self.classes = survey.classes
         self.check = resolve_name(task.check)
-        loaders = [step for step in survey.dataset.pipeline.transforms
-                   if type(step).__name__.startswith('Load')]
+        loaders = [
+            step
+            for step in survey.dataset.pipeline.transforms
+            if type(step).__name__.startswith('Load')
+        ]
         self.load_image = Compose([step for step in loaders if 'Image' in type(step).__name__])
         if not self.load_image.transforms:
             raise UserError(f'{survey.name}: the pipeline has no step that loads images')
-        self.load_annotations = Compose([step for step in loaders
-                                         if 'Annotation' in type(step).__name__])
+        self.load_annotations = Compose(
+            [step for step in loaders if 'Annotation' in type(step).__name__]
+        )
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -204,8 +215,12 @@ class _Reader(torch.utils.data.Dataset):
             fault = Fault('unreadable', path, text)
             return _Record(path, contents=ImageContents(findings=(fault,)))
         height, width = image.shape[:2]
-        return _Record(path, (width, height), hashlib.blake2b(image, digest_size=16).digest(),
-                       self.check(info, self.load_annotations, len(self.classes)))
+        return _Record(
+            path,
+            (width, height),
+            hashlib.blake2b(image, digest_size=16).digest(),
+            self.check(info, self.load_annotations, len(self.classes)),
+        )
 
 
 def _read_images(survey: Survey, task: Task, scale: Sequence[int] | None, workers: int) -> None:
@@ -231,7 +246,7 @@ def _add_record(survey: Survey, record: _Record, scale: Sequence[int] | None) ->
 
 def resize_ratio(size: tuple[int, int], scale: Sequence[int] | None) -> float:
     """By how much the test pipeline resizes an image of this width and height."""
-    return min(max(scale) / max(size), min(scale) / min(size)) if scale else 1.
+    return min(max(scale) / max(size), min(scale) / min(size)) if scale else 1.0
 
 
 def _compare(surveys: list[Survey]) -> None:
@@ -239,5 +254,6 @@ def _compare(surveys: list[Survey]) -> None:
     for first, second in combinations(surveys, 2):
         for digest, path in second.digests.items():
             if digest in first.digests:
-                second.add(Fault('in_two_sets', path,
-                                 f'as {first.digests[digest]} in {first.name}'))
+                second.add(
+                    Fault('in_two_sets', path, f'as {first.digests[digest]} in {first.name}')
+                )

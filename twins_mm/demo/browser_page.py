@@ -1,4 +1,5 @@
 """The page and its server, in gradio, which nothing else imports."""
+
 import os
 import time
 import traceback
@@ -25,11 +26,16 @@ first three principal components of each stage, as colours. Below is where the p
 stage: in its window (LSA), and in the whole image (GSA).</p>
 """
 _THEME = gr.themes.Default(
-    primary_hue='blue', neutral_hue='slate', font=['system-ui', 'sans-serif'],
+    primary_hue='blue',
+    neutral_hue='slate',
+    font=['system-ui', 'sans-serif'],
     font_mono=['ui-monospace', 'monospace'],
 ).set(  # enough contrast to read
-    block_info_text_color='*neutral_600', block_info_text_color_dark='*neutral_300',
-    body_text_color_subdued='*neutral_600', body_text_color_subdued_dark='*neutral_300')
+    block_info_text_color='*neutral_600',
+    block_info_text_color_dark='*neutral_300',
+    body_text_color_subdued='*neutral_600',
+    body_text_color_subdued_dark='*neutral_300',
+)
 _STYLE = """
 h2 { font-size: 1rem; }
 .quiet { opacity: .8; }
@@ -66,19 +72,26 @@ class _Column:
     def draw(self, view: View, score_thr: float) -> dict:
         """Updates for a slider's position."""
         words = view.describe(score_thr)
-        return {self.picture: gr.Image(view.draw(score_thr), alt_text=f'Photograph with {words}'),
-                self.findings: _list_findings(view.find(score_thr), words)}
+        return {
+            self.picture: gr.Image(view.draw(score_thr), alt_text=f'Photograph with {words}'),
+            self.findings: _list_findings(view.find(score_thr), words),
+        }
 
     def show(self, view: View, score_thr: float) -> dict:
         """Updates for a new photograph."""
         kind = view.file.suffix[1:].upper()
         return self.draw(view, score_thr) | {
-            self.file: gr.DownloadButton(f'Download prediction ({kind})', view.file,
-                                         interactive=True)}
+            self.file: gr.DownloadButton(
+                f'Download prediction ({kind})', view.file, interactive=True
+            )
+        }
 
     def clear(self) -> dict:
-        return {self.picture: None, self.findings: '',
-                self.file: gr.DownloadButton('Download prediction', None, interactive=False)}
+        return {
+            self.picture: None,
+            self.findings: '',
+            self.file: gr.DownloadButton('Download prediction', None, interactive=False),
+        }
 
     def attend(self, view: View, x: float, y: float) -> dict:
         text = f'Attention of {self.model.name} at {x:.0%} of the width and {y:.0%} of the height'
@@ -140,13 +153,20 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
         with gr.Row():
             with gr.Column(min_width=300):
                 gr.HTML(_PHOTOGRAPH)
-                photograph = gr.Image(show_label=False, buttons=[],
-                                      sources=['upload', 'webcam', 'clipboard'])
+                photograph = gr.Image(
+                    show_label=False, buttons=[], sources=['upload', 'webcam', 'clipboard']
+                )
                 status = gr.HTML('', elem_id='status')
                 score = gr.Slider(
-                    0, 1, score_thr, step=0.01, label='Score', buttons=[],
+                    0,
+                    1,
+                    score_thr,
+                    step=0.01,
+                    label='Score',
+                    buttons=[],
                     info='Objects with a lower score are hidden. The download has all.',
-                    visible=any(model.task.has_scores for model in models))
+                    visible=any(model.task.has_scores for model in models),
+                )
             columns = [_Column(model) for model in models]
         gr.HTML(_ATTENTION)
         with gr.Row():
@@ -159,19 +179,32 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
         pictures = [part for column in columns for part in (column.picture, column.findings)]
         attentions = [figures, *(column.attention for column in columns)]
         # One at a time, since drawing is not made for threads; of what waits, only the last counts.
-        common = dict(trigger_mode='always_last', api_visibility='private',
-                      concurrency_id='models')
+        common = dict(trigger_mode='always_last', api_visibility='private', concurrency_id='models')
         photograph.input(
-            show, [photograph, score],
+            show,
+            [photograph, score],
             [views, status, *pictures, *(column.file for column in columns), figures],
-            preprocess=False, show_progress_on=[column.picture for column in columns], **common)
+            preprocess=False,
+            show_progress_on=[column.picture for column in columns],
+            **common,
+        )
         score.input(redraw, [views, score], [views, *pictures], show_progress='hidden', **common)
-        gr.on([across.input, down.input], attend, [views, across, down], [status, *attentions],
-              show_progress_on=[across, down], **common)
+        gr.on(
+            [across.input, down.input],
+            attend,
+            [views, across, down],
+            [status, *attentions],
+            show_progress_on=[across, down],
+            **common,
+        )
         for column in columns:
             column.picture.select(
-                click, views, [status, across, down, *attentions],
-                show_progress_on=[across, down], **common).then(None, js=_SCROLL)
+                click,
+                views,
+                [status, across, down, *attentions],
+                show_progress_on=[across, down],
+                **common,
+            ).then(None, js=_SCROLL)
         page.load(None, js=_ANNOUNCE)
     return page
 
@@ -185,8 +218,13 @@ def _heading(model: ShownModel) -> str:
 
 
 def _make_picture(**kwargs) -> gr.Image:
-    return gr.Image(show_label=False, format='png', interactive=False,
-                    buttons=['download', 'fullscreen'], **kwargs)
+    return gr.Image(
+        show_label=False,
+        format='png',
+        interactive=False,
+        buttons=['download', 'fullscreen'],
+        **kwargs,
+    )
 
 
 def _list_findings(findings: Sequence[ListedRegion], words: str) -> str:
@@ -195,19 +233,24 @@ def _list_findings(findings: Sequence[ListedRegion], words: str) -> str:
         name=lambda one: f'<i style="background: rgb{tuple(one.color)}"></i>{escape(one.name)}',
         score=lambda one: f'{one.score:.2f}',
         box=lambda one: ', '.join(f'{side:.0f}' for side in one.box),
-        share=lambda one: f'{one.share:.1%}')
-    heads = dict(name='Class', score='Score', box='Left, top, right, bottom',
-                 share='Share of pixels')
+        share=lambda one: f'{one.share:.1%}',
+    )
+    heads = dict(
+        name='Class', score='Score', box='Left, top, right, bottom', share='Share of pixels'
+    )
     known = [key for key in cells if findings and getattr(findings[0], key) is not None]
     head = ''.join(f'<th scope="col">{heads[key]}</th>' for key in known)
-    rows = ''.join('<tr>' + ''.join(f'<td>{cells[key](one)}</td>' for key in known) + '</tr>'
-                   for one in findings)
+    rows = ''.join(
+        '<tr>' + ''.join(f'<td>{cells[key](one)}</td>' for key in known) + '</tr>'
+        for one in findings
+    )
     return f'<table><caption>{escape(words).capitalize()}</caption><tr>{head}</tr>{rows}</table>'
 
 
 @contextmanager
-def serve(models: Sequence[ShownModel], score_thr: float, host: str, port: int | None
-          ) -> Iterator[str]:
+def serve(
+    models: Sequence[ShownModel], score_thr: float, host: str, port: int | None
+) -> Iterator[str]:
     """Serves the page as long as the context lasts, and yields its address.
 
     Photographs and predictions are kept in a temporary folder, for an hour or two.
@@ -225,14 +268,28 @@ def serve(models: Sequence[ShownModel], score_thr: float, host: str, port: int |
         page = build_page(models, score_thr)
         try:
             _, address, _ = page.launch(
-                server_name=host, server_port=port, share=False, ssr_mode=False, mcp_server=False,
-                enable_monitoring=False, run_history=False, pwa=False, quiet=True,
-                prevent_thread_lock=True, max_file_size=MAX_BYTES, state_session_capacity=8,
-                theme=_THEME, css=_STYLE, footer_links=[],
-                app_kwargs=dict(middleware=[Middleware(Guard, uploads=Path(folder))]))
+                server_name=host,
+                server_port=port,
+                share=False,
+                ssr_mode=False,
+                mcp_server=False,
+                enable_monitoring=False,
+                run_history=False,
+                pwa=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                max_file_size=MAX_BYTES,
+                state_session_capacity=8,
+                theme=_THEME,
+                css=_STYLE,
+                footer_links=[],
+                app_kwargs=dict(middleware=[Middleware(Guard, uploads=Path(folder))]),
+            )
         except OSError:
-            raise UserError(f'Port {port or "7860 to 7959"} of {host} is not available: '
-                            'choose another with --port') from None
+            raise UserError(
+                f'Port {port or "7860 to 7959"} of {host} is not available: '
+                'choose another with --port'
+            ) from None
         try:
             yield address
         finally:

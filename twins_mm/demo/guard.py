@@ -1,4 +1,5 @@
 """Keeps the page's server to what the page asks for, and to files that the page has uploaded."""
+
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -7,7 +8,8 @@ from pathlib import Path
 # Not in it: what else gradio serves, such as URLs that it fetches and videos that it converts.
 _NEEDED = re.compile(
     r'/|/(assets|static)/.+|/(config|theme\.css|favicon\.ico|manifest\.json)'
-    r'|/gradio_api/(info|upload|upload_progress|startup-events|heartbeat/\w+|queue/(join|data))')
+    r'|/gradio_api/(info|upload|upload_progress|startup-events|heartbeat/\w+|queue/(join|data))'
+)
 _FILE = '/gradio_api/file='
 _EVENT = '/gradio_api/queue/join'
 _MOST_BYTES = 1_000_000  # of an event: names of files, positions of sliders
@@ -27,8 +29,11 @@ class Guard:
     async def __call__(self, connection: dict, receive: Receive, send: Callable) -> None:
         if connection['type'] == 'http':
             path = connection['path']
-            allowed = (self._is_upload(path.removeprefix(_FILE)) if path.startswith(_FILE)
-                       else _NEEDED.fullmatch(path) is not None)
+            allowed = (
+                self._is_upload(path.removeprefix(_FILE))
+                if path.startswith(_FILE)
+                else _NEEDED.fullmatch(path) is not None
+            )
             if path == _EVENT:
                 body = await _read(receive)
                 receive = _repeat(body, receive)

@@ -1,4 +1,5 @@
 """Reads a visitor's photograph, which may be anything."""
+
 from pathlib import Path, PurePath
 
 import mmcv
@@ -7,7 +8,7 @@ from PIL import Image
 from ..errors import UserError
 from ..inference.frames import Frame, read_image
 
-MAX_BYTES = 50 * 2 ** 20
+MAX_BYTES = 50 * 2**20
 MAX_PIXELS = 100_000_000  # 300 MB when decoded
 SHOWN_PIXELS = 2_000_000  # a model's input and a screen have fewer
 _FORMATS = ('BMP', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
@@ -32,8 +33,9 @@ def read_photograph(path: Path) -> tuple[Frame, str]:
     except (OSError, ValueError):
         raise UserError(_UNREADABLE) from None
     if pixels > MAX_PIXELS:
-        raise UserError(f'This image has more than {MAX_PIXELS // 10 ** 6} million pixels. '
-                        'Reduce it first.')
+        raise UserError(
+            f'This image has more than {MAX_PIXELS // 10**6} million pixels. Reduce it first.'
+        )
     try:
         image = read_image(path, MAX_PIXELS / 1e6)
     except UserError:  # it names a flag of tools/predict.py

@@ -1,4 +1,5 @@
 """A trained model, and what it makes of a photograph: all that the page shows."""
+
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +61,7 @@ class ShownModel:
 
     def look_at(self, photograph: Frame) -> 'View':
         """Runs the network."""
-        (_, sample), = predict(self.inferencer, [photograph])
+        ((_, sample),) = predict(self.inferencer, [photograph])
         assert sample is not None
         return View(self, photograph, sample.cpu())
 
@@ -75,22 +76,36 @@ class View:
 
     def draw(self, score_thr: float) -> np.ndarray:
         """The photograph with what was found, RGB."""
-        return draw_regions(mmcv.bgr2rgb(self.photograph.image), self._choose(score_thr)[::-1],
-                            self._meta['classes'], self._meta['palette'])
+        return draw_regions(
+            mmcv.bgr2rgb(self.photograph.image),
+            self._choose(score_thr)[::-1],
+            self._meta['classes'],
+            self._meta['palette'],
+        )
 
     def find(self, score_thr: float) -> list[ListedRegion]:
         """What `draw` shows, the highest scores or the largest shares first."""
-        return [ListedRegion(
-            self._meta['classes'][one.label], tuple(self._meta['palette'][one.label]), one.score,
-            None if one.box is None else tuple(one.box.tolist()),
-            None if one.mask is None else float(one.mask.mean()))
-            for one in self._choose(score_thr)]
+        return [
+            ListedRegion(
+                self._meta['classes'][one.label],
+                tuple(self._meta['palette'][one.label]),
+                one.score,
+                None if one.box is None else tuple(one.box.tolist()),
+                None if one.mask is None else float(one.mask.mean()),
+            )
+            for one in self._choose(score_thr)
+        ]
 
     def describe(self, score_thr: float) -> str:
         """The same in words: '2 person, 1 car'."""
         counts = Counter(one.name for one in self.find(score_thr))
-        return ', '.join(f'{count} {name}' if self.model.task.has_scores else name
-                         for name, count in counts.items()) or 'nothing found'
+        return (
+            ', '.join(
+                f'{count} {name}' if self.model.task.has_scores else name
+                for name, count in counts.items()
+            )
+            or 'nothing found'
+        )
 
     @cached_property
     def file(self) -> Path:
@@ -117,7 +132,8 @@ class View:
         inputs, resized = prepare_image(self.model.cfg, self.photograph.image)
         stages = [
             stage._replace(attentions=list(filter(None, map(stage.last, (True, False)))))
-            for stage in see(backbone, inputs.to(next(backbone.parameters()).device))]
+            for stage in see(backbone, inputs.to(next(backbone.parameters()).device))
+        ]
         return mmcv.bgr2rgb(resized), stages
 
     @property
@@ -125,12 +141,16 @@ class View:
         return self.model.inferencer.model.dataset_meta
 
     def _choose(self, score_thr: float) -> list:
-        return [one for one in self._regions
-                if not self.model.task.has_scores or one.score > score_thr]
+        return [
+            one for one in self._regions if not self.model.task.has_scores or one.score > score_thr
+        ]
 
     @cached_property
     def _regions(self) -> list:
         task = self.model.task
         regions = resolve_name(task.regions)(self.sample.get(task.truth[1]))
-        return sorted(regions, reverse=True,
-                      key=lambda one: one.mask.sum() if one.score is None else one.score)
+        return sorted(
+            regions,
+            reverse=True,
+            key=lambda one: one.mask.sum() if one.score is None else one.score,
+        )

@@ -1,4 +1,5 @@
 """Checks the installation, the data and the weights, and prints how to fix what is wrong."""
+
 import argparse
 import json
 import sys
@@ -44,9 +45,12 @@ CHECKS = {
     'pkg_resources': check_pkg_resources,
     'mmengine': partial(check_module, 'mmengine', 'import mmengine.runner'),
     'operators': check_operators,
-    **{task.scope: partial(check_extra, task.scope, _USE_LIBRARY.format(task.scope), task.models)
-       if task.install else partial(check_module, task.scope, _USE_LIBRARY.format(task.scope))
-       for task in TASKS.values()},
+    **{
+        task.scope: partial(check_extra, task.scope, _USE_LIBRARY.format(task.scope), task.models)
+        if task.install
+        else partial(check_module, task.scope, _USE_LIBRARY.format(task.scope))
+        for task in TASKS.values()
+    },
     'ftfy, regex': check_undeclared,
     'twins_mm': partial(check_module, 'twins_mm', _USE_TWINS),
     **{data.title.split()[0]: partial(check_data_set, name) for name, data in DATA_SETS.items()},
@@ -60,14 +64,19 @@ def main() -> int:
     """Runs every check and prints the findings; returns 1 if something is wrong."""
     # The parser of `twins_mm.cli` imports packages that may be broken.
     parser = argparse.ArgumentParser(prog='python -m twins_mm.doctor', description=__doc__)
-    parser.add_argument('--json', action='store_true',
-                        help='print a list of {check, state, message, fix}')
+    parser.add_argument(
+        '--json', action='store_true', help='print a list of {check, state, message, fix}'
+    )
     args = parser.parse_args()
     with ThreadPoolExecutor() as pool:
         findings = dict(zip(CHECKS, pool.map(_run, CHECKS.values())))
     if args.json:
-        print(json.dumps([dict(check=check, **finding._asdict())
-                          for check, finding in findings.items()], indent=2))
+        print(
+            json.dumps(
+                [dict(check=check, **finding._asdict()) for check, finding in findings.items()],
+                indent=2,
+            )
+        )
     else:
         _print(findings)
     return int(any(finding.state == 'wrong' for finding in findings.values()))

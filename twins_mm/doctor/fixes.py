@@ -1,4 +1,5 @@
 """The commands that fix known problems, and where mmcv and its operators are."""
+
 import os
 import re
 import shutil
@@ -25,23 +26,41 @@ PIP = _name_pip()
 OTHER_TORCH = 'install a torch that supports this architecture: https://pytorch.org/get-started'
 
 # As in setup.py; the forks as in the Makefile.
-_OPENMMLAB = dict(mmengine='"mmengine>=0.10.4"', mmcv='"mmcv-lite>=2.0,<2.2"',
-                  mmdet='"mmdet>=3.3.0,<4"', mmseg='"mmsegmentation>=1.2.2,<2"')
+_OPENMMLAB = dict(
+    mmengine='"mmengine>=0.10.4"',
+    mmcv='"mmcv-lite>=2.0,<2.2"',
+    mmdet='"mmdet>=3.3.0,<4"',
+    mmseg='"mmsegmentation>=1.2.2,<2"',
+)
 # An isolated build of onedl-mmcv finds no torch to compile for; one in pip's cache may be compiled.
-_ONEDL = dict(mmengine='onedl-mmengine', mmcv='--no-cache-dir onedl-mmcv==2.3.6',
-              mmdet='--no-build-isolation onedl-mmdetection==3.5.1',
-              mmseg='--no-build-isolation onedl-mmsegmentation==1.4.2',
-              mmcv_operators='--no-deps -e .', twins_mm='--no-deps -e .')
-_OTHERS = dict(cv2='opencv-python', yaml='pyyaml', PIL='pillow', sklearn='scikit-learn',
-               mpl_toolkits='matplotlib', pkg_resources='"setuptools<81"', mmcv_operators='-e .',
-               twins_mm='-e .')
+_ONEDL = dict(
+    mmengine='onedl-mmengine',
+    mmcv='--no-cache-dir onedl-mmcv==2.3.6',
+    mmdet='--no-build-isolation onedl-mmdetection==3.5.1',
+    mmseg='--no-build-isolation onedl-mmsegmentation==1.4.2',
+    mmcv_operators='--no-deps -e .',
+    twins_mm='--no-deps -e .',
+)
+_OTHERS = dict(
+    cv2='opencv-python',
+    yaml='pyyaml',
+    PIL='pillow',
+    sklearn='scikit-learn',
+    mpl_toolkits='matplotlib',
+    pkg_resources='"setuptools<81"',
+    mmcv_operators='-e .',
+    twins_mm='-e .',
+)
 
 
 def uses_forks() -> bool:
     """Whether mmdet or mmseg are the maintained forks."""
     modules = packages_distributions()
-    return any(name.startswith('onedl-') for module in ('mmdet', 'mmseg')
-               for name in modules.get(module, ()))
+    return any(
+        name.startswith('onedl-')
+        for module in ('mmdet', 'mmseg')
+        for name in modules.get(module, ())
+    )
 
 
 def install(module: str, options: str = '') -> str:
@@ -103,7 +122,7 @@ def unite_mmcv() -> str:
     mmcv, added = find_mmcv(), find_added()
     if not mmcv or not added:
         return install('twins_mm')
-    if str(mmcv.parent) in sys.path[:sys.path.index(added)]:  # it would hide another mmcv
+    if str(mmcv.parent) in sys.path[: sys.path.index(added)]:  # it would hide another mmcv
         return f'cp {added}/mmcv/_ext.py {mmcv}'
     user = '--user ' if added == site.getusersitepackages() else ''
     return install('mmcv', f'{user}--ignore-installed --no-deps')
@@ -112,17 +131,26 @@ def unite_mmcv() -> str:
 def find_fix(error: Broken, default: str) -> str:
     """The command for the first known symptom, in the exception or in the output before it."""
     symptoms = (
-        (r'lib(GL|EGL|gthread|glib|SM|ICE|X\w*|xcb)[\w.+-]*\.so', lambda _:
-         f'{PIP} uninstall -y opencv-python && {PIP} install --force-reinstall --no-deps '
-         'opencv-python-headless  # or: apt-get install libgl1 libglib2.0-0'),
+        (
+            r'lib(GL|EGL|gthread|glib|SM|ICE|X\w*|xcb)[\w.+-]*\.so',
+            lambda _: (
+                f'{PIP} uninstall -y opencv-python && {PIP} install --force-reinstall --no-deps '
+                'opencv-python-headless  # or: apt-get install libgl1 libglib2.0-0'
+            ),
+        ),
         (r"No module named 'mmcv\._ext'", lambda _: unite_mmcv()),
-        (r"mmcv[./]_ext|MMCV==\S+ is used but|module 'mmcv' has no attribute|"
-         r"No module named 'mmcv['.]", lambda _: replace_mmcv()),
+        (
+            r"mmcv[./]_ext|MMCV==\S+ is used but|module 'mmcv' has no attribute|"
+            r"No module named 'mmcv['.]",
+            lambda _: replace_mmcv(),
+        ),
         (r'no kernel image', lambda _: replace_mmcv() if is_compiled() else OTHER_TORCH),
         (r'MMEngine==\S+ is used but', lambda _: install('mmengine')),
         (r'torchvision', lambda _: replace_torchvision()),
-        (r'NumPy 1\.x|numpy\.core\.multiarray failed|dtype size changed|_ARRAY_API',
-         lambda _: f'{PIP} install "numpy<2" "opencv-python<4.12"'),
+        (
+            r'NumPy 1\.x|numpy\.core\.multiarray failed|dtype size changed|_ARRAY_API',
+            lambda _: f'{PIP} install "numpy<2" "opencv-python<4.12"',
+        ),
         (r"No module named '(\w+)", lambda match: install(match[1])),
     )
     for text in (str(error), error.output):

@@ -1,4 +1,5 @@
 """Python, its packages, and the GPU."""
+
 import json
 import os
 import sys
@@ -61,8 +62,11 @@ def check_python() -> Finding:
     """Whether OpenMMLab's packages run on this Python."""
     message = f'{sys.version.split()[0]}, {sys.executable}'
     if sys.version_info >= (3, 14):
-        return Finding('wrong', f'{message}: mmcv and mmengine call pkgutil.find_loader, which is '
-                       'gone in 3.14', 'install everything with Python 3.10 to 3.13')
+        return Finding(
+            'wrong',
+            f'{message}: mmcv and mmengine call pkgutil.find_loader, which is gone in 3.14',
+            'install everything with Python 3.10 to 3.13',
+        )
     return Finding('ok', message)
 
 
@@ -85,8 +89,11 @@ def check_module(module: str, code: str, default_fix: str = '') -> Finding:
         return Finding('wrong', f'{names}: {error}', find_fix(error, fix))
     packages = set(packages_distributions().get(module, ()))
     if len({version(name) for name in packages}) > 1:
-        return Finding('warning', f'{names} are in the same folder',
-                       f'{PIP} uninstall -y {" ".join(sorted(packages))} && {install(module)}')
+        return Finding(
+            'warning',
+            f'{names} are in the same folder',
+            f'{PIP} uninstall -y {" ".join(sorted(packages))} && {install(module)}',
+        )
     return Finding('ok', names)
 
 
@@ -96,9 +103,13 @@ def check_operators() -> Finding:
     if not mmcv:
         return Finding('wrong', 'mmcv is not installed', replace_mmcv())
     # Others, elsewhere on the path, are hidden by it.
-    packages = sorted({f'{found.name} {found.version}'
-                       for found in distributions(path=[str(mmcv.parent)])
-                       if 'mmcv' in (found.read_text('top_level.txt') or '').split()})
+    packages = sorted(
+        {
+            f'{found.name} {found.version}'
+            for found in distributions(path=[str(mmcv.parent)])
+            if 'mmcv' in (found.read_text('top_level.txt') or '').split()
+        }
+    )
     names = ', '.join(packages) or str(mmcv)
     try:
         used = probe(_USE_OPERATORS)
@@ -106,18 +117,25 @@ def check_operators() -> Finding:
         reason = str(error)
         if "No module named 'mmcv._ext'" in reason:
             added = find_added()
-            reason = (f'it is in {mmcv.parent}, but its operators, mmcv/_ext.py, in {added}'
-                      if added else 'without mmcv/_ext.py, which installing twins_mm adds')
+            reason = (
+                f'it is in {mmcv.parent}, but its operators, mmcv/_ext.py, in {added}'
+                if added
+                else 'without mmcv/_ext.py, which installing twins_mm adds'
+            )
         return Finding('wrong', f'{names}: {reason}', find_fix(error, replace_mmcv()))
     message = f'{names}; {used}'
     if used == 'compiled for CPUs' and find_driver():
         return Finding('wrong', f'{message} only', replace_mmcv())
     if len(packages) > 1:
-        return Finding('warning', f'{message}; in the same folder, where uninstalling one removes '
-                       "the other's files", replace_mmcv())
+        return Finding(
+            'warning',
+            f"{message}; in the same folder, where uninstalling one removes the other's files",
+            replace_mmcv(),
+        )
     if 'on CUDA by torch ' in used:
-        return Finding('warning', f"{message}, which is slower than torchvision's",
-                       replace_torchvision())
+        return Finding(
+            'warning', f"{message}, which is slower than torchvision's", replace_torchvision()
+        )
     return Finding('ok', message)
 
 
@@ -125,8 +143,11 @@ def check_undeclared() -> Finding:
     """The packages that mmseg imports but does not declare."""
     missing = [module for module in ('ftfy', 'regex') if not find_spec(module)]
     if missing:
-        return Finding('wrong', f'mmseg imports {" and ".join(missing)}, which it does not declare',
-                       f'{PIP} install {" ".join(missing)}')
+        return Finding(
+            'wrong',
+            f'mmseg imports {" and ".join(missing)}, which it does not declare',
+            f'{PIP} install {" ".join(missing)}',
+        )
     return Finding('ok', ', '.join(_name_versions(module) for module in ('ftfy', 'regex')))
 
 
@@ -135,8 +156,11 @@ def check_pkg_resources() -> Finding:
     names = _name_versions('setuptools') or 'no setuptools'
     if find_spec('pkg_resources') or _name_versions('mmengine').startswith('onedl-'):
         return Finding('ok', names)
-    return Finding('warning', f'{names}, without pkg_resources: a config with '
-                   "_base_ = 'mmdet::...' does not load", install('pkg_resources'))
+    return Finding(
+        'warning',
+        f"{names}, without pkg_resources: a config with _base_ = 'mmdet::...' does not load",
+        install('pkg_resources'),
+    )
 
 
 def check_extra(module: str, code: str, users: str) -> Finding:
@@ -151,8 +175,9 @@ def check_torchvision() -> Finding:
     if find_spec('torchvision'):
         return check_module('torchvision', 'import torchvision', replace_torchvision())
     if find_driver() and not is_compiled():
-        return Finding('warning', 'not installed; operators on a GPU are slower without',
-                       replace_torchvision())
+        return Finding(
+            'warning', 'not installed; operators on a GPU are slower without', replace_torchvision()
+        )
     return Finding('ok', 'not installed; mmpretrain needs it, and a GPU is faster with it')
 
 
@@ -164,27 +189,40 @@ def check_cuda() -> Finding:
         return Finding('wrong', str(error), find_fix(error, install('torch')))
     driver = find_driver()
     if not driver and not facts['count']:
-        return Finding('warning', 'no GPU: enough for --toy, not for COCO or ADE20K',
-                       'train on a machine with an NVIDIA GPU and its driver')
+        return Finding(
+            'warning',
+            'no GPU: enough for --toy, not for COCO or ADE20K',
+            'train on a machine with an NVIDIA GPU and its driver',
+        )
     if not facts['build']:
-        return Finding('wrong', f'driver {driver}, but this torch is built for CPUs only',
-                       replace_torch())
+        return Finding(
+            'wrong', f'driver {driver}, but this torch is built for CPUs only', replace_torch()
+        )
     build = f'built for CUDA {facts["build"]}, driver {driver}'
     if not facts['count']:
         visible = os.environ.get('CUDA_VISIBLE_DEVICES')
         if visible is not None:
-            return Finding('wrong', f'{build}, but CUDA_VISIBLE_DEVICES={visible!r} hides the GPU',
-                           'unset CUDA_VISIBLE_DEVICES')
+            return Finding(
+                'wrong',
+                f'{build}, but CUDA_VISIBLE_DEVICES={visible!r} hides the GPU',
+                'unset CUDA_VISIBLE_DEVICES',
+            )
         oldest = _OLDEST_DRIVERS.get(facts['build'].partition('.')[0], 0)
         if int(driver.partition('.')[0]) < oldest:
             facts['reasons'].insert(0, f'this CUDA needs driver {oldest} or newer')
-        return Finding('wrong', '; '.join([f'{build}, but torch finds no GPU', *facts['reasons']]),
-                       'update the driver, or install a torch for the CUDA version that nvidia-smi '
-                       'shows: https://pytorch.org/get-started')
+        return Finding(
+            'wrong',
+            '; '.join([f'{build}, but torch finds no GPU', *facts['reasons']]),
+            'update the driver, or install a torch for the CUDA version that nvidia-smi '
+            'shows: https://pytorch.org/get-started',
+        )
     device = f'{facts["count"]} x {facts["device"]}, {facts["capability"]}'
     if 'error' in facts:
-        return Finding('wrong', f'{device}, but torch has {" ".join(facts["architectures"])}: '
-                       f'{facts["error"]}', OTHER_TORCH)
+        return Finding(
+            'wrong',
+            f'{device}, but torch has {" ".join(facts["architectures"])}: {facts["error"]}',
+            OTHER_TORCH,
+        )
     return Finding('ok', f'{device}; {build}')
 
 

@@ -1,4 +1,5 @@
 """Runs code in a separate Python process, which may crash."""
+
 import re
 import shutil
 import signal
@@ -12,6 +13,7 @@ _LAST_EXCEPTION = re.compile(r'^[\w.]+(?:Error|Exception|Warning|Interrupt|Exit)
 
 class Finding(NamedTuple):
     """What a check found: `state` is 'ok', 'warning' or 'wrong'; `fix` is a command or advice."""
+
     state: str
     message: str
     fix: str = ''
@@ -33,8 +35,12 @@ def probe(code: str, *args: str) -> str:
     """
     try:
         done = subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', code, *args], text=True, timeout=_TIMEOUT_S,
-            stdin=subprocess.DEVNULL, capture_output=True)
+            [sys.executable, '-W', 'ignore', '-c', code, *args],
+            text=True,
+            timeout=_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
     except subprocess.TimeoutExpired as error:
         raise Broken(f'still running after {_TIMEOUT_S} s') from error
     if done.returncode < 0:
@@ -49,6 +55,10 @@ def find_driver() -> str:
     """The version of the NVIDIA driver, if there is one."""
     if not shutil.which('nvidia-smi'):
         return ''
-    done = subprocess.run(['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
-                          text=True, capture_output=True, timeout=20)
+    done = subprocess.run(
+        ['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
+        text=True,
+        capture_output=True,
+        timeout=20,
+    )
     return '' if done.returncode else done.stdout.split('\n')[0].strip()

@@ -1,4 +1,5 @@
 """Checks data, weights and disk space."""
+
 import re
 import shutil
 from pathlib import Path
@@ -30,13 +31,20 @@ def check_data_set(name: str) -> Finding:
     faults = data.find_faults(root)
     if faults:
         return Finding('wrong', f'{root.resolve()}: {"; ".join(faults)}', prepare)
-    samples = [str(next(root.glob(pattern))) for archive in data.archives
-               for pattern in archive.contents if not pattern.endswith('.json')]
+    samples = [
+        str(next(root.glob(pattern)))
+        for archive in data.archives
+        for pattern in archive.contents
+        if not pattern.endswith('.json')
+    ]
     try:
         broken = probe(_DECODE, *samples)
     except Broken as error:
-        return Finding('warning', f'complete in {root.resolve()}; images not checked: {error}',
-                       find_fix(error, ''))
+        return Finding(
+            'warning',
+            f'complete in {root.resolve()}; images not checked: {error}',
+            find_fix(error, ''),
+        )
     if broken:
         return Finding('wrong', f'{broken} is damaged', f'rm {broken} && {prepare}')
     return Finding('ok', f'complete in {root.resolve()}')
@@ -45,13 +53,16 @@ def check_data_set(name: str) -> Finding:
 def check_weights() -> Finding:
     """Whether the ImageNet weights that the configs start from are cached or available."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
     backbones = CONFIGS / '_base_/backbones'
-    names = sorted(set(re.findall(
-        "hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py')))))
+    names = sorted(
+        set(re.findall("hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py'))))
+    )
     if not names:
         return Finding('wrong', f'{backbones} names no weights', install('twins_mm'))
-    absent = [name for name in names
-              if not isinstance(try_to_load_from_cache(name, _WEIGHTS_FILE), str)]
+    absent = [
+        name for name in names if not isinstance(try_to_load_from_cache(name, _WEIGHTS_FILE), str)
+    ]
     cached = f'{len(names) - len(absent)} of {len(names)} are in the cache'
     if not absent:
         return Finding('ok', cached)
@@ -61,9 +72,11 @@ def check_weights() -> Finding:
     except Exception as error:
         reason = f'{type(error).__name__}: {error}'.splitlines()[0]
         return Finding(
-            'warning', f'{cached}, and the hub is unreachable ({reason})',
+            'warning',
+            f'{cached}, and the hub is unreachable ({reason})',
             f'download {url} elsewhere, and train with '
-            '--cfg-options model.backbone.init_cfg.checkpoint=FILE')
+            '--cfg-options model.backbone.init_cfg.checkpoint=FILE',
+        )
     return Finding('ok', f'{cached}; the hub has the others')
 
 
@@ -72,6 +85,9 @@ def check_disk() -> Finding:
     free_gb = shutil.disk_usage('.').free / 1e9
     message = f'{free_gb:.0f} GB free in {Path.cwd()}'
     if free_gb < _ENOUGH_GB:
-        return Finding('warning', f'{message}; the checkpoints of a run may take {_ENOUGH_GB}',
-                       'train with --work-dir DIR, on another disk')
+        return Finding(
+            'warning',
+            f'{message}; the checkpoints of a run may take {_ENOUGH_GB}',
+            'train with --work-dir DIR, on another disk',
+        )
     return Finding('ok', message)

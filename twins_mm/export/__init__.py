@@ -3,6 +3,7 @@
 Raises:
     ImportError: torch is too old, or a package is missing; it says what to install.
 """
+
 from importlib import import_module
 
 import torch
@@ -18,5 +19,6 @@ for _package in PACKAGES:
     try:
         import_module(_package)
     except ImportError as error:
-        raise ImportError(f'Exporting needs {_package}: pip install {" ".join(PACKAGES)}\n'
-                          f'({error})') from None
+        raise ImportError(
+            f'Exporting needs {_package}: pip install {" ".join(PACKAGES)}\n({error})'
+        ) from None

@@ -1,4 +1,5 @@
 """Does an exported model answer as the model does? How fast is it? In onnxruntime, on a CPU."""
+
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -49,7 +50,8 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(
-            path, options, providers=['CPUExecutionProvider'])
+            path, options, providers=['CPUExecutionProvider']
+        )
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(map(torch.from_numpy, self.session.run(None, {'image': images.numpy()})))
@@ -62,8 +64,10 @@ def read_images(path: str | None = None) -> list[np.ndarray]:
         UserError: The file can't be read.
     """
     if path is None:
-        return [cv2.resize(draw_scene(np.random.default_rng(seed), shapes=4)[0], PHOTOGRAPH)
-                for seed in (1, 2)]
+        return [
+            cv2.resize(draw_scene(np.random.default_rng(seed), shapes=4)[0], PHOTOGRAPH)
+            for seed in (1, 2)
+        ]
     image = cv2.imread(path)
     if image is None:
         raise UserError(f'{path} is not an image that OpenCV can read')
@@ -72,12 +76,17 @@ def read_images(path: str | None = None) -> list[np.ndarray]:
 
 def stack(images: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
     """Images as a batch of this height and width, `(B, 3, H, W)`, uint8."""
-    return torch.stack([torch.from_numpy(cv2.resize(image, size[::-1])).permute(2, 0, 1)
-                        for image in images]).contiguous()
+    return torch.stack(
+        [torch.from_numpy(cv2.resize(image, size[::-1])).permute(2, 0, 1) for image in images]
+    ).contiguous()
 
 
-def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray],
-           sizes: Iterable[tuple[int, int]]) -> list[Answer]:
+def answer(
+    model: nn.Module,
+    deployable: Deployable,
+    images: Sequence[np.ndarray],
+    sizes: Iterable[tuple[int, int]],
+) -> list[Answer]:
     """What OpenMMLab's own model answers at each size, to one image and to two.
 
     Raises:
@@ -89,8 +98,10 @@ def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray
     def refuse_nan(module: nn.Module, _: tuple, output: object) -> None:
         """Class maps and lists of boxes would hide it."""
         if isinstance(output, torch.Tensor) and not output.isfinite().all():
-            raise UserError(f'The model computes NaN or infinity, first in {names[module]}. '
-                            'Did its training diverge? Export an earlier checkpoint')
+            raise UserError(
+                f'The model computes NaN or infinity, first in {names[module]}. '
+                'Did its training diverge? Export an earlier checkpoint'
+            )
 
     batches = [stack(images[:batch], size) for size in sizes for batch in BATCHES]
     with torch.no_grad(), register_module_forward_hook(refuse_nan):
@@ -102,18 +113,26 @@ def answer(model: nn.Module, deployable: Deployable, images: Sequence[np.ndarray
             raise UserError(
                 'The model detects nothing in the images that the export is checked with. Pass one '
                 'that shows objects of its classes: --image FILE. If the model is not trained, '
-                f'pass --cfg-options {test_cfg}.score_thr=0')
+                f'pass --cfg-options {test_cfg}.score_thr=0'
+            )
     return answers
 
 
-def check(answers: Sequence[Answer], names: Sequence[str], exported: OnnxModel
-          ) -> list[dict[str, float | int | str]]:
+def check(
+    answers: Sequence[Answer], names: Sequence[str], exported: OnnxModel
+) -> list[dict[str, float | int | str]]:
     """Compares an export with the model; `names` are those of its outputs.
 
     Returns a row for each answer: 'images', 'height x width', and the figures of `compare`.
     """
-    return [{'images': len(images), 'height x width': '{} x {}'.format(*images.shape[2:]),
-             **compare(names, outputs, exported(images))} for images, outputs in answers]
+    return [
+        {
+            'images': len(images),
+            'height x width': '{} x {}'.format(*images.shape[2:]),
+            **compare(names, outputs, exported(images)),
+        }
+        for images, outputs in answers
+    ]
 
 
 def is_within(row: dict[str, Any], limit: float) -> bool:
@@ -125,8 +144,9 @@ def is_within(row: dict[str, Any], limit: float) -> bool:
     return row['differing'] <= max(limit, 2 / max(row.get('detections', torch.inf), 1))
 
 
-def compare(names: Sequence[str], expected: Sequence[torch.Tensor],
-            actual: Sequence[torch.Tensor]) -> dict[str, Any]:
+def compare(
+    names: Sequence[str], expected: Sequence[torch.Tensor], actual: Sequence[torch.Tensor]
+) -> dict[str, Any]:
     """How outputs of these names differ; `LIMITS` are for 'differing'.
 
     Of class maps, it is the share of pixels; of detections, the share of those, on either side,
@@ -134,31 +154,39 @@ def compare(names: Sequence[str], expected: Sequence[torch.Tensor],
     """
     for name, one, other in zip(names, expected, actual):
         if one.shape != other.shape and name != 'masks':
-            return {'differing': 1., f'shape of {name}': str(tuple(other.shape))}
+            return {'differing': 1.0, f'shape of {name}': str(tuple(other.shape))}
     if names == ['labels']:
-        return dict(differing=(expected[0] != actual[0]).double().mean().item(),
-                    classes=len(expected[0].unique()))
+        return dict(
+            differing=(expected[0] != actual[0]).double().mean().item(),
+            classes=len(expected[0].unique()),
+        )
     if 'boxes' in names:
-        return compare_detections(*(
-            [dict(zip(names, image)) for image in zip(*side)] for side in (expected, actual)))
-    differing = torch.stack([(one - other).abs().max() / one.abs().max()
-                             for one, other in zip(expected, actual)])
+        return compare_detections(
+            *([dict(zip(names, image)) for image in zip(*side)] for side in (expected, actual))
+        )
+    differing = torch.stack(
+        [(one - other).abs().max() / one.abs().max() for one, other in zip(expected, actual)]
+    )
     return dict(differing=differing.nan_to_num(nan=torch.inf).max().item())
 
 
-def compare_detections(expected: Sequence[dict], actual: Sequence[dict]
-                       ) -> dict[str, float | int]:
+def compare_detections(expected: Sequence[dict], actual: Sequence[dict]) -> dict[str, float | int]:
     """Compares boxes, scores, labels and masks of images; their order does not matter.
 
     The masks of the first are pasted, `(K, H, W)`, those of the second are as the file has them.
     """
     count = lacking = farthest = 0
     for one, other in zip(expected, actual):
-        one, other = ({name: value[side['labels'] >= 0] for name, value in side.items()}
-                      for side in (one, other))
+        one, other = (
+            {name: value[side['labels'] >= 0] for name, value in side.items()}
+            for side in (one, other)
+        )
         far = (one['boxes'][:, None] - other['boxes']).abs().amax(-1)
-        same = ((one['labels'][:, None] == other['labels']) & (far < SAME_BOX)
-                & ((one['scores'][:, None] - other['scores']).abs() < SAME_SCORE))
+        same = (
+            (one['labels'][:, None] == other['labels'])
+            & (far < SAME_BOX)
+            & ((one['scores'][:, None] - other['scores']).abs() < SAME_SCORE)
+        )
         if 'masks' in one:
             masks = paste(other['masks'], other['boxes'], one['masks'].shape[1:])
             for pair in same.nonzero().tolist():
@@ -169,14 +197,14 @@ def compare_detections(expected: Sequence[dict], actual: Sequence[dict]
         if same.any():
             nearest = far.where(same, torch.inf).amin(1)
             farthest = max(farthest, nearest[nearest.isfinite()].max().item())
-    return {'differing': lacking / max(count, 1), 'detections': count,
-            'farthest box, px': farthest}
+    return {'differing': lacking / max(count, 1), 'detections': count, 'farthest box, px': farthest}
 
 
 def find_step(cfg: Config, kind: str) -> dict | None:
     """The step of the config's test pipeline with this in its type: 'Resize' or 'Crop'."""
-    return next((step for step in walk(cfg.get('test_dataloader'))
-                 if kind in str(step.get('type'))), None)
+    return next(
+        (step for step in walk(cfg.get('test_dataloader')) if kind in str(step.get('type'))), None
+    )
 
 
 def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:

@@ -5,6 +5,7 @@ OpenMMLab's own model answers: an export is compared with that. Detectors are in
 
 Shapes: B images of H x W pixels.
 """
+
 from collections.abc import Sequence
 from copy import deepcopy
 from pkgutil import resolve_name
@@ -44,7 +45,7 @@ class Deployable(nn.Module):
         self.divisor = divisor
         self.fill = preprocessor.get('pad_value', preprocessor.get('pad_val', 0))
         self.is_flipped = any(map(preprocessor.get, ('bgr_to_rgb', 'rgb_to_bgr', 'to_rgb')))
-        for name, default in (('mean', [0.]), ('std', [1.])):
+        for name, default in (('mean', [0.0]), ('std', [1.0])):
             values = torch.tensor(preprocessor.get(name) or default)
             self.register_buffer(name, values.view(-1, 1, 1))
 
@@ -55,8 +56,10 @@ class Deployable(nn.Module):
             x = x[:, [2, 1, 0]]
         x = (x - self.mean) / self.std
         if self.divisor > 1:
-            rows, columns = (((side + self.divisor - 1) // self.divisor) * self.divisor - side
-                             for side in x.shape[2:])
+            rows, columns = (
+                ((side + self.divisor - 1) // self.divisor) * self.divisor - side
+                for side in x.shape[2:]
+            )
             x = F.pad(x, (0, columns, 0, rows), value=self.fill)
         return x.to(next(self.model.parameters()).dtype)
 
@@ -87,22 +90,27 @@ class DeployableSegmentor(Deployable):
 
     def __init__(self, model: nn.Module, preprocessor: dict):
         from mmseg.models.utils import Upsample
+
         test_cfg = preprocessor.get('test_cfg') or {}
         if model.test_cfg.mode != 'whole' or test_cfg.get('size'):
-            raise UserError("A segmentor needs model.test_cfg.mode='whole' to be exported, without "
-                            'model.data_preprocessor.test_cfg.size')
+            raise UserError(
+                "A segmentor needs model.test_cfg.mode='whole' to be exported, without "
+                'model.data_preprocessor.test_cfg.size'
+            )
         super().__init__(model, preprocessor, test_cfg.get('size_divisor') or 1)
         for name, module in list(self.model.named_modules()):
             if isinstance(module, Upsample) and not module.size:
                 # mmseg's computes the size with `int`, which would be a constant in the trace.
-                self.model.set_submodule(name, nn.Upsample(
-                    None, module.scale_factor, module.mode, module.align_corners))
+                self.model.set_submodule(
+                    name, nn.Upsample(None, module.scale_factor, module.mode, module.align_corners)
+                )
             elif isinstance(module, nn.AdaptiveAvgPool2d):
                 self.model.set_submodule(name, _PoolByProducts(module.output_size))
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
         from mmseg.models import EncoderDecoder
+
         return isinstance(model, EncoderDecoder)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -117,8 +125,9 @@ class DeployableSegmentor(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
         from mmseg.structures import SegDataSample
+
         found = model.test_step(as_batch(images, SegDataSample))
-        return torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),
+        return (torch.stack([sample.pred_sem_seg.data[0] for sample in found]).long(),)
 
     def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
         labels = F.interpolate(outputs[0][None, None].float(), sample.ori_shape, mode='nearest')
@@ -137,6 +146,7 @@ class DeployableClassifier(Deployable):
     @staticmethod
     def takes(model: nn.Module) -> bool:
         from mmpretrain.models import ImageClassifier
+
         return isinstance(model, ImageClassifier)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -145,8 +155,9 @@ class DeployableClassifier(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor]:
         from mmpretrain.structures import DataSample
+
         found = model.test_step(as_batch(images, DataSample))
-        return torch.stack([sample.pred_score for sample in found]),
+        return (torch.stack([sample.pred_score for sample in found]),)
 
     def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
         sample.set_pred_score(outputs[0]).set_pred_label(outputs[0].argmax(-1, keepdim=True))
@@ -161,12 +172,14 @@ class DeployablePyramid(Deployable):
         super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
         self.outputs = {
             f'stride_{stride}': f'float32, (B, {model.neck.out_channels}, H / {stride}, '
-                                f'W / {stride}), of the padded image'
-            for stride, _ in model.rpn_head.prior_generator.strides}
+            f'W / {stride}), of the padded image'
+            for stride, _ in model.rpn_head.prior_generator.strides
+        }
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
         from mmdet.models import TwoStageDetector
+
         return isinstance(model, TwoStageDetector) and model.with_rpn and model.with_neck
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -175,6 +188,7 @@ class DeployablePyramid(Deployable):
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         from mmdet.structures import DetDataSample
+
         prepared = model.data_preprocessor(as_batch(images, DetDataSample))
         return model.extract_feat(prepared['inputs'])
 
@@ -208,13 +222,15 @@ def make_deployable(model: nn.Module) -> Deployable:
         kind = resolve_name(name)
         if kind.takes(model):
             return kind(model, model.cfg.model.get('data_preprocessor', {})).eval()
-    raise UserError(f'{type(model).__name__} cannot be exported. Supported are segmentors '
-                    '(EncoderDecoder), RetinaNet, Mask R-CNN, Faster R-CNN, and backbone and FPN '
-                    'of other two-stage detectors')
+    raise UserError(
+        f'{type(model).__name__} cannot be exported. Supported are segmentors '
+        '(EncoderDecoder), RetinaNet, Mask R-CNN, Faster R-CNN, and backbone and FPN '
+        'of other two-stage detectors'
+    )
 
 
 def as_batch(images: torch.Tensor, sample: type) -> dict:
     """What a data loader of OpenMMLab's gives a model in testing; `sample` is its data sample."""
     size = tuple(images.shape[2:])
-    meta = dict(ori_shape=size, img_shape=size, scale_factor=(1., 1.))
+    meta = dict(ori_shape=size, img_shape=size, scale_factor=(1.0, 1.0))
     return dict(inputs=list(images), data_samples=[sample(metainfo=meta) for _ in images])

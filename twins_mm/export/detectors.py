@@ -2,6 +2,7 @@
 
 Shapes: B images, K boxes, C classes.
 """
+
 from collections.abc import Sequence
 
 import cv2
@@ -26,22 +27,28 @@ class DeployableDetector(Deployable):
     outputs = dict(
         boxes='float32, (B, K, 4): x1, y1, x2, y2 in pixels of the image; K is max_per_img',
         scores='float32, (B, K), from the highest; 0 where there are fewer boxes',
-        labels='int64, (B, K): classes from 0; -1 where there are fewer boxes')
+        labels='int64, (B, K): classes from 0; -1 where there are fewer boxes',
+    )
     differing = 'of the detections'
 
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Masks are mmdet's: bool, `(B, K, H, W)`."""
         from mmdet.structures import DetDataSample
-        found = [sample.pred_instances
-                 for sample in model.test_step(as_batch(images, DetDataSample))]
+
+        found = [
+            sample.pred_instances for sample in model.test_step(as_batch(images, DetDataSample))
+        ]
         number = model.test_cfg.get('rcnn', model.test_cfg).max_per_img
 
         def stack(name: str, unused: int = 0) -> torch.Tensor:
             values = [one[name] for one in found]
-            return torch.stack([
-                F.pad(value, (0, 0) * (value.ndim - 1) + (0, number - len(value)), value=unused)
-                for value in values])
+            return torch.stack(
+                [
+                    F.pad(value, (0, 0) * (value.ndim - 1) + (0, number - len(value)), value=unused)
+                    for value in values
+                ]
+            )
 
         masks = [stack('masks')] if 'masks' in found[0] else []
         return (stack('bboxes'), stack('scores'), stack('labels', unused=-1), *masks)
@@ -65,12 +72,15 @@ class DeployableRetinaNet(DeployableDetector):
     def __init__(self, model: nn.Module, preprocessor: dict):
         super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
         if not model.bbox_head.use_sigmoid_cls or not _is_plain(model.test_cfg.nms):
-            raise UserError('A RetinaNet needs sigmoid scores to be exported, and '
-                            "model.test_cfg.nms=dict(type='nms', iou_threshold=...)")
+            raise UserError(
+                'A RetinaNet needs sigmoid scores to be exported, and '
+                "model.test_cfg.nms=dict(type='nms', iou_threshold=...)"
+            )
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
         from mmdet.models import RetinaHead, SingleStageDetector
+
         return isinstance(model, SingleStageDetector) and isinstance(model.bbox_head, RetinaHead)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -95,17 +105,23 @@ class DeployableTwoStage(DeployableDetector):
         super().__init__(model, preprocessor, preprocessor.get('pad_size_divisor', 1))
         cfg = model.test_cfg
         if not model.rpn_head.use_sigmoid_cls or not (
-                _is_plain(cfg.rpn.nms) and _is_plain(cfg.rcnn.nms)):
+            _is_plain(cfg.rpn.nms) and _is_plain(cfg.rcnn.nms)
+        ):
             raise UserError(
                 'A two-stage detector needs sigmoid scores of proposals to be exported, and nms='
-                "dict(type='nms', iou_threshold=...) in model.test_cfg.rpn and model.test_cfg.rcnn")
+                "dict(type='nms', iou_threshold=...) in model.test_cfg.rpn and model.test_cfg.rcnn"
+            )
         if model.roi_head.with_mask:
             if cfg.rcnn.mask_thr_binary != MASK_THRESHOLD:
-                raise UserError('A Mask R-CNN needs model.test_cfg.rcnn.mask_thr_binary='
-                                f'{MASK_THRESHOLD} to be exported')
+                raise UserError(
+                    'A Mask R-CNN needs model.test_cfg.rcnn.mask_thr_binary='
+                    f'{MASK_THRESHOLD} to be exported'
+                )
             self.outputs = dict(
-                self.outputs, masks='float32, (B, K, 28, 28): in each box, the probability of being'
-                                    f' part of the object; {MASK_THRESHOLD} or more is')
+                self.outputs,
+                masks='float32, (B, K, 28, 28): in each box, the probability of being'
+                f' part of the object; {MASK_THRESHOLD} or more is',
+            )
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
@@ -118,22 +134,31 @@ class DeployableTwoStage(DeployableDetector):
             SingleRoIExtractor,
             StandardRoIHead,
         )
+
         if not isinstance(model, TwoStageDetector):
             return False
         head = model.roi_head
         # Classes derived from these predict in ways of their own.
-        if (type(head) is not StandardRoIHead or head.with_shared_head
-                or type(getattr(model, 'rpn_head', None)) is not RPNHead):
+        if (
+            type(head) is not StandardRoIHead
+            or head.with_shared_head
+            or type(getattr(model, 'rpn_head', None)) is not RPNHead
+        ):
             return False
         extractors = [head.bbox_roi_extractor]
         if head.with_mask:
             extractors.append(head.mask_roi_extractor)
-        return (isinstance(head.bbox_head, ConvFCBBoxHead)
-                and not head.bbox_head.custom_activation
-                and (not head.with_mask or type(head.mask_head) is FCNMaskHead)
-                and all(type(one) is SingleRoIExtractor for one in extractors)
-                and all(type(layer) is RoIAlign and layer.aligned and layer.pool_mode == 'avg'
-                        for one in extractors for layer in one.roi_layers))
+        return (
+            isinstance(head.bbox_head, ConvFCBBoxHead)
+            and not head.bbox_head.custom_activation
+            and (not head.with_mask or type(head.mask_head) is FCNMaskHead)
+            and all(type(one) is SingleRoIExtractor for one in extractors)
+            and all(
+                type(layer) is RoIAlign and layer.aligned and layer.pool_mode == 'avg'
+                for one in extractors
+                for layer in one.roi_layers
+            )
+        )
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         size = tuple(images.shape[2:])
@@ -143,8 +168,9 @@ class DeployableTwoStage(DeployableDetector):
             return boxes, scores, labels
         return boxes, scores, labels, self._find_masks(features, boxes, labels)
 
-    def _propose(self, features: Sequence[torch.Tensor], size: tuple[int, int]
-                 ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _propose(
+        self, features: Sequence[torch.Tensor], size: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Boxes `(B, K, 4)` that may have an object, and whether each is one, `(B, K)`."""
         cfg = self.model.test_cfg.rpn
         boxes, scores, _ = _predict_densely(self.model.rpn_head, cfg, features, size)
@@ -152,22 +178,28 @@ class DeployableTwoStage(DeployableDetector):
         boxes, scores, _ = _keep_best(boxes, scores, levels, cfg)
         return boxes, scores > 0
 
-    def _find_boxes(self, features: Sequence[torch.Tensor], proposals: torch.Tensor,
-                    is_proposal: torch.Tensor, size: tuple[int, int]
-                    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _find_boxes(
+        self,
+        features: Sequence[torch.Tensor],
+        proposals: torch.Tensor,
+        is_proposal: torch.Tensor,
+        size: tuple[int, int],
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         head, cfg = self.model.roi_head, self.model.test_cfg.rcnn
         logits, deltas = head.bbox_head(_align(head.bbox_roi_extractor, features, proposals))
         scores = logits.float().softmax(-1)[:, :-1].unflatten(0, is_proposal.shape)
-        scores = scores.where(is_proposal[..., None] & (scores > cfg.score_thr), 0.)
+        scores = scores.where(is_proposal[..., None] & (scores > cfg.score_thr), 0.0)
         boxes = head.bbox_head.bbox_coder.decode(
-            proposals.flatten(0, 1), deltas.float(), max_shape=size)
+            proposals.flatten(0, 1), deltas.float(), max_shape=size
+        )
         # Of all classes, or one for each.
         boxes = boxes.view(*is_proposal.shape, -1, 4).expand(*scores.shape, 4)
         labels = torch.arange(scores.shape[2]).expand_as(scores)
         return _keep_best(boxes.flatten(1, 2), scores.flatten(1), labels.flatten(1), cfg)
 
-    def _find_masks(self, features: Sequence[torch.Tensor], boxes: torch.Tensor,
-                    labels: torch.Tensor) -> torch.Tensor:
+    def _find_masks(
+        self, features: Sequence[torch.Tensor], boxes: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
         head = self.model.roi_head
         masks = head.mask_head(_align(head.mask_roi_extractor, features, boxes)).float().sigmoid()
         masks = masks.unflatten(0, labels.shape)
@@ -181,34 +213,50 @@ def _is_plain(nms: dict) -> bool:
     return nms.get('type', 'nms') == 'nms' and nms.keys() - {'type'} == {'iou_threshold'}
 
 
-def _predict_densely(head: nn.Module, cfg: ConfigDict, features: Sequence[torch.Tensor],
-                     size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _predict_densely(
+    head: nn.Module, cfg: ConfigDict, features: Sequence[torch.Tensor], size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The most likely boxes of an anchor-based head, `nms_pre` of each level: see `_keep_best`."""
-    logits, labels, deltas, anchors = (torch.cat(parts, 1) for parts in zip(*(
-        _pick(head, cfg.nms_pre, level, *maps) for level, maps in enumerate(zip(*head(features))))))
+    logits, labels, deltas, anchors = (
+        torch.cat(parts, 1)
+        for parts in zip(
+            *(
+                _pick(head, cfg.nms_pre, level, *maps)
+                for level, maps in enumerate(zip(*head(features)))
+            )
+        )
+    )
     boxes = head.bbox_coder.decode(
-        anchors.flatten(0, 1), deltas.flatten(0, 1), max_shape=size).unflatten(0, labels.shape)
+        anchors.flatten(0, 1), deltas.flatten(0, 1), max_shape=size
+    ).unflatten(0, labels.shape)
     scores = logits.sigmoid()
     is_box = (boxes[..., 2:] - boxes[..., :2] > cfg.get('min_bbox_size', -1)).all(-1)
-    return boxes, scores.where(is_box & (scores > cfg.get('score_thr', 0)), 0.), labels
+    return boxes, scores.where(is_box & (scores > cfg.get('score_thr', 0)), 0.0), labels
 
 
-def _pick(head: nn.Module, number: int, level: int, logits: torch.Tensor, deltas: torch.Tensor
-          ) -> tuple[torch.Tensor, ...]:
+def _pick(
+    head: nn.Module, number: int, level: int, logits: torch.Tensor, deltas: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
     """The most likely pairs of an anchor and a class: logits, labels, deltas and anchors."""
     anchors = head.prior_generator.single_level_grid_priors(
-        logits.shape[2:], level, device=logits.device)
+        logits.shape[2:], level, device=logits.device
+    )
     pairs = logits.float().permute(0, 2, 3, 1).flatten(1)
     # A small level has fewer pairs: pairs of probability 0 are added.
     pairs, index = F.pad(pairs, (0, number), value=-torch.inf).topk(number)
     anchor = (index // head.cls_out_channels).clamp(max=anchors.shape[0] - 1)
     deltas = deltas.float().permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4))
-    return (pairs, index % head.cls_out_channels,
-            deltas.gather(1, anchor[..., None].expand(-1, -1, 4)), anchors[anchor])
+    return (
+        pairs,
+        index % head.cls_out_channels,
+        deltas.gather(1, anchor[..., None].expand(-1, -1, 4)),
+        anchors[anchor],
+    )
 
 
-def _keep_best(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, cfg: ConfigDict
-               ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _keep_best(
+    boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, cfg: ConfigDict
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The best `max_per_img` after suppression among boxes of the same label.
 
     Args:
@@ -223,28 +271,35 @@ def _keep_best(boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, 
     """
     # One suppression for all labels: they are moved so far apart that they never overlap.
     step = (boxes * (scores > 0)[..., None]).amax((1, 2), keepdim=True) + 1
-    scores = suppress(boxes + labels[..., None] * step, scores, cfg.nms.iou_threshold,
-                      cfg.max_per_img)
+    scores = suppress(
+        boxes + labels[..., None] * step, scores, cfg.nms.iou_threshold, cfg.max_per_img
+    )
     scores, kept = scores.topk(min(cfg.max_per_img, scores.shape[1]))
     is_found = scores > 0
     boxes = boxes.gather(1, kept[..., None].expand(-1, -1, 4))
     return boxes * is_found[..., None], scores, labels.gather(1, kept).where(is_found, -1)
 
 
-def _align(extractor: nn.Module, features: Sequence[torch.Tensor], boxes: torch.Tensor
-           ) -> torch.Tensor:
+def _align(
+    extractor: nn.Module, features: Sequence[torch.Tensor], boxes: torch.Tensor
+) -> torch.Tensor:
     """Features of boxes `(B, K, 4)`, each from the level for its size: `(B * K, C, size, size)`."""
     image = torch.arange(boxes.shape[0])[:, None, None].expand(-1, boxes.shape[1], 1)
     rois = torch.cat((image.to(boxes), boxes), -1).flatten(0, 1)
     side = (boxes[..., 2:] - boxes[..., :2]).prod(-1).sqrt().flatten()
-    bounds = 2. ** torch.arange(1, extractor.num_inputs)
+    bounds = 2.0 ** torch.arange(1, extractor.num_inputs)
     levels = (side[:, None] / extractor.finest_scale + 1e-6 >= bounds).sum(1)
-    result = torch.tensor(0.)
+    result = torch.tensor(0.0)
     for level, (layer, feature) in enumerate(zip(extractor.roi_layers, features)):
         is_here = levels == level
         # Boxes of other levels lose their area, so they cost nothing.
-        part = align(feature.float(), rois.where(is_here[:, None], 0.), layer.output_size[0],
-                     layer.spatial_scale, layer.sampling_ratio)
+        part = align(
+            feature.float(),
+            rois.where(is_here[:, None], 0.0),
+            layer.output_size[0],
+            layer.spatial_scale,
+            layer.sampling_ratio,
+        )
         result = part.where(is_here[:, None, None, None], result)
     return result.to(features[0])
 
@@ -261,8 +316,11 @@ def paste(masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> to
     for full, mask, (x1, y1, x2, y2) in zip(pasted, masks.numpy(), boxes.tolist()):
         across, down = mask.shape[1] / max(x2 - x1, 0.1), mask.shape[0] / max(y2 - y1, 0.1)
         # From the middle of an image's pixel to its place in the mask.
-        place = np.array([[across, 0, (0.5 - x1) * across - 0.5],
-                          [0, down, (0.5 - y1) * down - 0.5]])
-        full[:] = cv2.warpAffine(mask, place, size[::-1],
-                                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) >= MASK_THRESHOLD
+        place = np.array(
+            [[across, 0, (0.5 - x1) * across - 0.5], [0, down, (0.5 - y1) * down - 0.5]]
+        )
+        full[:] = (
+            cv2.warpAffine(mask, place, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+            >= MASK_THRESHOLD
+        )
     return torch.from_numpy(pasted)

@@ -1,4 +1,5 @@
 """How accurate is a model, exported or not, on the validation set of its config?"""
+
 import io
 import logging
 from collections.abc import Callable, Sequence
@@ -40,13 +41,16 @@ def evaluate(cfg: Config, predict: Predict, name: str) -> dict[str, float]:
     level = logger.level
     logger.setLevel(logging.ERROR)  # else every class is printed
     try:
-        with DefaultScope.overwrite_default_scope(cfg.default_scope), \
-                redirect_stdout(io.StringIO()):
+        with (
+            DefaultScope.overwrite_default_scope(cfg.default_scope),
+            redirect_stdout(io.StringIO()),
+        ):
             loader = Runner.build_dataloader(dict(cfg.val_dataloader, batch_size=1))
             evaluator = Evaluator(cfg.val_evaluator)
             evaluator.dataset_meta = loader.dataset.metainfo
-            for batch in track(loader, f'Evaluating {name}', console=Console(stderr=True),
-                               transient=True):
+            for batch in track(
+                loader, f'Evaluating {name}', console=Console(stderr=True), transient=True
+            ):
                 with torch.no_grad():
                     evaluator.process(predict(batch), batch)
             found = evaluator.evaluate(len(loader.dataset))
@@ -71,8 +75,10 @@ def check_evaluation(cfg: Config, deployable: Deployable) -> None:
 
 def predict_with(run: Infer, deployable: Deployable) -> Predict:
     """The `test_step` of what runs `deployable`, such as its exported file."""
+
     def predict(batch: dict) -> Sequence[BaseDataElement]:
         for image, sample in zip(batch['inputs'], batch['data_samples']):
             deployable.fill_sample(sample, [output[0] for output in run(image[None])])
         return batch['data_samples']
+
     return predict

@@ -1,4 +1,5 @@
 """What an exported file says about itself."""
+
 import json
 from pathlib import Path
 
@@ -17,14 +18,17 @@ def describe_export(deployable: Deployable) -> dict[str, str]:
     """
     model = deployable.model
     cfg = model.cfg
-    entries = dict(config=Path(cfg.filename).stem,
-                   input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
-                   classes=json.dumps(model.dataset_meta['classes']))
+    entries = dict(
+        config=Path(cfg.filename).stem,
+        input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
+        classes=json.dumps(model.dataset_meta['classes']),
+    )
     if step := find_step(cfg, 'Crop'):
         entries['crop'] = str(step['crop_size'])
     if step := find_step(cfg, 'Resize'):
         entries['resize'] = json.dumps(
-            {key: step[key] for key in ('scale', 'keep_ratio') if key in step})
+            {key: step[key] for key in ('scale', 'keep_ratio') if key in step}
+        )
     if 'scores' in deployable.outputs:
         test_cfg = model.test_cfg.get('rcnn', model.test_cfg)
         entries['score_threshold'] = str(test_cfg.get('score_thr', 0))

@@ -1,4 +1,5 @@
 """PyTorch to ONNX, in operators of the standard only."""
+
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,13 @@ TRANSLATIONS = {**SUPPRESS_IN_ONNX, **ALIGN_IN_ONNX}
 TRACED_SIZE = 2, 3, 351, 543
 
 
-def export(module: nn.Module, outputs: Sequence[str], path: Path,
-           dtype: torch.dtype = torch.uint8, metadata: Mapping[str, str] | None = None) -> None:
+def export(
+    module: nn.Module,
+    outputs: Sequence[str],
+    path: Path,
+    dtype: torch.dtype = torch.uint8,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Writes a module to one file, for images `(B, 3, H, W)` of any batch and size.
 
     Args:
@@ -46,19 +52,29 @@ def export(module: nn.Module, outputs: Sequence[str], path: Path,
         # What torch can't prove for every size becomes an assertion in its graph, which ONNX drops:
         # so the result has to be checked at several sizes.
         program = torch.export.export(
-            module, (image,), dynamic_shapes=(dict.fromkeys((0, 2, 3), Dim.DYNAMIC),),
-            prefer_deferred_runtime_asserts_over_guards=True)
+            module,
+            (image,),
+            dynamic_shapes=(dict.fromkeys((0, 2, 3), Dim.DYNAMIC),),
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
         exported = torch.onnx.export(
-            program, dynamo=True, input_names=['image'], output_names=outputs, verbose=False,
+            program,
+            dynamo=True,
+            input_names=['image'],
+            output_names=outputs,
+            verbose=False,
             dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
-            opset_version=OPSET, custom_translation_table=TRANSLATIONS)
+            opset_version=OPSET,
+            custom_translation_table=TRANSLATIONS,
+        )
     ClearMetadataAndDocStringPass()(exported.model)
     model = exported.model_proto
     onnx.helper.set_model_props(model, metadata or {})
     foreign = {f'{node.domain}::{node.op_type}' for node in model.graph.node if node.domain}
     if foreign or model.functions:
-        raise UserError('The model needs operators that are not in the ONNX standard: '
-                        f'{sorted(foreign)}')
+        raise UserError(
+            f'The model needs operators that are not in the ONNX standard: {sorted(foreign)}'
+        )
     with replacing(path) as partial:
         onnx.save(model, partial)
 

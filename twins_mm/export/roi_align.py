@@ -1,11 +1,13 @@
 """RoIAlign as an operator of torch, and its translation to ONNX."""
+
 import torch
 from onnxscript import opset20 as op
 
 
 @torch.library.custom_op('twins_mm::align', mutates_args=())
-def align(features: torch.Tensor, rois: torch.Tensor, size: int, scale: float,
-          sampling_ratio: int) -> torch.Tensor:
+def align(
+    features: torch.Tensor, rois: torch.Tensor, size: int, scale: float, sampling_ratio: int
+) -> torch.Tensor:
     """RoIAlign of mmcv, with `aligned=True` and averages.
 
     Args:
@@ -17,12 +19,14 @@ def align(features: torch.Tensor, rois: torch.Tensor, size: int, scale: float,
             the result where a box has no area.
     """
     from mmcv.ops import roi_align
+
     return roi_align(features, rois, (size, size), scale, sampling_ratio, 'avg', True)
 
 
 @align.register_fake
-def _(features: torch.Tensor, rois: torch.Tensor, size: int, scale: float,
-      sampling_ratio: int) -> torch.Tensor:
+def _(
+    features: torch.Tensor, rois: torch.Tensor, size: int, scale: float, sampling_ratio: int
+) -> torch.Tensor:
     return features.new_empty(rois.shape[0], features.shape[1], size, size)
 
 
@@ -30,9 +34,17 @@ def _align_in_onnx(features, rois, size: int, scale: float, sampling_ratio: int)
     """The same by ONNX's own operator, which takes boxes and images apart."""
     boxes = op.Gather(rois, op.Constant(value_ints=[1, 2, 3, 4]), axis=1)
     images = op.Cast(op.Gather(rois, op.Constant(value_int=0), axis=1), to=7)  # int64
-    return op.RoiAlign(features, boxes, images, output_height=size, output_width=size,
-                       spatial_scale=scale, sampling_ratio=sampling_ratio, mode='avg',
-                       coordinate_transformation_mode='half_pixel')
+    return op.RoiAlign(
+        features,
+        boxes,
+        images,
+        output_height=size,
+        output_width=size,
+        spatial_scale=scale,
+        sampling_ratio=sampling_ratio,
+        mode='avg',
+        coordinate_transformation_mode='half_pixel',
+    )
 
 
 ALIGN_IN_ONNX = {torch.ops.twins_mm.align.default: _align_in_onnx}

@@ -1,11 +1,13 @@
 """Non-maximum suppression as an operator of torch, and its translation to ONNX."""
+
 import torch
 from onnxscript import opset20 as op
 
 
 @torch.library.custom_op('twins_mm::suppress', mutates_args=())
-def suppress(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
-             max_boxes: int) -> torch.Tensor:
+def suppress(
+    boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, max_boxes: int
+) -> torch.Tensor:
     """Non-maximum suppression: `scores`, with 0 for boxes that are suppressed.
 
     Args:
@@ -16,6 +18,7 @@ def suppress(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
         max_boxes: How many are kept in each image at most.
     """
     from mmcv.ops import nms
+
     kept = torch.zeros_like(scores)
     for image in range(len(boxes)):
         found = scores[image].nonzero()[:, 0]
@@ -25,19 +28,23 @@ def suppress(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
 
 
 @suppress.register_fake
-def _(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float,
-      max_boxes: int) -> torch.Tensor:
+def _(
+    boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, max_boxes: int
+) -> torch.Tensor:
     return torch.empty_like(scores)
 
 
 def _suppress_in_onnx(boxes, scores, iou_threshold: float, max_boxes: int):
     """The same by ONNX's own operator, which returns triples of image, class and box."""
     triples = op.NonMaxSuppression(
-        boxes, op.Unsqueeze(scores, op.Constant(value_ints=[1])),
-        op.Constant(value_ints=[max_boxes]), op.Constant(value_floats=[iou_threshold]),
-        op.Constant(value_floats=[0.]))
+        boxes,
+        op.Unsqueeze(scores, op.Constant(value_ints=[1])),
+        op.Constant(value_ints=[max_boxes]),
+        op.Constant(value_floats=[iou_threshold]),
+        op.Constant(value_floats=[0.0]),
+    )
     places = op.Gather(triples, op.Constant(value_ints=[0, 2]), axis=1)
-    return op.ScatterND(op.Mul(scores, 0.), places, op.GatherND(scores, places))
+    return op.ScatterND(op.Mul(scores, 0.0), places, op.GatherND(scores, places))
 
 
 SUPPRESS_IN_ONNX = {torch.ops.twins_mm.suppress.default: _suppress_in_onnx}

@@ -1,4 +1,5 @@
 """Computes results before they are asked for."""
+
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -8,8 +9,9 @@ _Item = TypeVar('_Item')
 _Result = TypeVar('_Result')
 
 
-def map_ahead(executor: Executor, function: Callable[[_Item], _Result], items: Iterable[_Item],
-              ahead: int) -> Iterator[_Result]:
+def map_ahead(
+    executor: Executor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
+) -> Iterator[_Result]:
     """Like `map`, in order, with up to `ahead` items in the executor while one is consumed.
 
     Python 3.14 has this as the `buffersize` of `Executor.map`.

@@ -1,4 +1,5 @@
 """Draws what a backbone sees: its pyramid, and where points of the image attend in each stage."""
+
 from collections.abc import Sequence
 from itertools import product
 
@@ -49,14 +50,18 @@ def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) ->
     """
     height, width = image.shape[:2]
     points = [(x * width, y * height) for x, y in points]
-    kinds = [is_local for is_local in (True, False)
-             if any(stage.last(is_local) for stage in stages)]
+    kinds = [
+        is_local for is_local in (True, False) if any(stage.last(is_local) for stage in stages)
+    ]
     row_height = (_COLUMN - _BAR) * height / width + _TEXT
     shape = 1 + len(points) * len(kinds), 1 + len(stages)
     figure = Figure((_COLUMN * shape[1], row_height * shape[0]), dpi=200, layout='constrained')
     names = ' and '.join('LSA' if is_local else _name(stages[-1].last(False)) for is_local in kinds)
-    figure.supxlabel(f'attention in percent, of the last {names} in each stage, mean of heads'
-                     + '; around its window, LSA is enlarged' * (True in kinds), fontsize=_SMALL)
+    figure.supxlabel(
+        f'attention in percent, of the last {names} in each stage, mean of heads'
+        + '; around its window, LSA is enlarged' * (True in kinds),
+        fontsize=_SMALL,
+    )
     axes = figure.subplots(*shape, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))
     _draw_pyramid(axes[0], image, stages, points)
     for row, (point, is_local) in zip(axes[1:], product(points, kinds)):
@@ -65,23 +70,32 @@ def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) ->
     return figure
 
 
-def _draw_pyramid(row: Sequence[Axes], image: np.ndarray, stages: Sequence[Stage],
-                  points: Sequence[Point]) -> None:
+def _draw_pyramid(
+    row: Sequence[Axes], image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]
+) -> None:
     _show(row[0], image, f'image, {image.shape[1]} × {image.shape[0]}')
     for point in points:
         _mark(row[0], point)
     for number, (ax, stage) in enumerate(zip(row[1:], stages), 1):
         colors, share = principal_components(stage.level)
         channels, height, width = stage.level.shape
-        _show(ax, image, f'stage {number}: 1/{stage.stride}, {channels} channels',
-              f'3 principal components, {share:.0%} of variance')
-        ax.imshow(colors, extent=(0, width * stage.stride, height * stage.stride, 0),
-                  interpolation='nearest')
+        _show(
+            ax,
+            image,
+            f'stage {number}: 1/{stage.stride}, {channels} channels',
+            f'3 principal components, {share:.0%} of variance',
+        )
+        ax.imshow(
+            colors,
+            extent=(0, width * stage.stride, height * stage.stride, 0),
+            interpolation='nearest',
+        )
         _zoom(ax, image)
 
 
-def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None],
-                point: Point) -> None:
+def _draw_local(
+    row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None], point: Point
+) -> None:
     _show(row[0], image, 'LSA: windows of the point')
     _mark(row[0], point)
     for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
@@ -90,20 +104,34 @@ def _draw_local(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Att
             continue
         seen = attention.look_from(*point)
         side = attention.module.window_size
-        _show(ax, image, f'stage {number}: LSA, {side} × {side} tokens',
-              f'{side * attention.stride} × {side * attention.stride} pixels', faded=True)
+        _show(
+            ax,
+            image,
+            f'stage {number}: LSA, {side} × {side} tokens',
+            f'{side * attention.stride} × {side * attention.stride} pixels',
+            faded=True,
+        )
         _overlay(ax, seen)
         left, top, right, bottom = seen.box
         for target in (row[0], ax):
-            target.add_patch(Rectangle(
-                (left, top), right - left, bottom - top, fill=False, linewidth=1.5, zorder=3,
-                color=_STAGE_COLORS[(number - 1) % len(_STAGE_COLORS)]))
+            target.add_patch(
+                Rectangle(
+                    (left, top),
+                    right - left,
+                    bottom - top,
+                    fill=False,
+                    linewidth=1.5,
+                    zorder=3,
+                    color=_STAGE_COLORS[(number - 1) % len(_STAGE_COLORS)],
+                )
+            )
         _zoom(ax, image, seen.box)
         _mark(ax, point)
 
 
-def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None],
-                 point: Point) -> None:
+def _draw_global(
+    row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None], point: Point
+) -> None:
     first = next(attention for attention in attentions if attention)
     _show(row[0], image, f'{_name(first)}: cells of the keys')
     for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
@@ -118,9 +146,15 @@ def _draw_global(row: Sequence[Axes], image: np.ndarray, attentions: Sequence[At
             row[0].vlines(np.linspace(left, right, columns + 1), top, bottom, **line)
             row[0].hlines(np.linspace(top, bottom, rows + 1), left, right, **line)
         grid = getattr(attention.module, 'grid', None)
-        _show(ax, image, f'stage {number}: {_name(attention)}, {columns} × {rows} keys',
-              f'super tokens of {grid} × {grid}' if grid
-              else f'sub-sampled by {attention.module.sr_ratio}', faded=True)
+        _show(
+            ax,
+            image,
+            f'stage {number}: {_name(attention)}, {columns} × {rows} keys',
+            f'super tokens of {grid} × {grid}'
+            if grid
+            else f'sub-sampled by {attention.module.sr_ratio}',
+            faded=True,
+        )
         _overlay(ax, seen)
         _zoom(ax, image)
         _mark(ax, point)
@@ -134,18 +168,30 @@ def _name(attention: Attention | None) -> str:
 
 
 def _show(ax: Axes, image: np.ndarray, title: str, note: str = '', faded: bool = False) -> None:
-    ax.imshow(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if faded else image, cmap='gray', vmin=-255,
-              vmax=255, extent=(0, image.shape[1], image.shape[0], 0))
+    ax.imshow(
+        cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if faded else image,
+        cmap='gray',
+        vmin=-255,
+        vmax=255,
+        extent=(0, image.shape[1], image.shape[0], 0),
+    )
     ax.set_title(title, fontsize=_LARGE, pad=3)
     ax.set_xlabel(note, fontsize=_SMALL, labelpad=2)
 
 
 def _overlay(ax: Axes, seen: AttentionMap) -> None:
     left, top, right, bottom = seen.box
-    heat = ax.imshow(100 * seen.weights.cpu().numpy(), cmap=_COLOR_MAP, vmin=0, alpha=0.75,
-                     extent=(left, right, bottom, top), interpolation='nearest')
-    bar = ax.figure.colorbar(heat, cax=ax.inset_axes((1.03, 0, 0.04, 1)), format='%g%%',
-                             ticks=MaxNLocator(3))
+    heat = ax.imshow(
+        100 * seen.weights.cpu().numpy(),
+        cmap=_COLOR_MAP,
+        vmin=0,
+        alpha=0.75,
+        extent=(left, right, bottom, top),
+        interpolation='nearest',
+    )
+    bar = ax.figure.colorbar(
+        heat, cax=ax.inset_axes((1.03, 0, 0.04, 1)), format='%g%%', ticks=MaxNLocator(3)
+    )
     bar.ax.tick_params(labelsize=_SMALL, length=1.5, pad=1)
     bar.outline.set_linewidth(0.4)
 
@@ -166,5 +212,12 @@ def _zoom(ax: Axes, image: np.ndarray, box: Box | None = None) -> None:
 
 def _mark(ax: Axes, point: Point) -> None:
     for color, width, zorder in ('black', 2, 4), ('#00ff66', 1, 5):
-        ax.plot(*point, 'o', color=color, fillstyle='none', markersize=5, markeredgewidth=width,
-                zorder=zorder)
+        ax.plot(
+            *point,
+            'o',
+            color=color,
+            fillstyle='none',
+            markersize=5,
+            markeredgewidth=width,
+            zorder=zorder,
+        )

@@ -3,6 +3,7 @@
 Points are (x, y) in pixels from the image's upper left corner; in a stage with stride s, the token
 at (row, column) covers x from s * column to s * (column + 1).
 """
+
 from typing import NamedTuple
 
 import torch
@@ -73,9 +74,10 @@ class Attention(NamedTuple):
             side = self.module.window_size
             top, left, cell = row - row % side, column - column % side, self.stride
             windows_in_row = -(-width // side)
-            weights = self.weigh(row // side * windows_in_row + column // side,
-                                 row % side * side + column % side)
-            weights = weights.mean(0).view(side, side)[:height - top, :width - left]
+            weights = self.weigh(
+                row // side * windows_in_row + column // side, row % side * side + column % side
+            )
+            weights = weights.mean(0).view(side, side)[: height - top, : width - left]
         elif isinstance(self.module, SuperTokenAttention):
             side = self.module.grid
             top, left, cell = 0, 0, self.stride * side
@@ -100,8 +102,9 @@ class Stage(NamedTuple):
 
     def last(self, is_local: bool) -> Attention | None:
         """The stage's last LSA or GSA, or None."""
-        return next((layer for layer in reversed(self.attentions) if layer.is_local == is_local),
-                    None)
+        return next(
+            (layer for layer in reversed(self.attentions) if layer.is_local == is_local), None
+        )
 
 
 class _Recorder(TorchFunctionMode):
@@ -127,7 +130,8 @@ def see(backbone: Backbone, image: torch.Tensor) -> list[Stage]:
     stages = []
     for index, (blocks, level) in enumerate(zip(backbone.stages, pyramid, strict=True)):
         stride = 4 * 2**index
-        attentions = [Attention(block.attn, level.shape[2:], stride, *next(calls))
-                      for block in blocks]
+        attentions = [
+            Attention(block.attn, level.shape[2:], stride, *next(calls)) for block in blocks
+        ]
         stages.append(Stage(level[0], stride, attentions))
     return stages

@@ -1,4 +1,5 @@
 """The backbone of a config and a checkpoint, or of a model; and its input."""
+
 from copy import copy
 
 import numpy as np
@@ -60,8 +61,11 @@ def prepare_image(cfg: Config, image: np.ndarray) -> tuple[torch.Tensor, np.ndar
         The backbone's input, `(1, 3, H', W')`; and the resized image, BGR, uint8, without any
         padding on the right and at the bottom.
     """
-    steps = [step for step in cfg.test_dataloader.dataset.pipeline
-             if not step['type'].startswith(('Load', 'Pack'))]
+    steps = [
+        step
+        for step in cfg.test_dataloader.dataset.pipeline
+        if not step['type'].startswith(('Load', 'Pack'))
+    ]
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         resized = Compose(steps)(dict(img=image))['img']
         preprocess = MODELS.build(cfg.model.data_preprocessor)

@@ -1,4 +1,5 @@
 """Predicts classes of images with mmpretrain; draws and writes the most likely ones."""
+
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,9 @@ from .outputs import most_likely
 class ClassVisualizer(UniversalVisualizer):
     """Writes the most likely classes onto the image, as other visualizers draw boxes."""
 
-    def add_datasample(self, name: str, image: np.ndarray, sample: DataSample,
-                       draw_gt: bool = True) -> None:
+    def add_datasample(
+        self, name: str, image: np.ndarray, sample: DataSample, draw_gt: bool = True
+    ) -> None:
         """Draws a prediction on an RGB image; class names end at their first comma."""
         best = sample.clone().set_pred_label(most_likely(sample.pred_score))
         names = [name.partition(',')[0] for name in self.dataset_meta['classes']]
@@ -42,11 +44,15 @@ class ClassifierInferencer(ImageClassificationInferencer):
     def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
         raise NotImplementedError  # in `predictor.build_inferencer`, as for mmengine's
 
-    def __call__(self, images: Sequence[np.ndarray], batch_size: int = 1,
-                 return_datasamples: bool = True) -> list[DataSample]:
+    def __call__(
+        self, images: Sequence[np.ndarray], batch_size: int = 1, return_datasamples: bool = True
+    ) -> list[DataSample]:
         """Predicts BGR images, without a progress bar for each batch."""
-        return [sample for batch in self.preprocess(images, batch_size)
-                for sample in self.forward(batch)]
+        return [
+            sample
+            for batch in self.preprocess(images, batch_size)
+            for sample in self.forward(batch)
+        ]
 
 
 class ClassFile:
@@ -70,5 +76,7 @@ class ClassFile:
 
 def list_most_likely(sample: BaseDataElement, classes: Sequence[str]) -> list[dict]:
     """Name, number and score, 0 to 1, of the most likely classes, the best first."""
-    return [dict(name=classes[label], label=label, score=sample.pred_score[label].item())
-            for label in most_likely(sample.pred_score)]
+    return [
+        dict(name=classes[label], label=label, score=sample.pred_score[label].item())
+        for label in most_likely(sample.pred_score)
+    ]

@@ -1,4 +1,5 @@
 """Finds the user's images and videos by name, folder or glob, and reads them frame by frame."""
+
 import glob
 import io
 import os
@@ -18,7 +19,7 @@ from .ahead import map_ahead
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
 VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv'}
-MAX_MEGAPIXELS = 64.
+MAX_MEGAPIXELS = 64.0
 # Decoding releases Python's lock: two threads read more than a hundred photographs a second.
 _READERS = 2
 _AHEAD = 4
@@ -41,8 +42,11 @@ class Frame(NamedTuple):
 
     def named(self, suffix: str) -> PurePath:
         """The name of a file about this frame: 'a.jpg', or 'a.png.jpg' if there is an 'a.jpg'."""
-        return (self.name.with_name(self.name.name + suffix) if self.keeps_suffix
-                else self.name.with_suffix(suffix))
+        return (
+            self.name.with_name(self.name.name + suffix)
+            if self.keeps_suffix
+            else self.name.with_suffix(suffix)
+        )
 
     @property
     def entry(self) -> dict:
@@ -59,8 +63,12 @@ class Images:
         others: Files of the user's folders that are not read, with the reason.
     """
 
-    def __init__(self, paths: Iterable[Path], max_megapixels: float = MAX_MEGAPIXELS,
-                 others: Sequence[tuple[Path, str]] = ()):
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        max_megapixels: float = MAX_MEGAPIXELS,
+        others: Sequence[tuple[Path, str]] = (),
+    ):
         paths = list(paths)
         self.root = os.path.commonpath([path.parent for path in paths])
         self.max_megapixels = max_megapixels
@@ -120,19 +128,24 @@ class Video:
         number = 0
         with ThreadPoolExecutor(1) as executor:
             for number, (read, image) in enumerate(
-                    map_ahead(executor, lambda _: self._capture.read(), count(), _AHEAD)):
+                map_ahead(executor, lambda _: self._capture.read(), count(), _AHEAD)
+            ):
                 if not read:
                     break
                 yield Frame(PurePath(self.path.stem, f'{number + 1:06}.jpg'), image)
         if not number:
             raise UserError(f'Could not read any frame of the video {self.path}')
         if number < self._count - 1:  # some containers only estimate the number
-            yield Frame(PurePath(self.path.name), None,
-                        f'damaged or truncated: it ends after {number} of {self._count} frames')
+            yield Frame(
+                PurePath(self.path.name),
+                None,
+                f'damaged or truncated: it ends after {number} of {self._count} frames',
+            )
 
 
-def open_frames(names: Sequence[str], out: Path, max_megapixels: float = MAX_MEGAPIXELS
-                ) -> Images | Video:
+def open_frames(
+    names: Sequence[str], out: Path, max_megapixels: float = MAX_MEGAPIXELS
+) -> Images | Video:
     """Opens files, folders (recursively), globs, or one video.
 
     Args:
@@ -168,11 +181,13 @@ def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> np.n
     _check(content, max_megapixels)
     try:
         image = cv2.imdecode(
-            np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+            np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+        )
     except cv2.error as error:
         if 'MAX_IMAGE' in str(error):
-            raise UserError('too large for OpenCV: set the environment variable '
-                            'OPENCV_IO_MAX_IMAGE_PIXELS') from None
+            raise UserError(
+                'too large for OpenCV: set the environment variable OPENCV_IO_MAX_IMAGE_PIXELS'
+            ) from None
         image = None
     if image is None:
         raise UserError('not an image' if content else 'an empty file')
@@ -189,7 +204,7 @@ def _check(content: bytes, max_megapixels: float) -> None:
     Pillow says how large an image is before decoding it. What it doesn't know is left to OpenCV.
     """
     limit = max_megapixels * 1e6
-    size, least = 0., ''
+    size, least = 0.0, ''
     try:
         with Image.open(io.BytesIO(content)) as image:
             size = image.width * image.height
@@ -197,13 +212,14 @@ def _check(content: bytes, max_megapixels: float) -> None:
                 image.draft('L', (1, 1))  # a JPEG in a half of the time: we only look for its end
                 image.load()
     except Image.DecompressionBombError:
-        size, least = 2. * (Image.MAX_IMAGE_PIXELS or 0), 'over '  # Pillow's own limit
+        size, least = 2.0 * (Image.MAX_IMAGE_PIXELS or 0), 'over '  # Pillow's own limit
     except Exception as error:  # of any kind, for a broken file
         if 'truncated' in str(error):
             raise UserError('truncated') from None
     if size > limit:
-        raise UserError(f'{least}{size / 1e6:.0f} megapixels; the limit is --max-megapixels '
-                        f'{max_megapixels:g}')
+        raise UserError(
+            f'{least}{size / 1e6:.0f} megapixels; the limit is --max-megapixels {max_megapixels:g}'
+        )
 
 
 def _list_ambiguous(names: Iterable[PurePath]) -> Iterator[PurePath]:
@@ -220,13 +236,18 @@ def _find(name: str, out: Path, others: dict[Path, str]) -> list[Path]:
     """The images of an argument, as absolute paths; adds a folder's other files to `others`."""
     if os.path.isfile(name):
         return [Path(os.path.abspath(name))]
-    found = (Path(name).rglob('*') if os.path.isdir(name) else
-             map(Path, glob.glob(name, recursive=True)))
-    files = sorted(path for path in (Path(os.path.abspath(path)) for path in found)
-                   if path.is_file() and out.absolute() not in path.parents)
+    found = (
+        Path(name).rglob('*') if os.path.isdir(name) else map(Path, glob.glob(name, recursive=True))
+    )
+    files = sorted(
+        path
+        for path in (Path(os.path.abspath(path)) for path in found)
+        if path.is_file() and out.absolute() not in path.parents
+    )
     if os.path.isdir(name):
-        others |= {path: _why_not(path) for path in files
-                   if path.suffix.lower() not in IMAGE_SUFFIXES}
+        others |= {
+            path: _why_not(path) for path in files if path.suffix.lower() not in IMAGE_SUFFIXES
+        }
         files = [path for path in files if path not in others]
     if not files:
         suffixes = ' '.join(sorted({path.suffix for path in others}))

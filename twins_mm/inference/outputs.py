@@ -1,4 +1,5 @@
 """Writes predictions as pictures, a video, label PNGs, or a file in COCO's format."""
+
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -113,14 +114,23 @@ def to_coco_annotations(sample: BaseDataElement, categories: list[dict]) -> list
         boxes[:, 2:] += boxes[:, :2]
     annotations = []
     for label, score, (left, top, right, bottom), mask in zip(
-            found.labels.tolist(), found.scores.tolist(), [] if boxes is None else boxes.tolist(),
-            masks or repeat(None)):
+        found.labels.tolist(),
+        found.scores.tolist(),
+        [] if boxes is None else boxes.tolist(),
+        masks or repeat(None),
+    ):
         box = [left, top, right - left, bottom - top]
-        shape = (dict(area=box[2] * box[3]) if mask is None else
-                 dict(area=float(mask_utils.area(mask)),
-                      segmentation=dict(mask, counts=mask['counts'].decode())))
-        annotations.append(dict(
-            category_id=categories[label]['id'], bbox=box, score=score, iscrowd=0, **shape))
+        shape = (
+            dict(area=box[2] * box[3])
+            if mask is None
+            else dict(
+                area=float(mask_utils.area(mask)),
+                segmentation=dict(mask, counts=mask['counts'].decode()),
+            )
+        )
+        annotations.append(
+            dict(category_id=categories[label]['id'], bbox=box, score=score, iscrowd=0, **shape)
+        )
     return annotations
 
 
@@ -139,6 +149,7 @@ def write_video(path: Path, fps: float) -> Iterator[AddPicture]:
     """
     try:
         import av  # noqa: F401
+
         open_video = _open_h264
     except ImportError:
         open_video = _open_mpeg4
@@ -159,6 +170,7 @@ def write_video(path: Path, fps: float) -> Iterator[AddPicture]:
 @contextmanager
 def _open_h264(path: Path, fps: float, width: int, height: int) -> Iterator[AddPicture]:
     import av
+
     width, height = width // 2 * 2, height // 2 * 2  # its colours have half the resolution
     with av.open(str(path), 'w', options=dict(movflags='faststart')) as container:
         stream = container.add_stream('libx264', rate=Fraction(fps).limit_denominator(1001))
@@ -166,7 +178,8 @@ def _open_h264(path: Path, fps: float, width: int, height: int) -> Iterator[AddP
 
         def add(picture: np.ndarray) -> None:
             frame = av.VideoFrame.from_ndarray(
-                np.ascontiguousarray(picture[:height, :width]), format='bgr24')
+                np.ascontiguousarray(picture[:height, :width]), format='bgr24'
+            )
             container.mux(stream.encode(frame))
 
         yield add
@@ -175,8 +188,7 @@ def _open_h264(path: Path, fps: float, width: int, height: int) -> Iterator[AddP
 
 @contextmanager
 def _open_mpeg4(path: Path, fps: float, width: int, height: int) -> Iterator[AddPicture]:
-    writer = cv2.VideoWriter(
-        str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, (width, height))
     yield writer.write
     writer.release()
 

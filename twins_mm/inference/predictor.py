@@ -1,4 +1,5 @@
 """Predicts and draws frames with OpenMMLab's inferencers."""
+
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice, repeat
 from pkgutil import resolve_name
@@ -25,7 +26,6 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
     task = task_of(cfg)
 
     class Inferencer(resolve_name(task.inferencer)):  # type: ignore[misc]
-
         def _init_collate(self, cfg: Config) -> Callable:
             # Theirs returns the same, after a warning that it found no registry.
             return pseudo_collate
@@ -33,8 +33,11 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
         def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
             return load_model(cfg, weights, device)
 
-    cfg.visualizer = {**task.visualizer, **cfg.visualizer,
-                      'vis_backends': [dict(type='LastPicture')]}
+    cfg.visualizer = {
+        **task.visualizer,
+        **cfg.visualizer,
+        'vis_backends': [dict(type='LastPicture')],
+    }
     inferencer = Inferencer(cfg, checkpoint, scope=task.scope)
     speed_up(inferencer.visualizer)
     inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
@@ -42,8 +45,9 @@ def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
     return inferencer
 
 
-def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int = 1
-            ) -> Iterator[tuple[Frame, BaseDataElement | None]]:
+def predict(
+    inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int = 1
+) -> Iterator[tuple[Frame, BaseDataElement | None]]:
     """Yields each frame with its prediction, or with None if it could not be read.
 
     A batch consists of consecutive frames of the same size: segmentors accept no others, and
@@ -53,8 +57,9 @@ def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int
         if not shape:
             yield from zip(same, repeat(None))
         while batch := list(islice(same, batch_size)):
-            results = inferencer([frame.image for frame in batch], batch_size=len(batch),
-                                 return_datasamples=True)
+            results = inferencer(
+                [frame.image for frame in batch], batch_size=len(batch), return_datasamples=True
+            )
             if isinstance(results, dict):  # mmdet
                 results = results['predictions']
             elif not isinstance(results, list):  # mmseg's for a single image
@@ -62,7 +67,8 @@ def predict(inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int
             yield from zip(batch, results)
 
 
-def draw_prediction(inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement,
-                    score_thr: float) -> np.ndarray:
+def draw_prediction(
+    inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement, score_thr: float
+) -> np.ndarray:
     """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`."""
     return draw_with(inferencer.visualizer, frame, sample, score_thr)

@@ -1,4 +1,5 @@
 """What a run of many images has done, so that it goes on after a stop."""
+
 import json
 import os
 import shutil
@@ -54,8 +55,9 @@ class Progress:
 
     def records(self) -> Iterator[tuple[dict, list[dict]]]:
         """Images and their annotations, of all processes, sorted by name, one at a time."""
-        index = sorted((name, part, offset) for part in self._parts()
-                       for name, offset in _scan(part))
+        index = sorted(
+            (name, part, offset) for part in self._parts() for name, offset in _scan(part)
+        )
         files = {part: part.open() for part in self._parts()}
         try:
             for _, part, offset in index:
@@ -97,7 +99,8 @@ def _compare(part: Path, first: str) -> None:
         raise UserError(
             f'{part.parent.parent} has an unfinished run with other arguments '
             f'({", ".join(changed)}). Repeat its command to finish it, pass another --out, or '
-            f'delete {part.parent} to begin anew')
+            f'delete {part.parent} to begin anew'
+        )
 
 
 def _scan(part: Path) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,5 @@
 """mmseg's inferencer, with the same labels in a fraction of the time and memory."""
+
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +10,7 @@ from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import nn
 
-_SMALL = 2 ** 24  # logits: 64 MiB
+_SMALL = 2**24  # logits: 64 MiB
 
 
 class SegmentorInferencer(MMSegInferencer):
@@ -18,11 +19,13 @@ class SegmentorInferencer(MMSegInferencer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.model.postprocess_result = partial(
-            find_labels, self.model, self.model.postprocess_result)
+            find_labels, self.model, self.model.postprocess_result
+        )
 
 
-def find_labels(model: nn.Module, postprocess: Callable, logits: torch.Tensor,
-                samples: list[SegDataSample]) -> list[SegDataSample]:
+def find_labels(
+    model: nn.Module, postprocess: Callable, logits: torch.Tensor, samples: list[SegDataSample]
+) -> list[SegDataSample]:
     """The labels that mmseg's `postprocess_result` finds, resizing one class at a time.
 
     mmseg resizes the logits of all classes to the size of the photograph, 150 float32 numbers a
@@ -45,12 +48,13 @@ def find_labels(model: nn.Module, postprocess: Callable, logits: torch.Tensor,
             continue
         left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', [0] * 4))
         height, width = image.shape[2:]
-        classwise = image[:, :, top:height - bottom, left:width - right].split(1, dim=1)
+        classwise = image[:, :, top : height - bottom, left : width - right].split(1, dim=1)
         best = torch.full((1, *size), -torch.inf, device=logits.device, dtype=logits.dtype)
         labels = torch.zeros_like(best, dtype=torch.int64)
         for label, one in enumerate(classwise):
-            resized, = resize(one, size=size, mode='bilinear', align_corners=model.align_corners,
-                              warning=False)
+            (resized,) = resize(
+                one, size=size, mode='bilinear', align_corners=model.align_corners, warning=False
+            )
             labels.masked_fill_(resized > best, label)
             torch.maximum(best, resized, out=best)
         sample.pred_sem_seg = PixelData(data=labels)

@@ -1,4 +1,5 @@
 """OpenMMLab's visualizers, with the same pictures in a fraction of the time."""
+
 from collections.abc import Iterable
 from types import MethodType
 
@@ -34,8 +35,9 @@ def speed_up(visualizer: Visualizer) -> None:
     visualizer._get_center_loc = find_middle
 
 
-def draw_with(visualizer: Visualizer, frame: Frame, sample: BaseDataElement, score_thr: float
-              ) -> np.ndarray:
+def draw_with(
+    visualizer: Visualizer, frame: Frame, sample: BaseDataElement, score_thr: float
+) -> np.ndarray:
     """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`.
 
     The visualizer has `LastPicture` among its backends.
@@ -43,12 +45,17 @@ def draw_with(visualizer: Visualizer, frame: Frame, sample: BaseDataElement, sco
     np.random.seed(0)  # mmdet varies the colours of masks
     limit = dict(pred_score_thr=score_thr) if 'pred_instances' in sample else {}
     visualizer.add_datasample(
-        str(frame.name), mmcv.bgr2rgb(frame.image), sample, draw_gt=False, **limit)
+        str(frame.name), mmcv.bgr2rgb(frame.image), sample, draw_gt=False, **limit
+    )
     return mmcv.rgb2bgr(visualizer.get_backend('LastPicture').image)
 
 
-def blend_masks(visualizer: Visualizer, binary_masks: np.ndarray,
-                colors: Iterable[tuple[int, ...]], alphas: float) -> Visualizer:
+def blend_masks(
+    visualizer: Visualizer,
+    binary_masks: np.ndarray,
+    colors: Iterable[tuple[int, ...]],
+    alphas: float,
+) -> Visualizer:
     """Draws masks like mmengine's `draw_binary_masks`, which blends the whole picture for each.
 
     Args:
@@ -68,7 +75,8 @@ def blend_masks(visualizer: Visualizer, binary_masks: np.ndarray,
     for hidden in visualizer.ax_save.images:
         hidden.remove()
     visualizer.ax_save.imshow(
-        picture, extent=(0, visualizer.width, visualizer.height, 0), interpolation='nearest')
+        picture, extent=(0, visualizer.width, visualizer.height, 0), interpolation='nearest'
+    )
     return visualizer
 
 

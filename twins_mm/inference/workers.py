@@ -2,6 +2,7 @@
 
 In threads it would stop the network: matplotlib keeps Python's lock.
 """
+
 import multiprocessing
 import os
 import signal
@@ -44,8 +45,9 @@ class Job(NamedTuple):
     pictures: Path | None
 
 
-def write_beside(job: Job, pairs: Iterable[tuple[Frame, BaseDataElement]], workers: int
-                 ) -> Iterator[tuple[str, np.ndarray | None]]:
+def write_beside(
+    job: Job, pairs: Iterable[tuple[Frame, BaseDataElement]], workers: int
+) -> Iterator[tuple[str, np.ndarray | None]]:
     """Writes frames and their predictions while `pairs` predicts the next.
 
     Yields, in order, when all files of a frame are written, the line of `progress.to_line` and
@@ -53,8 +55,9 @@ def write_beside(job: Job, pairs: Iterable[tuple[Frame, BaseDataElement]], worke
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process would wait for threads of OpenCV that it hasn't
-    with ProcessPoolExecutor(workers, multiprocessing.get_context('fork'), _start, (job,)
-                             ) as executor:
+    with ProcessPoolExecutor(
+        workers, multiprocessing.get_context('fork'), _start, (job,)
+    ) as executor:
         executor.submit(os.getpid).result()  # start them before the threads that read images
         cv2.setNumThreads(threads)
         packed = ((frame, _pack(sample)) for frame, sample in pairs)

@@ -1,4 +1,5 @@
 """The networks, which need torch and mmengine only, and mmdet's and mmseg's that are changed."""
+
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -13,6 +14,7 @@ __all__ = ['NormedAveragePooling', 'ProjectedAveragePooling', 'STViT', 'TwinsPCP
 def build_swin_cpvt(**kwargs) -> nn.Module:
     """Builds `swin_cpvt.SwinCPVT`, so that mmdet is imported only then."""
     from .swin_cpvt import SwinCPVT
+
     return SwinCPVT(**kwargs)
 
 
@@ -20,4 +22,5 @@ def build_swin_cpvt(**kwargs) -> nn.Module:
 def build_deep_stem_resnet(**kwargs) -> nn.Module:
     """Builds `deep_stem_resnet.DeepStemResNet`, so that mmseg is imported only then."""
     from .deep_stem_resnet import DeepStemResNet
+
     return DeepStemResNet(**kwargs)

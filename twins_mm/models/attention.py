@@ -3,6 +3,7 @@
 Letters in shapes: B images, H x W tokens, C channels, N heads with D = C / N channels,
 K tokens per side of a window, L windows.
 """
+
 from collections import OrderedDict
 from itertools import repeat
 
@@ -40,11 +41,12 @@ def window_partition(x: torch.Tensor, window_size: int) -> torch.Tensor:
     x = x.view(batch, rows, window_size, columns, window_size, channels)
     # Not a `reshape`, which is a view where there is one column: a graph must know which.
     x = x.transpose(2, 3).clone(memory_format=torch.contiguous_format)
-    return x.view(-1, window_size ** 2, channels)
+    return x.view(-1, window_size**2, channels)
 
 
-def window_unpartition(windows: torch.Tensor, window_size: int, height: int,
-                       width: int) -> torch.Tensor:
+def window_unpartition(
+    windows: torch.Tensor, window_size: int, height: int, width: int
+) -> torch.Tensor:
     """Undoes `window_partition`: `(B * L, K * K, C)` back to `(B, height, width, C)`."""
     rows, columns = _count_windows(height, window_size), _count_windows(width, window_size)
     x = windows.unflatten(1, (window_size, window_size)).unflatten(0, (-1, rows, columns))
@@ -74,8 +76,13 @@ def merge_heads(tokens: torch.Tensor) -> torch.Tensor:
     return tokens.transpose(1, 2).flatten(2)
 
 
-def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None = None,
-           drop: float = 0.) -> torch.Tensor:
+def attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    seen: torch.Tensor | None = None,
+    drop: float = 0.0,
+) -> torch.Tensor:
     """`F.scaled_dot_product_attention` of `(B, N, T, D)`.
 
     `seen`, `(B, 1, 1, T)`, are the keys that queries may see, at least one; None is all. `drop` is
@@ -101,12 +108,20 @@ class LocallyGroupedAttention(nn.Module):
     Source: Twins, section 3.2, equation 1.
     """
 
-    def __init__(self, dim: int, num_heads: int, window_size: int, padding: str = 'mask',
-                 attn_drop: float = 0., proj_drop: float = 0.):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        window_size: int,
+        padding: str = 'mask',
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+    ):
         super().__init__()
         if padding not in WINDOW_PADDINGS:
             raise ValueError(
-                f'window_padding={padding!r} is unknown; pass one of {", ".join(WINDOW_PADDINGS)}')
+                f'window_padding={padding!r} is unknown; pass one of {", ".join(WINDOW_PADDINGS)}'
+            )
         self.num_heads = num_heads
         self.window_size = window_size
         self.padding = padding
@@ -128,14 +143,21 @@ class LocallyGroupedAttention(nn.Module):
         x = window_unpartition(merge_heads(windows), self.window_size, height, width)
         return self.proj_drop(linear(self.proj, x))
 
-    def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
-                real: torch.Tensor | None) -> torch.Tensor:
-        drop = self.attn_drop if self.training else 0.
+    def _attend(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, real: torch.Tensor | None
+    ) -> torch.Tensor:
+        drop = self.attn_drop if self.training else 0.0
         if _is_for_any_size() or q.shape[0] <= MAX_BATCH:
             return attend(q, k, v, real, drop)
-        return torch.cat([self._attend(*parts) for parts in zip(
-            *(tensor.split(MAX_BATCH) for tensor in (q, k, v)),
-            repeat(None) if real is None else real.split(MAX_BATCH))])
+        return torch.cat(
+            [
+                self._attend(*parts)
+                for parts in zip(
+                    *(tensor.split(MAX_BATCH) for tensor in (q, k, v)),
+                    repeat(None) if real is None else real.split(MAX_BATCH),
+                )
+            ]
+        )
 
     def real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
         """The keys that attention may see, `(B * L, 1, 1, K * K)`; None for all."""
@@ -150,7 +172,7 @@ class LocallyGroupedAttention(nn.Module):
         real = window_partition(x.new_ones(1, height, width, 1), self.window_size) > 0
         if self.padding == 'mask_legacy':
             real = real | (x.new_full((), extra_rows * extra_columns) == 0)
-        return real.view(-1, 1, 1, self.window_size ** 2).repeat(batch, 1, 1, 1)
+        return real.view(-1, 1, 1, self.window_size**2).repeat(batch, 1, 1, 1)
 
 
 def _make_sub_sampling(kind: str, dim: int, ratio: int) -> nn.Module:
@@ -159,8 +181,9 @@ def _make_sub_sampling(kind: str, dim: int, ratio: int) -> nn.Module:
         return nn.AvgPool2d(ratio)
     if kind == 'convolution':
         return nn.Conv2d(dim, dim, ratio, ratio)
-    return nn.Sequential(OrderedDict(
-        depthwise=make_depthwise(dim, ratio, ratio), pointwise=nn.Conv2d(dim, dim, 1)))
+    return nn.Sequential(
+        OrderedDict(depthwise=make_depthwise(dim, ratio, ratio), pointwise=nn.Conv2d(dim, dim, 1))
+    )
 
 
 class GlobalSubsampledAttention(nn.Module):
@@ -180,12 +203,20 @@ class GlobalSubsampledAttention(nn.Module):
     2102.12122. Table 6 doesn't say whether its separable convolution has the 1 x 1 part.
     """
 
-    def __init__(self, dim: int, num_heads: int, sr_ratio: int, sub_sampling: str = 'convolution',
-                 attn_drop: float = 0., proj_drop: float = 0.):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        sr_ratio: int,
+        sub_sampling: str = 'convolution',
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+    ):
         super().__init__()
         if sub_sampling not in SUB_SAMPLINGS:
-            raise ValueError(f'sub_sampling={sub_sampling!r} is unknown; pass one of '
-                             f'{", ".join(SUB_SAMPLINGS)}')
+            raise ValueError(
+                f'sub_sampling={sub_sampling!r} is unknown; pass one of {", ".join(SUB_SAMPLINGS)}'
+            )
         self.num_heads = num_heads
         self.sr_ratio = sr_ratio
         self.attn_drop = attn_drop
@@ -202,8 +233,10 @@ class GlobalSubsampledAttention(nn.Module):
         q = _split_heads(linear(self.q, x).flatten(1, 2), self.num_heads)
         if self.sr_ratio > 1:
             x = self.norm(self.sr(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        k, v = [_split_heads(part, self.num_heads)
-                for part in linear(self.kv, x).flatten(1, 2).chunk(2, -1)]
-        x = attend(q, k, v, drop=self.attn_drop if self.training else 0.)
+        k, v = [
+            _split_heads(part, self.num_heads)
+            for part in linear(self.kv, x).flatten(1, 2).chunk(2, -1)
+        ]
+        x = attend(q, k, v, drop=self.attn_drop if self.training else 0.0)
         x = merge_heads(x).unflatten(1, (height, width))
         return self.proj_drop(linear(self.proj, x))

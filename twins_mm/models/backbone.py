@@ -1,4 +1,5 @@
 """What the backbones of all families have in common."""
+
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,8 +35,16 @@ class Backbone(BaseModule):
 
     init_cfg: Any
 
-    def __init__(self, family: Family, arch: Arch, out_indices: Sequence[int] | None,
-                 drop_path_rate: float, frozen_stages: int, with_cp: bool, init_cfg: dict | None):
+    def __init__(
+        self,
+        family: Family,
+        arch: Arch,
+        out_indices: Sequence[int] | None,
+        drop_path_rate: float,
+        frozen_stages: int,
+        with_cp: bool,
+        init_cfg: dict | None,
+    ):
         super().__init__(init_cfg)
         self.family = family
         self.out_indices = _check_out_indices(out_indices, len(arch['depths']))
@@ -43,11 +52,14 @@ class Backbone(BaseModule):
         if not 0 <= drop_path_rate < 1:
             raise ValueError(f'drop_path_rate={drop_path_rate}: pass a value from 0 to below 1')
         if frozen_stages not in range(-1, self.out_indices[-1] + 1):
-            raise ValueError(f'frozen_stages={frozen_stages}: pass -1 to train all, or the index '
-                             f'of the last stage to freeze, up to {self.out_indices[-1]}')
+            raise ValueError(
+                f'frozen_stages={frozen_stages}: pass -1 to train all, or the index '
+                f'of the last stage to freeze, up to {self.out_indices[-1]}'
+            )
         self.with_cp = with_cp
         self._drop_paths = torch.linspace(
-            0, drop_path_rate, sum(arch['depths']), device='cpu').tolist()
+            0, drop_path_rate, sum(arch['depths']), device='cpu'
+        ).tolist()
         self._frozen: list[nn.Module] = []
 
     @property
@@ -122,8 +134,10 @@ def named_arch(arch: str | Arch, family: Family) -> Arch:
     if not isinstance(arch, str):
         return arch
     if arch not in family.named_archs:
-        raise ValueError(f'arch={arch!r} is unknown; pass one of {", ".join(family.named_archs)}, '
-                         f'or a dict of {", ".join(family.archs["small"])}')
+        raise ValueError(
+            f'arch={arch!r} is unknown; pass one of {", ".join(family.named_archs)}, '
+            f'or a dict of {", ".join(family.archs["small"])}'
+        )
     return family.named_archs[arch]
 
 
@@ -131,12 +145,16 @@ def check_arch(arch: Arch, fields: Sequence[str], *optional: str) -> None:
     """Raises a ValueError unless the dict has these fields, with one value per stage in each."""
     missing, unknown = set(fields) - arch.keys(), arch.keys() - {*fields, *optional}
     if missing or unknown:
-        raise ValueError(f'arch must be a dict of {", ".join(fields)} and, optionally, '
-                         f'{", ".join(optional)}; missing: {sorted(missing)}, '
-                         f'unknown: {sorted(unknown)}')
-    if (not all(isinstance(values, Sequence) for values in arch.values())
-            or len(set(map(len, arch.values()))) != 1
-            or min(min(arch[name]) for name in fields) < 1):
+        raise ValueError(
+            f'arch must be a dict of {", ".join(fields)} and, optionally, '
+            f'{", ".join(optional)}; missing: {sorted(missing)}, '
+            f'unknown: {sorted(unknown)}'
+        )
+    if (
+        not all(isinstance(values, Sequence) for values in arch.values())
+        or len(set(map(len, arch.values()))) != 1
+        or min(min(arch[name]) for name in fields) < 1
+    ):
         raise ValueError(f'arch needs one value of at least 1 per stage in each entry: {arch}')
     for dim, heads in zip(arch['embed_dims'], arch['num_heads']):
         if dim % heads:
@@ -147,16 +165,22 @@ def are_patterns(patterns: object, letters: str) -> bool:
     """Whether these are patterns of blocks, each of one or more of these letters."""
     return isinstance(patterns, Sequence) and all(
         isinstance(pattern, str) and pattern and set(pattern) <= set(letters)
-        for pattern in patterns)
+        for pattern in patterns
+    )
 
 
 def _check_out_indices(out_indices: Sequence[int] | None, num_stages: int) -> tuple[int, ...]:
     """`out_indices` as a tuple, of all stages if None; raises a ValueError if they are invalid."""
     if out_indices is None:
         return tuple(range(num_stages))
-    if (not isinstance(out_indices, Sequence) or not out_indices
-            or not set(out_indices) <= set(range(num_stages))
-            or sorted(set(out_indices)) != list(out_indices)):
-        raise ValueError(f'out_indices={out_indices!r}: pass ascending stage indices from '
-                         f'{tuple(range(num_stages))}, such as (1, 2, 3)')
+    if (
+        not isinstance(out_indices, Sequence)
+        or not out_indices
+        or not set(out_indices) <= set(range(num_stages))
+        or sorted(set(out_indices)) != list(out_indices)
+    ):
+        raise ValueError(
+            f'out_indices={out_indices!r}: pass ascending stage indices from '
+            f'{tuple(range(num_stages))}, such as (1, 2, 3)'
+        )
     return tuple(out_indices)

@@ -3,6 +3,7 @@
 None of it is in a graph that is compiled, traced or exported, and hooks of a layer see the layer as
 it is written.
 """
+
 from collections.abc import Callable
 from functools import partial
 from itertools import repeat
@@ -57,15 +58,21 @@ def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) 
 
 
 def _prefers_onednn(x: torch.Tensor) -> bool:
-    return (is_eager_on_cpu(x) and x.dtype == torch.float32 and x.numel() > _ONEDNN_SIZE
-            and torch.get_num_threads() > 1 and torch.backends.mkldnn.is_available())
+    return (
+        is_eager_on_cpu(x)
+        and x.dtype == torch.float32
+        and x.numel() > _ONEDNN_SIZE
+        and torch.get_num_threads() > 1
+        and torch.backends.mkldnn.is_available()
+    )
 
 
 def _has_plain_call(layer: nn.Module) -> bool:
     """Whether calling a layer does nothing but its class's `forward`."""
     return 'forward' not in vars(layer) and not any(
         getattr(layer, f'_{kind}_hooks') or getattr(nn.modules.module, f'_global_{kind}_hooks')
-        for kind in ('forward_pre', 'forward', 'backward_pre', 'backward'))
+        for kind in ('forward_pre', 'forward', 'backward_pre', 'backward')
+    )
 
 
 def gelu(hidden: torch.Tensor, mlp: nn.Module) -> torch.Tensor:
@@ -75,8 +82,9 @@ def gelu(hidden: torch.Tensor, mlp: nn.Module) -> torch.Tensor:
     return torch.ops.aten.gelu_(hidden)
 
 
-def run_in_pieces(mlp: nn.Module, run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor,
-                  hidden_dim: int) -> torch.Tensor:
+def run_in_pieces(
+    mlp: nn.Module, run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, hidden_dim: int
+) -> torch.Tensor:
     """`run(x)` of an MLP's tokens, `(..., C)`, piece by piece if a CPU's cache can't hold all."""
     if is_eager_on_cpu(x) and not is_observed(mlp):
         parts = x.flatten(0, -2).split(max(1, HIDDEN_BYTES // (hidden_dim * x.element_size())))
@@ -85,8 +93,9 @@ def run_in_pieces(mlp: nn.Module, run: Callable[[torch.Tensor], torch.Tensor], x
     return run(x)
 
 
-def attend_in_pieces(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
-                     seen: torch.Tensor | None = None) -> torch.Tensor:
+def attend_in_pieces(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None = None
+) -> torch.Tensor:
     """Attention of `(B, N, T, D)`, to keys that are `seen` as in `attend`; its weights fit a cache.
 
     Those of many keys are computed again in the backward pass.
@@ -97,16 +106,21 @@ def attend_in_pieces(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
         run = partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
     rows = max(1, WEIGHT_BYTES // (heads * keys * q.element_size()))
     images = max(1, rows // queries)
-    several = zip(*(x.split(images) for x in (q, k, v)),
-                  repeat(None) if seen is None else seen.split(images))
+    several = zip(
+        *(x.split(images) for x in (q, k, v)), repeat(None) if seen is None else seen.split(images)
+    )
     # As the kernel returns it: tokens before heads in memory, so that merging heads copies nothing.
-    return torch.cat([
-        torch.cat([run(part, *others).transpose(1, 2) for part in queries.split(rows, -2)], 1)
-        for queries, *others in several]).transpose(1, 2)
+    return torch.cat(
+        [
+            torch.cat([run(part, *others).transpose(1, 2) for part in queries.split(rows, -2)], 1)
+            for queries, *others in several
+        ]
+    ).transpose(1, 2)
 
 
-def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None
-            ) -> torch.Tensor:
+def _attend(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None
+) -> torch.Tensor:
     weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if seen is not None:
         weights = weights.masked_fill(~seen, -torch.inf)
@@ -120,6 +134,9 @@ def lacks_bfloat16_attention(q: torch.Tensor) -> bool:
     processors: there it takes as long as in float32. oneDNN, which computes `@`, has them.
     """
     cpu = torch.cpu  # older torch doesn't know what the CPU has
-    return (is_eager_on_cpu(q) and q.dtype == torch.bfloat16
-            and getattr(cpu, '_is_avx512_bf16_supported', bool)()
-            and not getattr(cpu, '_is_amx_tile_supported', bool)())
+    return (
+        is_eager_on_cpu(q)
+        and q.dtype == torch.bfloat16
+        and getattr(cpu, '_is_avx512_bf16_supported', bool)()
+        and not getattr(cpu, '_is_amx_tile_supported', bool)()
+    )

@@ -1,4 +1,5 @@
 """ResNet with the stem of mmseg's segmentors; importing it imports mmseg."""
+
 from mmseg.models.backbones import ResNetV1c
 
 
@@ -13,6 +14,7 @@ class DeepStemResNet(ResNetV1c):
         if f'{prefix}conv1.0.weight' in state_dict:
             for theirs, ours in (('conv1.', 'stem.'), ('bn1.', 'stem.7.')):
                 for name in [name for name in state_dict if name.startswith(prefix + theirs)]:
-                    state_dict[prefix + ours + name.removeprefix(prefix + theirs)] = (
-                        state_dict.pop(name))
+                    state_dict[prefix + ours + name.removeprefix(prefix + theirs)] = state_dict.pop(
+                        name
+                    )
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -3,6 +3,7 @@
 Maps are `(B, H, W, C)`: LayerNorm and Linear take them directly, and the channels-last
 convolutions take `permute(0, 3, 1, 2)`, which is a view.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -121,8 +122,9 @@ class Block(nn.Module):
         norm_eps: Epsilon of both norms.
     """
 
-    def __init__(self, dim: int, attention: nn.Module, mlp: nn.Module, drop_path: float,
-                 norm_eps: float):
+    def __init__(
+        self, dim: int, attention: nn.Module, mlp: nn.Module, drop_path: float, norm_eps: float
+    ):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
         self.attn = attention

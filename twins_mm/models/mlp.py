@@ -1,4 +1,5 @@
 """The MLP of a block, whose hidden activations are the largest tensors in Twins."""
+
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -6,7 +7,7 @@ from torch.utils.checkpoint import checkpoint
 from .cpu import gelu, linear, run_in_pieces
 
 
-def finish_recomputed(mlp: nn.Module, hidden: torch.Tensor, drop: float = 0.) -> torch.Tensor:
+def finish_recomputed(mlp: nn.Module, hidden: torch.Tensor, drop: float = 0.0) -> torch.Tensor:
     """`mlp.finish(hidden)`; in training recomputed in the backward pass, if `mlp.recompute`."""
     if mlp.recompute and mlp.training and hidden.requires_grad:
         return checkpoint(mlp.finish, hidden, use_reentrant=False, preserve_rng_state=drop > 0)
@@ -23,7 +24,7 @@ class Mlp(nn.Module):
             False keeps them twice, before and after it, like plain autograd.
     """
 
-    def __init__(self, dim: int, hidden_dim: int, drop: float = 0., recompute: bool = True):
+    def __init__(self, dim: int, hidden_dim: int, drop: float = 0.0, recompute: bool = True):
         super().__init__()
         self.recompute = recompute
         self.fc1 = nn.Linear(dim, hidden_dim)

@@ -1,4 +1,5 @@
 """What ends a classifier, between backbone and linear layer."""
+
 from collections.abc import Sequence
 
 import torch
@@ -26,7 +27,7 @@ class NormedAveragePooling(nn.Module):
         self.norm = nn.LayerNorm(in_channels, eps=eps)
 
     def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor]:
-        return self.norm(maps[-1].permute(0, 2, 3, 1)).mean((1, 2)),
+        return (self.norm(maps[-1].permute(0, 2, 3, 1)).mean((1, 2)),)
 
 
 @MODELS.register_module()
@@ -45,4 +46,4 @@ class ProjectedAveragePooling(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor]:
-        return F.silu(self.norm(self.proj(maps[-1]))).mean((2, 3)),
+        return (F.silu(self.norm(self.proj(maps[-1]))).mean((2, 3)),)

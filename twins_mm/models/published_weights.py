@@ -2,6 +2,7 @@
 
 Our names are the released ones, which timm uses too.
 """
+
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -15,8 +16,9 @@ from ..families import FAMILIES, Layout
 Weights = Mapping[str, torch.Tensor]
 
 # Families may share layouts.
-LAYOUTS = {layout.marks: layout
-            for family in FAMILIES.values() for layout in family.layouts}.values()
+LAYOUTS = {
+    layout.marks: layout for family in FAMILIES.values() for layout in family.layouts
+}.values()
 # mmpretrain's ImageClassifier with our necks: its names, and the released ones.
 _IMAGE_CLASSIFIER = {'neck.proj.': 'proj.', 'neck.norm.': 'norm.', 'head.fc.': 'head.'}
 # The released names of what a classifier has after its backbone.
@@ -99,23 +101,31 @@ def translate_classifier_(state_dict: dict, prefix: str) -> None:
 def list_differences(weights: Weights, expected: Weights) -> list[str]:
     """How names and shapes differ, one clause per kind of difference."""
     clauses = []
-    for what, names in (('missing', expected.keys() - weights),
-                        ('unexpected', weights.keys() - expected)):
+    for what, names in (
+        ('missing', expected.keys() - weights),
+        ('unexpected', weights.keys() - expected),
+    ):
         if names:
             clauses.append(f'{len(names)} {what}, such as {min(names)}')
-    misshapen = [name for name in expected.keys() & weights
-                 if weights[name].shape != expected[name].shape]
+    misshapen = [
+        name for name in expected.keys() & weights if weights[name].shape != expected[name].shape
+    ]
     if misshapen:
         first = min(misshapen)
-        clauses.append(f'{len(misshapen)} of different shape, such as {first}, '
-                       f'{tuple(weights[first].shape)} instead of {tuple(expected[first].shape)}')
+        clauses.append(
+            f'{len(misshapen)} of different shape, such as {first}, '
+            f'{tuple(weights[first].shape)} instead of {tuple(expected[first].shape)}'
+        )
     return clauses
 
 
 def weights_under(prefix: str, state_dict: Weights) -> dict[str, torch.Tensor]:
     """The weights whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): value for name, value in state_dict.items()
-            if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
+    }
 
 
 def replace_(state_dict: dict, prefix: str, weights: Weights) -> None:
@@ -132,8 +142,10 @@ def _find_backbone(names: Iterable[str]) -> tuple[str, Layout]:
             if prefix != name and all(prefix + mark in names for mark in layout.marks):
                 return prefix, layout
     prefixes = sorted({name.partition('.')[0] for name in names})
-    raise UserError('No Twins or STViT backbone found; the weights are of '
-                    + (', '.join(prefixes[:8]) if names else 'nothing'))
+    raise UserError(
+        'No Twins or STViT backbone found; the weights are of '
+        + (', '.join(prefixes[:8]) if names else 'nothing')
+    )
 
 
 def pop(weights: dict, prefix: str) -> dict[str, torch.Tensor]:
@@ -143,13 +155,15 @@ def pop(weights: dict, prefix: str) -> dict[str, torch.Tensor]:
 
 def rename(weights: Weights, names: Mapping[str, str]) -> dict[str, torch.Tensor]:
     """Replaces prefixes of names, as in `Layout.names`; the first row that matches applies."""
-    rows = [(re.compile(re.escape(source).replace(r'\#', r'(\d+)')), target.replace('#', '{}'))
-            for source, target in names.items()]
+    rows = [
+        (re.compile(re.escape(source).replace(r'\#', r'(\d+)')), target.replace('#', '{}'))
+        for source, target in names.items()
+    ]
 
     def rename(name: str) -> str:
         for source, target in rows:
             if match := source.match(name):
-                return target.format(*match.groups()) + name[match.end():]
+                return target.format(*match.groups()) + name[match.end() :]
         return name
 
     return {rename(name): value for name, value in weights.items()}
@@ -159,8 +173,11 @@ def _to_released(weights: Weights, layout: Layout) -> dict[str, torch.Tensor]:
     weights = rename(weights, {theirs: ours for ours, theirs in layout.names.items()})
     if layout.fused_gsa:
         weights = _split_gsa(weights)
-    return {name.replace('.gsa.', '.attn.'): value for name, value in weights.items()
-            if not name.endswith(layout.constants)}
+    return {
+        name.replace('.gsa.', '.attn.'): value
+        for name, value in weights.items()
+        if not name.endswith(layout.constants)
+    }
 
 
 def _split_gsa(weights: Weights) -> dict[str, torch.Tensor]:

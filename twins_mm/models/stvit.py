@@ -3,6 +3,7 @@
 Source: Huang et al., "Vision Transformer with Super Token Sampling", CVPR 2023, arXiv 2211.11167;
 where its supplement is silent, its authors' released code.
 """
+
 from collections.abc import Sequence
 
 import torch
@@ -91,8 +92,17 @@ class SuperTokenBlock(nn.Module):
         recompute_mlp: See `ConvFfn`.
     """
 
-    def __init__(self, dim: int, num_heads: int, grid: int, hidden_dim: int, layer_scale: float,
-                 drop_path: float, has_convs: bool = True, recompute_mlp: bool = True):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        grid: int,
+        hidden_dim: int,
+        layer_scale: float,
+        drop_path: float,
+        has_convs: bool = True,
+        recompute_mlp: bool = True,
+    ):
         super().__init__()
         self.pos_embed = ResidualDepthwiseConv(dim) if has_convs else nn.Identity()
         self.norm1 = _MapNorm(dim)
@@ -164,34 +174,60 @@ class STViT(Backbone):
     [(1, 320, 4, 6), (1, 512, 2, 3)]
     """
 
-    def __init__(self, arch: str | Arch = 'small', *, in_channels: int = 3,
-                 out_indices: Sequence[int] | None = None, drop_path_rate: float = 0.1,
-                 frozen_stages: int = -1, with_cp: bool = False, recompute_mlp: bool = True,
-                 init_cfg: dict | None = None):
+    def __init__(
+        self,
+        arch: str | Arch = 'small',
+        *,
+        in_channels: int = 3,
+        out_indices: Sequence[int] | None = None,
+        drop_path_rate: float = 0.1,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        recompute_mlp: bool = True,
+        init_cfg: dict | None = None,
+    ):
         family = FAMILIES['STViT']
         arch = named_arch(arch, family)
         check_arch(arch, _FIELDS, 'layer_scales', 'patterns')
         if not are_patterns(arch.get('patterns', family.pattern), 'ST'):
-            raise ValueError(f'arch: one of patterns={arch["patterns"]!r} is empty or has letters '
-                             'other than S and T')
+            raise ValueError(
+                f'arch: one of patterns={arch["patterns"]!r} is empty or has letters '
+                'other than S and T'
+            )
         stages = family.blocks_of(arch)
-        super().__init__(family, arch, out_indices, drop_path_rate, frozen_stages, with_cp,
-                         init_cfg)
+        super().__init__(
+            family, arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg
+        )
         dims, drop_paths = arch['embed_dims'], iter(self._drop_paths)
-        scales = arch.get('layer_scales', [0.] * len(dims))
-        self.patch_embed = (_make_stem(in_channels, dims[0]) if stages[0][0] == 'S'
-                            else PatchEmbed(in_channels, dims[0], 4, pad=True))
+        scales = arch.get('layer_scales', [0.0] * len(dims))
+        self.patch_embed = (
+            _make_stem(in_channels, dims[0])
+            if stages[0][0] == 'S'
+            else PatchEmbed(in_channels, dims[0], 4, pad=True)
+        )
         self.layers = nn.ModuleList()
         last = self.out_indices[-1]
         for stage in range(last + 1):
-            blocks = [SuperTokenBlock(
-                dims[stage], arch['num_heads'][stage], arch['grid_sizes'][stage],
-                int(dims[stage] * arch['mlp_ratios'][stage]), scales[stage], next(drop_paths),
-                has_convs=kind == 'S', recompute_mlp=recompute_mlp) for kind in stages[stage]]
-            self.layers.append(_Stage(
-                blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None))
+            blocks = [
+                SuperTokenBlock(
+                    dims[stage],
+                    arch['num_heads'][stage],
+                    arch['grid_sizes'][stage],
+                    int(dims[stage] * arch['mlp_ratios'][stage]),
+                    scales[stage],
+                    next(drop_paths),
+                    has_convs=kind == 'S',
+                    recompute_mlp=recompute_mlp,
+                )
+                for kind in stages[stage]
+            ]
+            self.layers.append(
+                _Stage(
+                    blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None
+                )
+            )
         openings = [self.patch_embed, *(stage.downsample for stage in self.layers)]
-        self._freeze([*openings[:frozen_stages + 1], *self.stages[:frozen_stages + 1]])
+        self._freeze([*openings[: frozen_stages + 1], *self.stages[: frozen_stages + 1]])
 
     @property
     def stages(self) -> list[nn.ModuleList]:

@@ -5,6 +5,7 @@ the cells around it. So tokens are grouped by cells, and what they share is one 
 
 Letters in shapes: B images, H x W tokens, P x Q cells of G x G tokens each, C channels.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -44,7 +45,7 @@ class SuperTokenAttention(nn.Module):
         with torch.no_grad():
             means = cells.mean(1).unflatten(0, shape)
             products = cells @ _gather(means).flatten(0, 2).transpose(1, 2)
-            parts = (products * dim ** -0.5).softmax(-1)  # (B * P * Q, G * G, 9)
+            parts = (products * dim**-0.5).softmax(-1)  # (B * P * Q, G * G, 9)
             weight = _scatter(parts.sum(1).unsqueeze(-1).unflatten(0, shape))
         sums = _scatter((parts.transpose(1, 2) @ cells).unflatten(0, shape))
         super_tokens = self.stoken_refine(sums / (weight + 1e-12))
@@ -59,8 +60,10 @@ def _gather(cells: torch.Tensor) -> torch.Tensor:
 
 def _scatter(shares: torch.Tensor) -> torch.Tensor:
     """Adds the shares of each cell to the cells around it: `(B, P, Q, 9, C)` to `(B, P, Q, C)`."""
-    return sum(_shift(share, rows, columns)
-               for share, (rows, columns) in zip(shares.unbind(3), _SURROUNDINGS))
+    return sum(
+        _shift(share, rows, columns)
+        for share, (rows, columns) in zip(shares.unbind(3), _SURROUNDINGS)
+    )
 
 
 def _shift(cells: torch.Tensor, rows: int, columns: int) -> torch.Tensor:

@@ -1,4 +1,5 @@
 """Swin with conditional position encodings, of the paper's Table 7; importing it imports mmdet."""
+
 import torch
 from mmdet.models.backbones.swin import SwinTransformer, WindowMSA, swin_converter
 from mmengine.logging import print_log
@@ -28,7 +29,7 @@ class UnbiasedWindowMSA(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         if mask is not None:
             mask = mask.to(q.dtype).repeat(len(x) // len(mask), 1, 1).unsqueeze(1)
-        drop = self.attn_drop.p if self.training else 0.
+        drop = self.attn_drop.p if self.training else 0.0
         x = F.scaled_dot_product_attention(q, k, v, mask, drop, scale=self.scale)
         return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
 
@@ -67,16 +68,25 @@ class SwinCPVT(SwinTransformer):
         ours = self.state_dict()
         given = {name: weights[name] for name in weights.keys() & ours}
         # Detectors and classifiers have different norms after stages.
-        if differences := list_differences(given, {
-                name: value for name, value in ours.items()
-                if name in given or not ('.pos_block.' in name or name.startswith('norm'))}):
-            raise UserError('The weights do not fit Swin, and none were loaded: '
-                            + '; '.join(differences))
+        if differences := list_differences(
+            given,
+            {
+                name: value
+                for name, value in ours.items()
+                if name in given or not ('.pos_block.' in name or name.startswith('norm'))
+            },
+        ):
+            raise UserError(
+                'The weights do not fit Swin, and none were loaded: ' + '; '.join(differences)
+            )
         self.load_state_dict(given, strict=False)
         tables = sum(name.endswith('relative_position_bias_table') for name in weights)
         if tables:
-            print_log(f'Swin weights: {tables} tables of relative position bias left out, position '
-                      'encodings newly initialised', logger='current')
+            print_log(
+                f'Swin weights: {tables} tables of relative position bias left out, position '
+                'encodings newly initialised',
+                logger='current',
+            )
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(super().forward(images))

@@ -3,6 +3,7 @@
 Source: Chu et al., "Twins: Revisiting the Design of Spatial Attention in Vision Transformers",
 NeurIPS 2021, arXiv 2104.13840; where the paper is silent, its authors' released code.
 """
+
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,11 +27,19 @@ def _check_arch(arch: str | Arch, family: Family) -> Arch:
     arch = named_arch(arch, family)
     patterns = arch.get('patterns', family.pattern)
     if not are_patterns(patterns, 'LG'):
-        raise ValueError('arch needs patterns of L for LSA and G for GSA, such as '
-                         f"('LG', 'LG', 'LLG', 'G'): {patterns!r}")
+        raise ValueError(
+            'arch needs patterns of L for LSA and G for GSA, such as '
+            f"('LG', 'LG', 'LLG', 'G'): {patterns!r}"
+        )
     kinds = ''.join(patterns)
-    fields = ['embed_dims', 'depths', 'num_heads', 'mlp_ratios',
-              *['sr_ratios'] * ('G' in kinds), *['window_sizes'] * ('L' in kinds)]
+    fields = [
+        'embed_dims',
+        'depths',
+        'num_heads',
+        'mlp_ratios',
+        *['sr_ratios'] * ('G' in kinds),
+        *['window_sizes'] * ('L' in kinds),
+    ]
     check_arch(arch, fields, 'patterns')
     return arch
 
@@ -88,19 +97,30 @@ class Twins(Backbone):
         ValueError: An argument is invalid; or, in `forward`, an image is too small.
     """
 
-    def __init__(self, family: Family, arch: str | Arch,
-                 local_attention: Callable[..., nn.Module], norm_after_stage: bool,
-                 in_channels: int = 3, out_indices: Sequence[int] | None = None,
-                 drop_path_rate: float = 0.2, drop_rate: float = 0., attn_drop_rate: float = 0.,
-                 sub_sampling: str = 'convolution', numerics: str = 'released',
-                 frozen_stages: int = -1, with_cp: bool = False, recompute_mlp: bool = True,
-                 init_cfg: dict | None = None):
+    def __init__(
+        self,
+        family: Family,
+        arch: str | Arch,
+        local_attention: Callable[..., nn.Module],
+        norm_after_stage: bool,
+        in_channels: int = 3,
+        out_indices: Sequence[int] | None = None,
+        drop_path_rate: float = 0.2,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        sub_sampling: str = 'convolution',
+        numerics: str = 'released',
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        recompute_mlp: bool = True,
+        init_cfg: dict | None = None,
+    ):
         arch = _check_arch(arch, family)
-        super().__init__(family, arch, out_indices, drop_path_rate, frozen_stages, with_cp,
-                         init_cfg)
+        super().__init__(
+            family, arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg
+        )
         if numerics not in NUMERICS:
-            raise ValueError(f'numerics={numerics!r} is unknown; pass one of '
-                             f'{", ".join(NUMERICS)}')
+            raise ValueError(f'numerics={numerics!r} is unknown; pass one of {", ".join(NUMERICS)}')
         self.numerics = numerics
         norm_eps, pad_patches = NUMERICS[numerics]
 
@@ -111,7 +131,7 @@ class Twins(Backbone):
         self.blocks = nn.ModuleList()
         self.pos_block = nn.ModuleList()
         self.norm_list = nn.ModuleList()
-        stages = family.blocks_of(arch)[:self.out_indices[-1] + 1]
+        stages = family.blocks_of(arch)[: self.out_indices[-1] + 1]
         for stage, kinds in enumerate(stages):
             dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
             self.patch_embeds.append(PatchEmbed(in_channels, dim, 2 if stage else 4, pad_patches))
@@ -121,12 +141,14 @@ class Twins(Backbone):
                     attention = local_attention(dim, heads, arch['window_sizes'][stage], **drops)
                 else:
                     attention = GlobalSubsampledAttention(
-                        dim, heads, arch['sr_ratios'][stage], sub_sampling, **drops)
+                        dim, heads, arch['sr_ratios'][stage], sub_sampling, **drops
+                    )
                 mlp = Mlp(dim, int(dim * arch['mlp_ratios'][stage]), drop_rate, recompute_mlp)
                 self.blocks[stage].append(Block(dim, attention, mlp, next(drop_paths), norm_eps))
             self.pos_block.append(PositionEncodingGenerator(dim))
             self.norm_list.append(
-                nn.LayerNorm(dim, eps=norm_eps) if norm_after_stage else nn.Identity())
+                nn.LayerNorm(dim, eps=norm_eps) if norm_after_stage else nn.Identity()
+            )
             in_channels = dim
         self.apply(_init_weights)
         # For patches of zero padding, the first norms get nothing but this bias. If it started at
@@ -137,10 +159,13 @@ class Twins(Backbone):
         # Sub-sampling needs a map of at least its kernel's size.
         self._min_image_size = max(
             4 * 2**stage * (arch['sr_ratios'][stage] if 'G' in kinds else 1)
-            for stage, kinds in enumerate(stages))
-        self._freeze(module for modules in (
-            self.patch_embeds, self.blocks, self.pos_block, self.norm_list)
-            for module in modules[:frozen_stages + 1])
+            for stage, kinds in enumerate(stages)
+        )
+        self._freeze(
+            module
+            for modules in (self.patch_embeds, self.blocks, self.pos_block, self.norm_list)
+            for module in modules[: frozen_stages + 1]
+        )
 
     @property
     def stages(self) -> nn.ModuleList:
@@ -149,9 +174,11 @@ class Twins(Backbone):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = images.shape[2:]
         if min(height, width) < self._min_image_size:
-            raise ValueError(f'images of {height} x {width} pixels are too small for stage '
-                             f'{len(self.blocks)}; pass at least {self._min_image_size} on each '
-                             'side, or out_indices that end at an earlier stage')
+            raise ValueError(
+                f'images of {height} x {width} pixels are too small for stage '
+                f'{len(self.blocks)}; pass at least {self._min_image_size} on each '
+                'side, or out_indices that end at an earlier stage'
+            )
         x = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
         pyramid = []
         for stage, blocks in enumerate(self.blocks):
@@ -186,8 +213,9 @@ class TwinsPCPVT(Twins):
     """
 
     def __init__(self, arch: str | Arch = 'small', *, norm_after_stage: bool = False, **kwargs):
-        super().__init__(FAMILIES['TwinsPCPVT'], arch, LocallyGroupedAttention, norm_after_stage,
-                         **kwargs)
+        super().__init__(
+            FAMILIES['TwinsPCPVT'], arch, LocallyGroupedAttention, norm_after_stage, **kwargs
+        )
 
 
 @MODELS.register_module()
@@ -210,10 +238,22 @@ class TwinsSVT(Twins):
     [(1, 256, 4, 6), (1, 512, 2, 3)]
     """
 
-    def __init__(self, arch: str | Arch = 'small', *, window_padding: str | None = None,
-                 norm_after_stage: bool = True, numerics: str = 'released', **kwargs):
+    def __init__(
+        self,
+        arch: str | Arch = 'small',
+        *,
+        window_padding: str | None = None,
+        norm_after_stage: bool = True,
+        numerics: str = 'released',
+        **kwargs,
+    ):
         if window_padding is None:
             window_padding = 'mask_legacy' if numerics == 'mmseg' else 'mask'
         super().__init__(
-            FAMILIES['TwinsSVT'], arch, partial(LocallyGroupedAttention, padding=window_padding),
-            norm_after_stage, numerics=numerics, **kwargs)
+            FAMILIES['TwinsSVT'],
+            arch,
+            partial(LocallyGroupedAttention, padding=window_padding),
+            norm_after_stage,
+            numerics=numerics,
+            **kwargs,
+        )

@@ -3,6 +3,7 @@
 Of how it counts FLOPs the paper states no more than image sizes; the rest is what reproduces its
 tables.
 """
+
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -53,15 +54,22 @@ class Counting(NamedTuple):
     @property
     def variants(self) -> list[str]:
         """Those that its tables print and, of the method's first counting, those in no table."""
-        same = [counting for counting in COUNTINGS
-                if (counting.method, counting.schedule, counting.source)
-                == (self.method, self.schedule, self.source)]
+        same = [
+            counting
+            for counting in COUNTINGS
+            if (counting.method, counting.schedule, counting.source)
+            == (self.method, self.schedule, self.source)
+        ]
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
         printed = self.paper
-        variants = [name for name, variant in VARIANTS.items()
-                    if variant.family.source == self.source]
-        return [name for name in dict.fromkeys([*variants, *printed])
-                if name in printed or self == same[0] and name not in elsewhere]
+        variants = [
+            name for name, variant in VARIANTS.items() if variant.family.source == self.source
+        ]
+        return [
+            name
+            for name in dict.fromkeys([*variants, *printed])
+            if name in printed or self == same[0] and name not in elsewhere
+        ]
 
     @property
     def paper(self) -> dict[str, dict[str, float]]:
@@ -86,43 +94,120 @@ class Counting(NamedTuple):
     @property
     def rows(self) -> dict[str, str]:
         """The rows of the paper's ablations, by variant."""
-        return {ABLATIONS[row].name: row for number in self.tables for row in TABLES[number].rows
-                if row in ABLATIONS}
+        return {
+            ABLATIONS[row].name: row
+            for number in self.tables
+            for row in TABLES[number].rows
+            if row in ABLATIONS
+        }
 
 
 COUNTINGS = (
-    Counting('ImageNet-1K classifier, Table 1', (1,), '', (224, 224), attention=True,
-             notes=dict(swin_t='28.29 rounded up', swin_t_cpvt='28.28 rounded, no attention')),
-    Counting('ImageNet-1K classifier, Table 5', (5,), '', (224, 224), attention=False,
-             notes=dict(svt_s_lll='2.22 rounded', svt_s_lllg='2.87 rounded')),
+    Counting(
+        'ImageNet-1K classifier, Table 1',
+        (1,),
+        '',
+        (224, 224),
+        attention=True,
+        notes=dict(swin_t='28.29 rounded up', swin_t_cpvt='28.28 rounded, no attention'),
+    ),
+    Counting(
+        'ImageNet-1K classifier, Table 5',
+        (5,),
+        '',
+        (224, 224),
+        attention=False,
+        notes=dict(svt_s_lll='2.22 rounded', svt_s_lllg='2.87 rounded'),
+    ),
     Counting('ImageNet-1K classifier, Table 6', (6,), '', (224, 224), attention=False),
-    Counting('RetinaNet, Table 3 and Supplementary Table 1', (3, 8), 'retinanet', (800, 600),
-             attention=True, notes=dict(resnet_50='no reason found')),
-    Counting('Mask R-CNN, Table 4', (4,), 'mask_rcnn', (800, 600), attention=True,
-             output_deconvolution=True),
-    Counting('Mask R-CNN, Supplementary Table 1', (8,), 'mask_rcnn', (1280, 800), attention=False,
-             notes=dict(svt_l="474.1 without the windows' padding")),
-    Counting('Semantic FPN, Table 2', (2,), 'semantic_fpn', (512, 512), attention=False,
-             notes=dict(pcpvt_s='40.6 with its decimal cut off', resnet_101='no reason found',
-                        pvt_s='40.6 with its decimal cut off',
-                        resnet_50='45.5 with its decimal cut off')),
+    Counting(
+        'RetinaNet, Table 3 and Supplementary Table 1',
+        (3, 8),
+        'retinanet',
+        (800, 600),
+        attention=True,
+        notes=dict(resnet_50='no reason found'),
+    ),
+    Counting(
+        'Mask R-CNN, Table 4',
+        (4,),
+        'mask_rcnn',
+        (800, 600),
+        attention=True,
+        output_deconvolution=True,
+    ),
+    Counting(
+        'Mask R-CNN, Supplementary Table 1',
+        (8,),
+        'mask_rcnn',
+        (1280, 800),
+        attention=False,
+        notes=dict(svt_l="474.1 without the windows' padding"),
+    ),
+    Counting(
+        'Semantic FPN, Table 2',
+        (2,),
+        'semantic_fpn',
+        (512, 512),
+        attention=False,
+        notes=dict(
+            pcpvt_s='40.6 with its decimal cut off',
+            resnet_101='no reason found',
+            pvt_s='40.6 with its decimal cut off',
+            resnet_50='45.5 with its decimal cut off',
+        ),
+    ),
     Counting('UperNet, Table 2', (2,), 'upernet', (512, 512), attention=True),
-    Counting('SegFormer head on ADE20K', (), 'hd_map/segformer', (512, 512), attention=True,
-             schedule='160k_ade20k'),
-    Counting('SegFormer head on Cityscapes', (), 'hd_map/segformer', (512, 1024), attention=True,
-             schedule='160k_cityscapes'),
-    Counting("ImageNet-1K classifier, STViT's supplementary Table I", ('I',), '', (224, 224),
-             attention=True, source=STVIT, notes=dict(
-                 stvit_s='25.50 rounded; 4.36 with norms, which fvcore counts')),
-    Counting("ImageNet-1K classifier, STViT's supplementary Table II", ('II',), '', (224, 224),
-             attention=True, source=STVIT, notes=dict(
-                 stvit_s_isotropic='3.96 with norms, which fvcore counts')),
-    *(Counting(f'{title}, STViT', (), method, size, attention=True, source=STVIT,
-               carries_classifier=False)
-      for title, method, size in (
-          ('Mask R-CNN', 'mask_rcnn', (1280, 800)),
-          ('Cascade Mask R-CNN', 'cascade_mask_rcnn', (1280, 800)),
-          ('UperNet', 'upernet', (512, 512)))),
+    Counting(
+        'SegFormer head on ADE20K',
+        (),
+        'hd_map/segformer',
+        (512, 512),
+        attention=True,
+        schedule='160k_ade20k',
+    ),
+    Counting(
+        'SegFormer head on Cityscapes',
+        (),
+        'hd_map/segformer',
+        (512, 1024),
+        attention=True,
+        schedule='160k_cityscapes',
+    ),
+    Counting(
+        "ImageNet-1K classifier, STViT's supplementary Table I",
+        ('I',),
+        '',
+        (224, 224),
+        attention=True,
+        source=STVIT,
+        notes=dict(stvit_s='25.50 rounded; 4.36 with norms, which fvcore counts'),
+    ),
+    Counting(
+        "ImageNet-1K classifier, STViT's supplementary Table II",
+        ('II',),
+        '',
+        (224, 224),
+        attention=True,
+        source=STVIT,
+        notes=dict(stvit_s_isotropic='3.96 with norms, which fvcore counts'),
+    ),
+    *(
+        Counting(
+            f'{title}, STViT',
+            (),
+            method,
+            size,
+            attention=True,
+            source=STVIT,
+            carries_classifier=False,
+        )
+        for title, method, size in (
+            ('Mask R-CNN', 'mask_rcnn', (1280, 800)),
+            ('Cascade Mask R-CNN', 'cascade_mask_rcnn', (1280, 800)),
+            ('UperNet', 'upernet', (512, 512)),
+        )
+    ),
 )
 # The same, and what Table 7 prints of rivals alone.
 BASELINE_COUNTINGS = (
@@ -176,48 +261,82 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     paper = counting.paper
     for name in counting.variants:
         variant = BACKBONES[name]
-        configs = sorted(folder.glob(
-            f'{counting.method}_{variant.in_configs}_{counting.schedule}.py' if counting.method
-            else f'_base_/backbones/{name}.py'))
+        configs = sorted(
+            folder.glob(
+                f'{counting.method}_{variant.in_configs}_{counting.schedule}.py'
+                if counting.method
+                else f'_base_/backbones/{name}.py'
+            )
+        )
         if configs:
-            path, = folder.glob(f'*/{variant.in_configs}.py')  # in `imagenet/` or `ablations/`
-            yield _count(counting, name, configs, Config.fromfile(path).model, paper.get(name, {}),
-                         counting.carries_classifier)
+            (path,) = folder.glob(f'*/{variant.in_configs}.py')  # in `imagenet/` or `ablations/`
+            yield _count(
+                counting,
+                name,
+                configs,
+                Config.fromfile(path).model,
+                paper.get(name, {}),
+                counting.carries_classifier,
+            )
 
 
 def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
     """The same of its rivals. What isn't trained doesn't count: mmdet's counter leaves it out."""
     for name, paper in counting.rivals.items():
-        configs = sorted(folder.glob(
-            f'baselines/{counting.method}_{name}_[0-9]*.py' if counting.method
-            else f'_base_/backbones/{name}.py'))
+        configs = sorted(
+            folder.glob(
+                f'baselines/{counting.method}_{name}_[0-9]*.py'
+                if counting.method
+                else f'_base_/backbones/{name}.py'
+            )
+        )
         cfg = Config.fromfile(folder / f'_base_/backbones/{name}.py')
         width = dict(in_channels=cfg.channels[-1])
-        imagenet = ConfigDict(backbone=dict(cfg.backbone, out_indices=(3,)),
-                              neck=dict(width, type='NormedAveragePooling'), head=width)
+        imagenet = ConfigDict(
+            backbone=dict(cfg.backbone, out_indices=(3,)),
+            neck=dict(width, type='NormedAveragePooling'),
+            head=width,
+        )
         yield _count(counting, name, configs, imagenet, paper, carries_classifier=False)
 
 
-def _count(counting: Counting, name: str, configs: list[Path], imagenet: ConfigDict,
-           paper: dict[str, float], carries_classifier: bool) -> Cost:
+def _count(
+    counting: Counting,
+    name: str,
+    configs: list[Path],
+    imagenet: ConfigDict,
+    paper: dict[str, float],
+    carries_classifier: bool,
+) -> Cost:
     """Counts the first of equal configs; `imagenet` is its backbone's classifier."""
     cfg = Config.fromfile(configs[0])
-    model = build_on_meta(cfg.model if counting.method else imagenet.backbone,
-                          cfg.get('default_scope'))
+    model = build_on_meta(
+        cfg.model if counting.method else imagenet.backbone, cfg.get('default_scope')
+    )
     with torch.device('meta'):
-        classifier = nn.ModuleList([
-            MODELS.build(imagenet.neck), nn.Linear(imagenet.head.in_channels, 1000)])
+        classifier = nn.ModuleList(
+            [MODELS.build(imagenet.neck), nn.Linear(imagenet.head.in_channels, 1000)]
+        )
         macs = count_macs(_run, model, classifier, torch.empty(1, 3, *counting.image_size))
         counted_macs = macs.layers + counting.attention * macs.attention
         if counting.output_deconvolution:
             counted_macs += _deconvolution_surplus(model)
     parts = [model, classifier] if carries_classifier or not counting.method else [model]
-    counted = [parameter for part in parts for parameter in part.parameters()
-               if parameter.requires_grad]
+    counted = [
+        parameter for part in parts for parameter in part.parameters() if parameter.requires_grad
+    ]
     place = PurePath(counting.method).parent
-    return Cost(counting, [(place / path.stem).as_posix() for path in configs],
-                _count_params(model.parameters()), _count_params(counted), macs, counted_macs,
-                paper, counting.notes.get(name, ''), counting.rows.get(name, ''))
+    return Cost(
+        counting,
+        [(place / path.stem).as_posix() for path in configs],
+        _count_params(model.parameters()),
+        _count_params(counted),
+        macs,
+        counted_macs,
+        paper,
+        counting.notes.get(name, ''),
+        counting.rows.get(name, ''),
+    )
 
 
 class _NumbersOnCpu(TorchFunctionMode):

@@ -2,6 +2,7 @@
 
 None has weights, because none of the configs has been trained; accuracies are named as the paper's.
 """
+
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,23 +27,40 @@ def write_metafiles(costs: Iterable[Cost], root: Path) -> None:
     costs = list(costs)
     for method in METHODS:
         task = TASKS[method.task]
-        data_set = ', '.join(DATA_SETS[name].title.split()[0]
-                             for name in method.data_sets or [task.data_set])
+        data_set = ', '.join(
+            DATA_SETS[name].title.split()[0] for name in method.data_sets or [task.data_set]
+        )
         counted = [cost for cost in costs if cost.counting.method == method.recipe]
         sources = dict.fromkeys(cost.counting.source for cost in counted)
         content = dict(
-            Collections=[dict(
-                Name=f'{method.title} with {source.name}',
-                Metadata={'Training Data': data_set, 'Architecture': [method.title, source.name]},
-                Paper=dict(URL=source.url, Title=source.title)) for source in sources],
-            Models=[{'Name': config,
-                     'In Collection': f'{method.title} with {cost.counting.source.name}',
-                     'Config': f'configs/{config}.py',
-                     'Metadata': _describe(cost), 'Results': _list_results(config, task, data_set)}
-                    for cost in counted for config in cost.configs])
+            Collections=[
+                dict(
+                    Name=f'{method.title} with {source.name}',
+                    Metadata={
+                        'Training Data': data_set,
+                        'Architecture': [method.title, source.name],
+                    },
+                    Paper=dict(URL=source.url, Title=source.title),
+                )
+                for source in sources
+            ],
+            Models=[
+                {
+                    'Name': config,
+                    'In Collection': f'{method.title} with {cost.counting.source.name}',
+                    'Config': f'configs/{config}.py',
+                    'Metadata': _describe(cost),
+                    'Results': _list_results(config, task, data_set),
+                }
+                for cost in counted
+                for config in cost.configs
+            ],
+        )
         _write(root / f'configs/metafiles/{method.recipe}.yml', content)
-    _write(root / 'model-index.yml', dict(
-        Import=sorted(f'configs/metafiles/{method.recipe}.yml' for method in METHODS)))
+    _write(
+        root / 'model-index.yml',
+        dict(Import=sorted(f'configs/metafiles/{method.recipe}.yml' for method in METHODS)),
+    )
 
 
 def _write(path: Path, content: dict) -> None:
@@ -52,10 +70,13 @@ def _write(path: Path, content: dict) -> None:
 
 def _describe(cost: Cost) -> dict:
     height, width = cost.counting.image_size
-    costs = {'Parameters': cost.params, 'FLOPs': sum(cost.macs),
-             'Image Size of FLOPs': f'{height} x {width}',
-             'Parameters in Paper (M)': cost.paper.get('params'),
-             'FLOPs in Paper (G)': cost.paper.get('flops')}
+    costs = {
+        'Parameters': cost.params,
+        'FLOPs': sum(cost.macs),
+        'Image Size of FLOPs': f'{height} x {width}',
+        'Parameters in Paper (M)': cost.paper.get('params'),
+        'FLOPs in Paper (G)': cost.paper.get('flops'),
+    }
     return {name: value for name, value in costs.items() if value is not None}
 
 
@@ -66,5 +87,7 @@ def _list_results(config: str, task: Task, data_set: str) -> list[dict]:
         if metric in task.metrics:
             name, measured = task.metrics[metric]
             results.setdefault(measured, {})[f'{name}{"(ms+flip)" * tta} in Paper'] = figure
-    return [dict(Task=measured, Dataset=data_set, Metrics=metrics)
-            for measured, metrics in results.items()]
+    return [
+        dict(Task=measured, Dataset=data_set, Metrics=metrics)
+        for measured, metrics in results.items()
+    ]

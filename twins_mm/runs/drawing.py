@@ -1,4 +1,5 @@
 """Draws what is in an image: a prediction alone, or next to its ground truth."""
+
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, repeat
@@ -34,31 +35,36 @@ class _Region(NamedTuple):
     score: float | None = None
 
 
-def draw_pair(sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
-              ) -> Figure:
+def draw_pair(
+    sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
+) -> Figure:
     """Draws a data sample's image with its ground truth, and with all its predictions.
 
     Boxes are labelled with their class and, if predicted, their score. A legend lists the classes
     of label maps, the largest first. The colours in `palette` are RGB, 0 to 255.
     """
     truth, prediction = (_regions(sample, task, name) for name in task.truth)
-    return _draw_panels(sample.img_path, {'ground truth': truth, 'prediction': prediction}, classes,
-                        palette)
+    return _draw_panels(
+        sample.img_path, {'ground truth': truth, 'prediction': prediction}, classes, palette
+    )
 
 
-def draw_truth(sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
-               ) -> Figure:
+def draw_truth(
+    sample: BaseDataElement, task: Task, classes: Sequence[str], palette: Sequence
+) -> Figure:
     """Draws a data sample's image with its ground truth, as `draw_pair` does."""
-    return _draw_panels(sample.img_path, {'': _regions(sample, task, task.truth[0])}, classes,
-                        palette)
+    return _draw_panels(
+        sample.img_path, {'': _regions(sample, task, task.truth[0])}, classes, palette
+    )
 
 
 def _regions(sample: BaseDataElement, task: Task, name: str) -> list[_Region]:
     return list(resolve_name(task.regions)(sample.get(name)))
 
 
-def _draw_panels(path: str, panels: Mapping[str, list[_Region]], classes: Sequence[str],
-                 palette: Sequence) -> Figure:
+def _draw_panels(
+    path: str, panels: Mapping[str, list[_Region]], classes: Sequence[str], palette: Sequence
+) -> Figure:
     """Draws regions over an image, one panel a title."""
     image = mmcv.imread(path, channel_order='rgb')
     palette = np.array(palette, np.uint8)
@@ -66,27 +72,41 @@ def _draw_panels(path: str, panels: Mapping[str, list[_Region]], classes: Sequen
     for region in chain(*panels.values()):
         if region.box is None and region.mask is not None:
             pixels[region.label] += int(region.mask.sum())
-    legend = [Patch(color=palette[label] / 255, label=classes[label])
-              for label, _ in pixels.most_common(_MOST_CLASSES)]
+    legend = [
+        Patch(color=palette[label] / 255, label=classes[label])
+        for label, _ in pixels.most_common(_MOST_CLASSES)
+    ]
 
     picture = _WIDTH * image.shape[0] / image.shape[1]
     columns = _COLUMNS * len(panels) // 2
     lines = _LINE * -(-len(legend) // columns)
-    figure = Figure((len(panels) * (_WIDTH + _GAP), _TITLE * any(panels) + picture + lines + _GAP),
-                    dpi=200, layout='constrained')
+    figure = Figure(
+        (len(panels) * (_WIDTH + _GAP), _TITLE * any(panels) + picture + lines + _GAP),
+        dpi=200,
+        layout='constrained',
+    )
     for axes, title in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         axes.set_title(title, fontsize=_LARGE, pad=3)
         axes.set_axis_off()
         axes.imshow(image)
         _draw(axes, panels[title], classes, palette)
     if legend:
-        figure.legend(handles=legend, loc='outside lower center', ncols=columns, fontsize=_SMALL,
-                      frameon=False, borderpad=0, labelspacing=0.3, handlelength=1)
+        figure.legend(
+            handles=legend,
+            loc='outside lower center',
+            ncols=columns,
+            fontsize=_SMALL,
+            frameon=False,
+            borderpad=0,
+            labelspacing=0.3,
+            handlelength=1,
+        )
     return figure
 
 
-def draw_regions(image: np.ndarray, regions: Sequence[_Region], classes: Sequence[str],
-                 palette: Sequence) -> np.ndarray:
+def draw_regions(
+    image: np.ndarray, regions: Sequence[_Region], classes: Sequence[str], palette: Sequence
+) -> np.ndarray:
     """Draws regions over an image `(H, W, 3)`, RGB; returns the same size and type.
 
     Lines and letters grow with the image, so they can be read at any size of the screen.
@@ -128,12 +148,17 @@ def list_objects(instances: InstanceData) -> Iterator[_Region]:
     boxes = getattr(instances.bboxes, 'tensor', instances.bboxes)
     scores = instances.get('scores', repeat(None))
     for label, mask, box, score in zip(instances.labels, masks, boxes, scores):
-        yield _Region(int(label), mask if mask is None else np.asarray(mask, bool),
-                      np.asarray(box), score if score is None else float(score))
+        yield _Region(
+            int(label),
+            mask if mask is None else np.asarray(mask, bool),
+            np.asarray(box),
+            score if score is None else float(score),
+        )
 
 
-def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
-          palette: np.ndarray) -> None:
+def _draw(
+    axes: Axes, regions: Sequence[_Region], classes: Sequence[str], palette: np.ndarray
+) -> None:
     height, width = axes.images[0].get_size()
     overlay = np.zeros((height, width, 4), np.uint8)
     for region in regions:
@@ -152,6 +177,14 @@ def _draw(axes: Axes, regions: Sequence[_Region], classes: Sequence[str],
         # Above the box, or inside it near the top of the image.
         x, align = (left, 'left') if left < 0.7 * width else (right, 'right')
         is_light = color @ (0.299, 0.587, 0.114) > 0.5
-        axes.text(x, top, name, ha=align, va='bottom' if top > 0.07 * height else 'top',
-                  clip_on=True, fontsize=_SMALL, color='black' if is_light else 'white',
-                  bbox=dict(facecolor=color, linewidth=0, pad=1))
+        axes.text(
+            x,
+            top,
+            name,
+            ha=align,
+            va='bottom' if top > 0.07 * height else 'top',
+            clip_on=True,
+            fontsize=_SMALL,
+            color='black' if is_light else 'white',
+            bbox=dict(facecolor=color, linewidth=0, pad=1),
+        )

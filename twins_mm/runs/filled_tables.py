@@ -1,4 +1,5 @@
 """The paper's tables, filled with what a user's runs gave."""
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,11 +61,13 @@ def collect(runs: Iterable[Run], configs: Path) -> Results:
         for tta, metrics, origin in found:
             results.figures |= {Key(run.name, metric, tta): metrics[metric] for metric in metrics}
             results.sources[run.name, tta] = (
-                f'{run.name}: {origin} in {run.folder}{_doubt(run, configs)}')
+                f'{run.name}: {origin} in {run.folder}{_doubt(run, configs)}'
+            )
         if not found:
             results.left_out.append(
                 f'{run.folder}: not finished, at iteration {run.iteration:,} of '
-                f'{format(run.iterations, ",") if run.iterations else "?"}')
+                f'{format(run.iterations, ",") if run.iterations else "?"}'
+            )
     return results
 
 
@@ -80,9 +83,15 @@ def format_filled(number: int, figures: dict[Key, float]) -> str:
         yours = [backbone and figures.get(key_of(column, backbone)) for column in table.columns]
         if isinstance(backbone, Variant) or any(ours is not None for ours in yours):
             lines.append(['- yours', *('' if ours is None else f'{ours:.1f}' for ours in yours)])
-            lines.append(['- difference', *(
-                '' if ours is None or theirs is None else f'{ours - theirs:+.1f}'
-                for ours, theirs in zip(yours, paper))])
+            lines.append(
+                [
+                    '- difference',
+                    *(
+                        '' if ours is None or theirs is None else f'{ours - theirs:+.1f}'
+                        for ours, theirs in zip(yours, paper)
+                    ),
+                ]
+            )
     heads = ['backbone', *(column.head for column in table.columns)]
     return f'**Table {number}: {table.title}**\n\n{format_table(heads, lines)}'
 
@@ -96,8 +105,11 @@ def _take(run: Run) -> Iterator[tuple[bool, dict[str, float], str]]:
     """With multi-scale testing or not, metrics, and where they are from; the newest last."""
     for test in run.evaluations:
         if test.tta or not run.training:
-            yield (test.tta, test.metrics, f'test of {Path(test.checkpoint).name}'
-                   + ' with --tta' * test.tta)
+            yield (
+                test.tta,
+                test.metrics,
+                f'test of {Path(test.checkpoint).name}' + ' with --tta' * test.tta,
+            )
     if run.is_finished and run.validation:
         yield False, run.validation[-1], 'last validation'
 
@@ -113,6 +125,8 @@ def _doubt(run: Run, configs: Path) -> str:
         text += f'. Batch {run.batch}, not {recipe.batch}'
     if recipe.differences and run.training:
         key, ours, theirs = recipe.differences[0]
-        text += (f'. NOT THE RECIPE: {key} is {ours} instead of {theirs}; values that differ: '
-                 f'{len(recipe.differences)} (tools/report.py shows them)')
+        text += (
+            f'. NOT THE RECIPE: {key} is {ours} instead of {theirs}; values that differ: '
+            f'{len(recipe.differences)} (tools/report.py shows them)'
+        )
     return text

@@ -1,4 +1,5 @@
 """Builds a self-contained HTML page from its parts."""
+
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,10 +43,13 @@ summary { cursor: pointer; color: var(--link); }
 
 def make_page(title: str, parts: Iterable[str]) -> str:
     """A complete document, including pictures and style."""
-    return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n'
-            + '\n'.join(parts) + '\n</body></html>\n')
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n'
+        + '\n'.join(parts)
+        + '\n</body></html>\n'
+    )
 
 
 def heading(level: int, text: str) -> str:
@@ -65,21 +69,35 @@ def callout(look: str, title: str, text: str) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
     """A table; columns of numbers are aligned right."""
-    kinds = [' class="number"' if all(_NUMBER.fullmatch(str(cell)) for cell in column) else ''
-             for column in zip(*rows)]
-    return '<div class="scroll"><table>\n' + '\n'.join(
-        '<tr>' + ''.join(f'<{tag}{kind}>{_breakable(cell)}</{tag}>'
-                         for kind, cell in zip(kinds, cells))
-        + '</tr>' for tag, cells in [('th', head), *(('td', row) for row in rows)]
-    ) + '\n</table></div>'
+    kinds = [
+        ' class="number"' if all(_NUMBER.fullmatch(str(cell)) for cell in column) else ''
+        for column in zip(*rows)
+    ]
+    return (
+        '<div class="scroll"><table>\n'
+        + '\n'.join(
+            '<tr>'
+            + ''.join(
+                f'<{tag}{kind}>{_breakable(cell)}</{tag}>' for kind, cell in zip(kinds, cells)
+            )
+            + '</tr>'
+            for tag, cells in [('th', head), *(('td', row) for row in rows)]
+        )
+        + '\n</table></div>'
+    )
 
 
 def pictures(captions: Mapping[Path, str]) -> str:
     """Picture files with their captions, in two columns if there is room."""
-    return '<div class="pictures">\n' + '\n'.join(
-        f'<figure><img src="{_embed(path)}" alt="{escape(caption)}">'
-        f'<figcaption>{escape(caption)}</figcaption></figure>'
-        for path, caption in captions.items()) + '\n</div>'
+    return (
+        '<div class="pictures">\n'
+        + '\n'.join(
+            f'<figure><img src="{_embed(path)}" alt="{escape(caption)}">'
+            f'<figcaption>{escape(caption)}</figcaption></figure>'
+            for path, caption in captions.items()
+        )
+        + '\n</div>'
+    )
 
 
 def details(title: str, part: str) -> str:

@@ -1,4 +1,5 @@
 """Draws the best and worst predictions of a run's last checkpoint next to the ground truth."""
+
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import NamedTuple
@@ -31,8 +32,9 @@ class Picture(NamedTuple):
     source: Path
 
 
-def draw_extremes(run: Run, count: int, folder: Path
-                  ) -> tuple[list[Picture], list[Picture], list[str]]:
+def draw_extremes(
+    run: Run, count: int, folder: Path
+) -> tuple[list[Picture], list[Picture], list[str]]:
     """Predicts `count` validation images, evenly spaced; draws the best and worst into `folder`.
 
     Returns up to `SHOWN` of the best and of the worst, the extremes first, and the errors of images
@@ -61,12 +63,19 @@ def draw_extremes(run: Run, count: int, folder: Path
                 scores[index] = value
         ranked = sorted(scores, key=lambda index: scores[index], reverse=True)
         best = min(SHOWN, (len(ranked) + 1) // 2)
-        chosen = dict(best=ranked[:best], worst=ranked[best:][:-SHOWN - 1:-1])
+        chosen = dict(best=ranked[:best], worst=ranked[best:][: -SHOWN - 1 : -1])
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = {kind: [
-            Picture(predictor.draw(index, folder / f'{kind}_{rank}.jpg'), scores[index],
-                    predictor.path_of(index)) for rank, index in enumerate(indices, 1)]
-            for kind, indices in chosen.items()}
+        pictures = {
+            kind: [
+                Picture(
+                    predictor.draw(index, folder / f'{kind}_{rank}.jpg'),
+                    scores[index],
+                    predictor.path_of(index),
+                )
+                for rank, index in enumerate(indices, 1)
+            ]
+            for kind, indices in chosen.items()
+        }
         return pictures['best'], pictures['worst'], failures
 
 
@@ -86,7 +95,7 @@ class _Predictor:
 
     @torch.no_grad()
     def predict(self, index: int) -> BaseDataElement:
-        sample, = self.model.test_step(pseudo_collate([self.dataset[index]]))
+        (sample,) = self.model.test_step(pseudo_collate([self.dataset[index]]))
         return sample
 
     def draw(self, index: int, path: Path) -> Path:

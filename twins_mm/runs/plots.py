@@ -1,4 +1,5 @@
 """Plots a run's curves with the authors' log, the recipe and the paper's results."""
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,12 +41,15 @@ def _plot_loss(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter('{x:g}')
     axes.yaxis.set_minor_formatter(NullFormatter())
-    caption = ('Loss, and its average over the last fifth of the iterations so far; both axes are '
-               'logarithmic.')
+    caption = (
+        'Loss, and its average over the last fifth of the iterations so far; both axes are '
+        'logarithmic.'
+    )
     if log := official_log(recipe):
         axes.plot(run.accumulation * np.array(LOSS_ITERATIONS), log.losses, 'o:', **_AUTHORS)
-        caption += (" The points are from the authors' log; the dotted line between them is "
-                    'interpolated.')
+        caption += (
+            " The points are from the authors' log; the dotted line between them is interpolated."
+        )
     axes.legend()
     return figure, caption
 
@@ -68,8 +72,9 @@ def _plot_accuracy(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     metrics = metrics_of(run)
     figure, axes = _make_axes('epoch' if run.counts_epochs else 'iteration', 'percent')
     for number, (key, name) in enumerate(metrics.items()):
-        axes.plot(*_series(run.validation, key), 'o-', color=f'C{number}',
-                  label=f'{name}, this run')
+        axes.plot(
+            *_series(run.validation, key), 'o-', color=f'C{number}', label=f'{name}, this run'
+        )
     caption = f'{" and ".join(metrics.values())} on validation.'
     if log := official_log(recipe):
         interval = run.accumulation * VALIDATION_INTERVAL
@@ -78,8 +83,13 @@ def _plot_accuracy(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     paper = figures_of(recipe.name) if recipe else {}
     for number, (key, name) in enumerate(metrics.items()):
         if (key, False) in paper:
-            axes.axhline(paper[key, False], color=f'C{number}', linestyle='--', linewidth=1,
-                         label=f"{name}, the paper's final result")
+            axes.axhline(
+                paper[key, False],
+                color=f'C{number}',
+                linestyle='--',
+                linewidth=1,
+                label=f"{name}, the paper's final result",
+            )
     axes.legend()
     return figure, caption
 
@@ -87,14 +97,18 @@ def _plot_accuracy(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
 def _plot_time(run: Run) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'seconds per iteration')
     axes.plot(*_series(run.training, 'time'), linewidth=1, color='C0', label='total')
-    axes.plot(*_series(run.training, 'data_time'), linewidth=1, color='C1',
-              label='waiting for data')
+    axes.plot(
+        *_series(run.training, 'data_time'), linewidth=1, color='C1', label='waiting for data'
+    )
     axes.margins(y=0.25)  # for the legend
     axes.set_ylim(bottom=0)
     axes.legend()
     memory = max((line.get('memory', 0) for line in run.training), default=0)
-    caption = (f'Seconds per iteration. Peak GPU memory: {memory:,} MB.' if memory else
-               'Seconds per iteration. No GPU, so memory was not logged.')
+    caption = (
+        f'Seconds per iteration. Peak GPU memory: {memory:,} MB.'
+        if memory
+        else 'Seconds per iteration. No GPU, so memory was not logged.'
+    )
     return figure, caption
 
 

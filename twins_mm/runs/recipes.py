@@ -1,4 +1,5 @@
 """Finds the paper's recipe for a run, and where the run differs from it."""
+
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +15,39 @@ from ..config import accumulative_counts, schedulers
 # Where recipes are; `RELEASED` has the same folders.
 FOLDERS, RELEASED = ('', 'imagenet', 'hd_map', 'baselines'), 'released'
 # The parts of a config that determine the trained model.
-_PARTS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
-          'param_scheduler', 'train_cfg', 'auto_scale_lr', 'custom_hooks', 'load_from')
+_PARTS = (
+    'model',
+    'train_dataloader',
+    'val_dataloader',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+    'auto_scale_lr',
+    'custom_hooks',
+    'load_from',
+)
 # Their keys that don't: the data's location and loading, memory, validation and the seed. Batch
 # sizes are compared as a whole (`Run.batch`), however a batch is divided.
-_NEUTRAL = {'data_root', 'ann_file', 'data_prefix', 'backend_args', 'num_workers',
-            'persistent_workers', 'pin_memory', 'prefetch_factor', 'checkpoint', 'with_cp',
-            'recompute_mlp', 'val_begin', 'val_interval', 'seed', 'batch_size',
-            'accumulative_counts', 'enable'}
+_NEUTRAL = {
+    'data_root',
+    'ann_file',
+    'data_prefix',
+    'backend_args',
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+    'checkpoint',
+    'with_cp',
+    'recompute_mlp',
+    'val_begin',
+    'val_interval',
+    'seed',
+    'batch_size',
+    'accumulative_counts',
+    'enable',
+}
 # These make a resumed run equal to an unbroken one.
 _NEUTRAL_HOOKS = {'StepSeedHook', 'CheckpointFitHook', 'NewestCheckpointHook'}
 
@@ -54,14 +80,21 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     Compares with the recipes of the run's name, or with all if there are none, and returns the one
     with the fewest differences; None if no recipe trains this kind of model.
     """
-    paths = [path for place in (configs, configs / RELEASED) for folder in FOLDERS
-             for path in sorted((place / folder).glob('*.py'))]
+    paths = [
+        path
+        for place in (configs, configs / RELEASED)
+        for folder in FOLDERS
+        for path in sorted((place / folder).glob('*.py'))
+    ]
     paths = [path for path in paths if path.stem == name] or paths
     # Parsing configs is slow, so only those whose text contains the types are parsed.
     words = {repr(word) for word in _kind(cfg) if word}
-    recipes = [Recipe(path, recipe, find_differences(cfg, recipe))
-               for path in paths if all(word in _source(path) for word in words)
-               if _kind(recipe := _stretch(Config.fromfile(path), cfg)) == _kind(cfg)]
+    recipes = [
+        Recipe(path, recipe, find_differences(cfg, recipe))
+        for path in paths
+        if all(word in _source(path) for word in words)
+        if _kind(recipe := _stretch(Config.fromfile(path), cfg)) == _kind(cfg)
+    ]
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
 
 
@@ -75,21 +108,26 @@ def find_differences(run: Config, recipe: Config) -> list[tuple[str, Any, Any]]:
     """Keys that affect the trained model and differ, with both values; '-' is a missing one."""
     # For a resumed run, `load_from` is the checkpoint to resume from.
     parts = [part for part in _PARTS if part != 'load_from' or not run.get('resume')]
-    ours, theirs = ({key: value for part in parts for key, value in _flatten(cfg.get(part), part)}
-                    for cfg in (run, recipe))
+    ours, theirs = (
+        {key: value for part in parts for key, value in _flatten(cfg.get(part), part)}
+        for cfg in (run, recipe)
+    )
     pairs = {key: (ours.get(key, '-'), theirs.get(key, '-')) for key in {**theirs, **ours}}
     return [(key, mine, other) for key, (mine, other) in pairs.items() if mine != other]
 
 
-def expected_lr(cfg: Config, iterations: int, epoch_length: int | None,
-                scale: float = 1.) -> list[float]:
+def expected_lr(
+    cfg: Config, iterations: int, epoch_length: int | None, scale: float = 1.0
+) -> list[float]:
     """The learning rate at each iteration of a config's schedule, as mmengine steps it.
 
     `scale` is the factor by which `--auto-scale-lr` multiplies the optimizer's learning rate.
     """
     optimizer = torch.optim.SGD([torch.zeros(1)], scale * cfg.optim_wrapper.optimizer.lr)
-    built = [PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
-             for scheduler in schedulers(cfg)]
+    built = [
+        PARAM_SCHEDULERS.build(dict(scheduler, optimizer=optimizer))
+        for scheduler in schedulers(cfg)
+    ]
     optimizer.step()  # otherwise the schedulers warn about their order
     rates = []
     for iteration in range(1, iterations + 1):
@@ -103,8 +141,10 @@ def expected_lr(cfg: Config, iterations: int, epoch_length: int | None,
 def _kind(cfg: Config) -> tuple[str | None, ...]:
     """The types of the model, its head and its backbone."""
     model = cfg.get('model') or {}
-    return tuple(part.get('type') for part in (
-        model, model.get('decode_head') or {}, model.get('backbone') or {}))
+    return tuple(
+        part.get('type')
+        for part in (model, model.get('decode_head') or {}, model.get('backbone') or {})
+    )
 
 
 def _stretch(recipe: Config, run: Config) -> Config:
@@ -129,8 +169,11 @@ def _source(path: Path) -> str:
 def _flatten(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yields each value in nested dicts and lists, with its path, e.g. `train_cfg.max_iters`."""
     if isinstance(node, (list, tuple)):
-        node = [item for item in node if not (
-            isinstance(item, dict) and item.get('type') in _NEUTRAL_HOOKS)] or None
+        node = [
+            item
+            for item in node
+            if not (isinstance(item, dict) and item.get('type') in _NEUTRAL_HOOKS)
+        ] or None
     if isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
         node = dict(enumerate(node))
     if not isinstance(node, dict):

@@ -1,4 +1,5 @@
 """Writes the report on training runs, one HTML file."""
+
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -52,21 +53,35 @@ def describe_progress(run: Run) -> str:
 
 
 def _summarise(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> str:
-    return table(['run', 'config', 'verdict', 'iteration', 'accuracy'], [
-        [run.folder, run.name, verdict.state, f'{run.iteration:,}',
-         ', '.join(f'{name} {run.validation[-1][key]:.1f}'
-                   for key, name in metrics_of(run).items())]
-        for run, verdict in zip(runs, verdicts)])
+    return table(
+        ['run', 'config', 'verdict', 'iteration', 'accuracy'],
+        [
+            [
+                run.folder,
+                run.name,
+                verdict.state,
+                f'{run.iteration:,}',
+                ', '.join(
+                    f'{name} {run.validation[-1][key]:.1f}' for key, name in metrics_of(run).items()
+                ),
+            ]
+            for run, verdict in zip(runs, verdicts)
+        ],
+    )
 
 
-def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path
-            ) -> list[str]:
-    parts = [heading(2, f'{run.name} ({run.folder})'),
-             callout(_LOOKS.get(verdict.state, 'plain'), 'Is this run on track?', verdict.sentence),
-             paragraph(describe_progress(run))]
+def _report(
+    run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path
+) -> list[str]:
+    parts = [
+        heading(2, f'{run.name} ({run.folder})'),
+        callout(_LOOKS.get(verdict.state, 'plain'), 'Is this run on track?', verdict.sentence),
+        paragraph(describe_progress(run)),
+    ]
     if verdict.checks:
-        parts.append(table(['', 'check'], [['✓' if good else '✗', text]
-                                           for good, text in verdict.checks]))
+        parts.append(
+            table(['', 'check'], [['✓' if good else '✗', text] for good, text in verdict.checks])
+        )
     plots = {}
     for name, (figure, caption) in plot_run(run, recipe).items():
         path = folder / f'{name}.png'
@@ -75,18 +90,37 @@ def _report(run: Run, recipe: Recipe | None, verdict: Verdict, images: int, fold
     if plots:
         parts += [heading(3, 'Curves'), pictures(plots)]
     if verdict.comparisons:
-        parts += [heading(3, "Compared with the authors' log"), table(
-            ['', 'iteration', 'this run', 'the authors', 'difference'],
-            [[what, f'{iteration:,}', *((f'{ours:.3f}', f'{theirs:.3f}', f'{difference:+.0%}')
-                                        if what == 'loss' else
-                                        (f'{ours:.2f}', f'{theirs:.2f}', f'{difference:+.2f}'))]
-             for what, iteration, ours, theirs, difference in verdict.comparisons]),
-            paragraph('The loss of this run is averaged over the last fifth of the iterations up '
-                      'to the given one.')]
-    return [*parts, *_show_pictures(run, images, folder), *_show_config(run, recipe),
-            heading(3, 'Environment'),
-            table(['', ''], list(run.environment.items())) if run.environment else
-            paragraph('Not logged.')]
+        parts += [
+            heading(3, "Compared with the authors' log"),
+            table(
+                ['', 'iteration', 'this run', 'the authors', 'difference'],
+                [
+                    [
+                        what,
+                        f'{iteration:,}',
+                        *(
+                            (f'{ours:.3f}', f'{theirs:.3f}', f'{difference:+.0%}')
+                            if what == 'loss'
+                            else (f'{ours:.2f}', f'{theirs:.2f}', f'{difference:+.2f}')
+                        ),
+                    ]
+                    for what, iteration, ours, theirs, difference in verdict.comparisons
+                ],
+            ),
+            paragraph(
+                'The loss of this run is averaged over the last fifth of the iterations up '
+                'to the given one.'
+            ),
+        ]
+    return [
+        *parts,
+        *_show_pictures(run, images, folder),
+        *_show_config(run, recipe),
+        heading(3, 'Environment'),
+        table(['', ''], list(run.environment.items()))
+        if run.environment
+        else paragraph('Not logged.'),
+    ]
 
 
 def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
@@ -98,15 +132,26 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
     except Exception as error:  # the rest of the report doesn't depend on them
         return [title, paragraph(f'Not available: {describe_error(error)}')]
     assert run.checkpoint
-    text = (f'From up to {images} validation images, evenly spaced, predicted by '
-            f'{run.checkpoint.name}. {task_of(run.cfg).how_scored}')
+    text = (
+        f'From up to {images} validation images, evenly spaced, predicted by '
+        f'{run.checkpoint.name}. {task_of(run.cfg).how_scored}'
+    )
     if failures:
         text += f' Left out because of errors: {len(failures)}, such as {failures[0]}'
-    rows = zip_longest([('best', picture) for picture in best],
-                       [('worst', picture) for picture in worst])
-    return [title, paragraph(text), pictures({
-        picture.path: f'{kind}: {picture.score:.2f}, {picture.source.name}'
-        for row in rows for kind, picture in filter(None, row)})]
+    rows = zip_longest(
+        [('best', picture) for picture in best], [('worst', picture) for picture in worst]
+    )
+    return [
+        title,
+        paragraph(text),
+        pictures(
+            {
+                picture.path: f'{kind}: {picture.score:.2f}, {picture.source.name}'
+                for row in rows
+                for kind, picture in filter(None, row)
+            }
+        ),
+    ]
 
 
 def _show_config(run: Run, recipe: Recipe | None) -> list[str]:
@@ -116,9 +161,10 @@ def _show_config(run: Run, recipe: Recipe | None) -> list[str]:
     near = '' if recipe.name == run.name else ', the closest recipe'
     if not recipe.differences:
         return [title, paragraph(f'None: the run follows {recipe.path.name}{near}.')]
-    differences = table(['key', 'this run', recipe.path.name],
-                        [[key, _shorten(ours), _shorten(theirs)]
-                         for key, ours, theirs in recipe.differences])
+    differences = table(
+        ['key', 'this run', recipe.path.name],
+        [[key, _shorten(ours), _shorten(theirs)] for key, ours, theirs in recipe.differences],
+    )
     toy = ' This is a toy run: it replaces data, schedule and evaluators.' if run.is_toy else ''
     count = f'Values that differ from {recipe.path.name}{near}: {len(recipe.differences)}.{toy}'
     if len(recipe.differences) > _FEW_DIFFERENCES:

@@ -1,4 +1,5 @@
 """Scores the prediction for one image."""
+
 import numpy as np
 from mmengine.structures import BaseDataElement, InstanceData
 
@@ -8,8 +9,10 @@ SCORE_THRESHOLD = 0.3  # as in mmdet's visualizer
 def score_labels(sample: BaseDataElement) -> float | None:
     """mIoU over the classes in a segmentor's ground truth; None for fewer than two."""
     from mmseg.evaluation import IoUMetric
-    truth, prediction = (data.data.squeeze().cpu()
-                         for data in (sample.gt_sem_seg, sample.pred_sem_seg))
+
+    truth, prediction = (
+        data.data.squeeze().cpu() for data in (sample.gt_sem_seg, sample.pred_sem_seg)
+    )
     # Labels are 0 to 254; 255 means unlabelled.
     intersect, union, _, area = IoUMetric.intersect_and_union(prediction, truth, 255, 255)
     present = area > 0
@@ -22,6 +25,7 @@ def score_boxes(sample: BaseDataElement) -> float | None:
     Boxes that match a crowd are ignored.
     """
     from mmdet.evaluation.functional.mean_ap import tpfp_default
+
     sample = sample.cpu().numpy()
     truth, ignored = sample.gt_instances, sample.get('ignored_instances', sample.gt_instances[:0])
     found = confident(sample.pred_instances)
@@ -29,8 +33,10 @@ def score_boxes(sample: BaseDataElement) -> float | None:
     for label in np.unique(found.labels):
         boxes = found[found.labels == label]
         hit, miss = tpfp_default(
-            np.column_stack([boxes.bboxes, boxes.scores]), _boxes(truth, label),
-            _boxes(ignored, label))
+            np.column_stack([boxes.bboxes, boxes.scores]),
+            _boxes(truth, label),
+            _boxes(ignored, label),
+        )
         hits, misses = hits + hit.sum(), misses + miss.sum()
     return float(2 * hits / (hits + misses + len(truth))) if len(truth) else None
 

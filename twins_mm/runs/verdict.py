@@ -1,4 +1,5 @@
 """Judges whether a training run is on track."""
+
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -64,15 +65,19 @@ def official_log(recipe: Recipe | None) -> OfficialLog | None:
 
 def recipe_rates(run: Run, recipe: Recipe, iterations: int) -> list[float]:
     """The recipe's learning rates, scaled to the run's batch size if the run does so."""
-    scale = run.batch / recipe.batch if _scales(run) else 1.
+    scale = run.batch / recipe.batch if _scales(run) else 1.0
     return expected_lr(recipe.cfg, iterations, run.epoch_length, scale)
 
 
 def metrics_of(run: Run) -> dict[str, str]:
     """The keys and names of the run's main metrics."""
     last = run.validation[-1] if run.validation else {}
-    return {key: name for task in TASKS.values() for key, (name, _) in task.metrics.items()
-            if key in last}
+    return {
+        key: name
+        for task in TASKS.values()
+        for key, (name, _) in task.metrics.items()
+        if key in last
+    }
 
 
 def judge(run: Run, recipe: Recipe | None) -> Verdict:
@@ -86,8 +91,11 @@ def judge(run: Run, recipe: Recipe | None) -> Verdict:
     elif not all(math.isfinite(line['loss']) for line in run.training):
         verdict = Verdict('broken', f'Broken: {faults[0]}')
     elif run.is_toy:
-        verdict = Verdict('toy', 'A toy run: toy data, random weights, a short schedule. It only '
-                          f'shows whether the config runs and learns. {_describe_end(run)}')
+        verdict = Verdict(
+            'toy',
+            'A toy run: toy data, random weights, a short schedule. It only '
+            f'shows whether the config runs and learns. {_describe_end(run)}',
+        )
     elif log:
         verdict = _compare_with_log(run, log)
     else:
@@ -99,8 +107,9 @@ def judge(run: Run, recipe: Recipe | None) -> Verdict:
 def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
     """The run's loss over the authors', averaged over the last fifth up to `iteration`."""
     points = [(line['step'] // run.accumulation, line['loss']) for line in run.training]
-    steps, losses = zip(*[(step, loss) for step, loss in points
-                          if (1 - WINDOW) * iteration < step <= iteration])
+    steps, losses = zip(
+        *[(step, loss) for step, loss in points if (1 - WINDOW) * iteration < step <= iteration]
+    )
     return float(np.exp(np.mean(np.log(losses) - np.log(log.loss_at(steps)))))
 
 
@@ -111,58 +120,85 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
     logged = {line['step'] // run.accumulation for line in run.training}
     comparisons = []
     for point in sorted({*LOSS_ITERATIONS, latest} & logged):
-        theirs, = log.loss_at([point])
+        (theirs,) = log.loss_at([point])
         ratio = loss_ratio(run, log, point)
         comparisons.append(Comparison('loss', point, ratio * theirs, theirs, ratio - 1))
     if reached < LOSS_ITERATIONS[1]:
         first, second, *_ = LOSS_ITERATIONS
-        return Verdict('unknown', "Too early to tell: in the authors' warm-up, only the losses at "
-                       f'iterations {first:,} and {second:,} are known. {_describe_end(run)}',
-                       comparisons)
+        return Verdict(
+            'unknown',
+            "Too early to tell: in the authors' warm-up, only the losses at "
+            f'iterations {first:,} and {second:,} are known. {_describe_end(run)}',
+            comparisons,
+        )
     loss = comparisons[-1]
-    mious = [Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
-             for line in run.validation
-             if (theirs := log.miou_at(step := line['step'] // run.accumulation))]
-    loss_words = (f'the loss is {_above_or_below(loss.difference, ".0%")} theirs (interpolated '
-                  'between five points of their log, so only accurate to '
-                  f'{math.expm1(LOSS_TOLERANCE):.0%})')
+    mious = [
+        Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
+        for line in run.validation
+        if (theirs := log.miou_at(step := line['step'] // run.accumulation))
+    ]
+    loss_words = (
+        f'the loss is {_above_or_below(loss.difference, ".0%")} theirs (interpolated '
+        'between five points of their log, so only accurate to '
+        f'{math.expm1(LOSS_TOLERANCE):.0%})'
+    )
     if mious:
         last, tolerance = mious[-1], task_of(run.cfg).chance
         gap = last.difference
-        words = (f'at iteration {last.iteration:,} mIoU is {last.ours:.2f}, '
-                 f"{_above_or_below(gap, '.2f')} the authors' {last.theirs:.2f} at the same point "
-                 f'(up to {tolerance:.1f} may be chance); {loss_words}')
+        words = (
+            f'at iteration {last.iteration:,} mIoU is {last.ours:.2f}, '
+            f"{_above_or_below(gap, '.2f')} the authors' {last.theirs:.2f} at the same point "
+            f'(up to {tolerance:.1f} may be chance); {loss_words}'
+        )
     else:
         gap, tolerance = -math.log1p(loss.difference), LOSS_TOLERANCE
         words = f'at iteration {loss.iteration:,} {loss_words}; no mIoU to compare with yet'
     state, head = _rate(gap, tolerance, 'the authors')
-    remark = '' if run.batch == log.batch else (
-        f" The authors' batch size was {log.batch}, this run's is {run.batch}.")
+    remark = (
+        ''
+        if run.batch == log.batch
+        else (f" The authors' batch size was {log.batch}, this run's is {run.batch}.")
+    )
     return Verdict(state, f'{head}: {words}.{remark}', [*comparisons, *mious])
 
 
 def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> Verdict:
     paper = figures_of(recipe.name) if recipe else {}
-    figures = [(name, run.validation[-1][key], paper[key, False])
-               for key, name in metrics_of(run).items() if (key, False) in paper]
+    figures = [
+        (name, run.validation[-1][key], paper[key, False])
+        for key, name in metrics_of(run).items()
+        if (key, False) in paper
+    ]
     if run.is_finished and figures:
         tolerance = task_of(run.cfg).chance
-        state, head = _rate(min(ours - theirs for _, ours, theirs in figures), tolerance,
-                            'the paper')
+        state, head = _rate(
+            min(ours - theirs for _, ours, theirs in figures), tolerance, 'the paper'
+        )
         words = ', '.join(
             f"{name} is {ours:.1f}, {_above_or_below(ours - theirs, '.1f')} the paper's {theirs}"
-            for name, ours, theirs in figures)
-        return Verdict(state, ' '.join([
-            f'{head}: finished, {words} (up to {tolerance:.1f} may be chance).', *faults]))
+            for name, ours, theirs in figures
+        )
+        return Verdict(
+            state,
+            ' '.join(
+                [f'{head}: finished, {words} (up to {tolerance:.1f} may be chance).', *faults]
+            ),
+        )
     if faults:
         return Verdict('suspect', f'Something is off: {faults[0]}')
     if recipe is None:
-        return Verdict('unknown', 'No problems found. There is nothing to compare with: the paper '
-                       f'has no such model with these classes. {_describe_end(run)}')
+        return Verdict(
+            'unknown',
+            'No problems found. There is nothing to compare with: the paper '
+            f'has no such model with these classes. {_describe_end(run)}',
+        )
     goal = ', '.join(f'{name} {theirs}' for name, _, theirs in figures)
     goal = f" The paper's final results: {goal}." if goal else ''
-    return Verdict('unknown', 'No problems found. The authors published no log of this recipe, so '
-                   f'the expected progress is unknown. {_describe_end(run)}{goal}')
+    return Verdict(
+        'unknown',
+        'No problems found. The authors published no log of this recipe, so '
+        f'the expected progress is unknown. {_describe_end(run)}{goal}',
+    )
 
 
 def _rate(gap: float, tolerance: float, rival: str) -> tuple[str, str]:
@@ -196,8 +232,11 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
     else:
         start, end = _first_and_last_loss(run)
         falls = len(run.training) < 20 or bool(end < start)
-        yield Check(falls, f'The loss is always finite; it was {start:.3g} in the first tenth and '
-                           f'{end:.3g} in the last{"" if falls else ": it does not fall"}.')
+        yield Check(
+            falls,
+            f'The loss is always finite; it was {start:.3g} in the first tenth and '
+            f'{end:.3g} in the last{"" if falls else ": it does not fall"}.',
+        )
     if not recipe:
         return
     batch = f'The batch size is {describe_batch(run.cfg, run.processes)}'
@@ -205,15 +244,21 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
         yield Check(True, f'{batch}, as in the recipe.')
     else:
         scaled = _scales(run)
-        yield Check(scaled, f"{batch}, the recipe's is {recipe.batch}; the learning rate is "
-                    f'{"scaled in proportion" if scaled else "not scaled (--auto-scale-lr)"}.')
+        yield Check(
+            scaled,
+            f"{batch}, the recipe's is {recipe.batch}; the learning rate is "
+            f'{"scaled in proportion" if scaled else "not scaled (--auto-scale-lr)"}.',
+        )
     if run.by_epoch and not run.epoch_length:
         return
     rates = recipe_rates(run, recipe, run.iteration)
     for step, lr in ((line['step'], line['lr']) for line in run.training):
         if not math.isclose(lr, rates[step - 1], rel_tol=1e-3, abs_tol=1e-12):
-            yield Check(False, "The learning rate deviates from the recipe's at iteration "
-                               f'{step:,}: {lr:.3g} instead of {rates[step - 1]:.3g}.')
+            yield Check(
+                False,
+                "The learning rate deviates from the recipe's at iteration "
+                f'{step:,}: {lr:.3g} instead of {rates[step - 1]:.3g}.',
+            )
             return
     yield Check(True, "The learning rate follows the recipe's schedule at every iteration.")
 

@@ -1,4 +1,5 @@
 """Reads the working directories of mmengine's runs."""
+
 import json
 import re
 from collections.abc import Iterator
@@ -52,8 +53,11 @@ class Run:
     @property
     def is_toy(self) -> bool:
         """Whether it trained on the data of `--toy`."""
-        return any(Path(str(node['data_root'])).is_relative_to(TOY_ROOT)
-                   for node in walk(self.cfg.get('train_dataloader')) if node.get('data_root'))
+        return any(
+            Path(str(node['data_root'])).is_relative_to(TOY_ROOT)
+            for node in walk(self.cfg.get('train_dataloader'))
+            if node.get('data_root')
+        )
 
     @property
     def by_epoch(self) -> bool:
@@ -131,8 +135,9 @@ def read_run(folder: Path) -> Run:
     """
     starts = sorted(path.parents[1] for path in folder.glob('*/vis_data/config.py'))
     if not starts:
-        raise UserError(f'{folder} is not the working directory of a run (it has no '
-                        '*/vis_data/config.py)')
+        raise UserError(
+            f'{folder} is not the working directory of a run (it has no */vis_data/config.py)'
+        )
     trained = {start: lines for start in starts if (lines := _read_scalars(start))}
     last = max(trained or starts)
     # At each start, mmengine writes the config there under its own name.
@@ -144,8 +149,14 @@ def read_run(folder: Path) -> Run:
     for new in trained.values():
         first = next((line['step'] for line in new if _is_training(line)), float('inf'))
         # Drop records that the resumed run repeats.
-        again = next((number for number, line in enumerate(records)
-                      if _is_training(line) and line['step'] >= first), None)
+        again = next(
+            (
+                number
+                for number, line in enumerate(records)
+                if _is_training(line) and line['step'] >= first
+            ),
+            None,
+        )
         records = [*records[:again], *new]
     run.training = [line for line in records if _is_training(line)]
     run.validation = [to_percent(line) for line in records if not _is_training(line)]
@@ -172,13 +183,17 @@ def _is_training(line: dict) -> bool:
 
 def _read_config(start: Path) -> Config:
     return Config.fromfile(
-        start / 'vis_data/config.py', import_custom_modules=False, lazy_import=False)
+        start / 'vis_data/config.py', import_custom_modules=False, lazy_import=False
+    )
 
 
 def to_percent(metrics: dict) -> dict:
     """COCO's metrics are fractions, and -1 if there are no objects; mmseg's are in percent."""
-    return {key: 100 * value if key.startswith('coco/') else value
-            for key, value in metrics.items() if value >= 0}
+    return {
+        key: 100 * value if key.startswith('coco/') else value
+        for key, value in metrics.items()
+        if value >= 0
+    }
 
 
 def _read_evaluations(start: Path) -> Iterator[Evaluation]:
@@ -186,11 +201,13 @@ def _read_evaluations(start: Path) -> Iterator[Evaluation]:
     path = start / f'{start.name}.json'
     if path.is_file():
         cfg = _read_config(start)
-        metrics = {key: value for key, value in json.loads(path.read_text()).items()
-                   if isinstance(value, (int, float))}
+        metrics = {
+            key: value
+            for key, value in json.loads(path.read_text()).items()
+            if isinstance(value, (int, float))
+        }
         # --tta wraps the model in one that merges its predictions.
-        yield Evaluation(
-            to_percent(metrics), cfg.get('load_from') or '', 'module' in cfg.model)
+        yield Evaluation(to_percent(metrics), cfg.get('load_from') or '', 'module' in cfg.model)
 
 
 def _read_environment(log: str) -> dict[str, str]:

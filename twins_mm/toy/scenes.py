@@ -1,4 +1,5 @@
 """Scenes of plain shapes that differ only in their outlines, and roads."""
+
 from collections.abc import Iterator
 from colorsys import hsv_to_rgb
 from typing import NamedTuple
@@ -41,6 +42,7 @@ class Instance(NamedTuple):
     `(N, 2)` of x and y, in pixels from the image's corner: one for a shape, one per member for a
     crowd, a dash or a pole.
     """
+
     label: int
     outlines: list[np.ndarray]
 
@@ -56,8 +58,9 @@ _PALETTES = (
 )
 
 
-def draw_scene(rng: np.random.Generator, shapes: int, crowds: int = 0
-               ) -> tuple[np.ndarray, list[Instance]]:
+def draw_scene(
+    rng: np.random.Generator, shapes: int, crowds: int = 0
+) -> tuple[np.ndarray, list[Instance]]:
     """Draws shapes and crowds, except those that don't fit, on a backdrop.
 
     Returns the image, `(H, W, 3)`, uint8, BGR, and its instances, from back to front.
@@ -92,8 +95,12 @@ def draw_road(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     *backdrop, saturation, value = _PALETTES[rng.integers(len(_PALETTES))]
     hue = rng.random()
     horizon = int(height * rng.uniform(*_HORIZON))
-    image = np.vstack([_draw_backdrop(rng, horizon, width, rng.random(), *backdrop),
-                       _draw_backdrop(rng, height - horizon, width, hue, *backdrop)])
+    image = np.vstack(
+        [
+            _draw_backdrop(rng, horizon, width, rng.random(), *backdrop),
+            _draw_backdrop(rng, height - horizon, width, hue, *backdrop),
+        ]
+    )
     labels = np.zeros((height, width), np.uint8)
     labels[:horizon] = 1
     lines = _outline_lines(rng, height, width, horizon)
@@ -114,8 +121,12 @@ def cover(instance: Instance, height: int, width: int) -> np.ndarray:
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) / np.float32(255)
 
 
-def _find_room(rng: np.random.Generator, radius: float, circles: list[tuple[np.ndarray, float]],
-               size: tuple[int, int]) -> np.ndarray | None:
+def _find_room(
+    rng: np.random.Generator,
+    radius: float,
+    circles: list[tuple[np.ndarray, float]],
+    size: tuple[int, int],
+) -> np.ndarray | None:
     """A centre (x, y) for a circle that keeps its distance from others; None if none is found."""
     reach = radius + _MARGIN
     for _ in range(_TRIES):
@@ -126,8 +137,9 @@ def _find_room(rng: np.random.Generator, radius: float, circles: list[tuple[np.n
     return None
 
 
-def _outline_shape(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
-                   ) -> list[np.ndarray]:
+def _outline_shape(
+    rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
+) -> list[np.ndarray]:
     """The polygon of a shape inside a circle, turned a little, as a list of one."""
     angles = np.radians(SHAPES[label] + rng.uniform(-_TURN, _TURN))
     corners = centre + radius * np.stack((np.cos(angles), np.sin(angles)), axis=1)
@@ -138,7 +150,7 @@ def _outline_lines(rng: np.random.Generator, height: int, width: int, horizon: i
     """Lines that meet at the horizon; the dashes of broken ones grow towards the viewer."""
     meeting = np.array([rng.uniform(0.3, 0.7) * width, horizon])
     dashes = []
-    for bottom in rng.permutation(np.linspace(-0.2, 1.2, 6))[:rng.integers(2, 5)]:
+    for bottom in rng.permutation(np.linspace(-0.2, 1.2, 6))[: rng.integers(2, 5)]:
         edges = np.array([[bottom * width - half, height] for half in rng.uniform(1.5, 3) * _SIDES])
         count = 2 * rng.integers(2, 5) if rng.random() < 0.5 else 1
         distances = np.linspace(0.05, 1, count + 1)[:, None, None] ** 2
@@ -150,20 +162,23 @@ def _outline_lines(rng: np.random.Generator, height: int, width: int, horizon: i
 def _outline_poles(rng: np.random.Generator, width: int, horizon: int) -> Iterator[Instance]:
     """Upright poles on the ground, and a sign at the top of each."""
     poles, signs = [], []
-    for place in rng.permutation(_POLES)[:rng.integers(1, len(_POLES) + 1)]:
+    for place in rng.permutation(_POLES)[: rng.integers(1, len(_POLES) + 1)]:
         x, half = place * width + rng.uniform(-10, 10), rng.uniform(1.25, 2)
         top, foot = rng.uniform(0.3, 0.7) * horizon, rng.uniform(1, 1.3) * horizon
-        poles.append(np.float32([
-            [x - half, top], [x + half, top], [x + half, foot], [x - half, foot]]))
+        poles.append(
+            np.float32([[x - half, top], [x + half, top], [x + half, foot], [x - half, foot]])
+        )
         outline = _outline_shape(
-            rng, int(rng.integers(len(SHAPES))), np.array([x, top]), rng.uniform(8, 14))
+            rng, int(rng.integers(len(SHAPES))), np.array([x, top]), rng.uniform(8, 14)
+        )
         signs.append(Instance(4, outline))
     yield Instance(3, poles)
     yield from signs
 
 
-def _outline_crowd(rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
-                   ) -> list[np.ndarray]:
+def _outline_crowd(
+    rng: np.random.Generator, label: int, centre: np.ndarray, radius: float
+) -> list[np.ndarray]:
     """The polygons of tiny shapes, spread over a circle like a sunflower's seeds."""
     outlines = []
     for member in range(_CROWD_SIZE):
@@ -175,11 +190,17 @@ def _outline_crowd(rng: np.random.Generator, label: int, centre: np.ndarray, rad
 
 
 def _draw_backdrop(
-        rng: np.random.Generator, height: int, width: int, hue: float,
-        saturation: tuple[float, float], values: tuple[float, float]) -> np.ndarray:
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    hue: float,
+    saturation: tuple[float, float],
+    values: tuple[float, float],
+) -> np.ndarray:
     """Two similar hues that blend into each other: `(H, W, 3)`, float32."""
-    tones = [_to_bgr(hue + rng.uniform(-0.08, 0.08), rng.uniform(*saturation), value)
-             for value in values]
+    tones = [
+        _to_bgr(hue + rng.uniform(-0.08, 0.08), rng.uniform(*saturation), value) for value in values
+    ]
     mix = np.zeros((height, width, 1), np.float32)
     for cells, share in (3, 0.7), (9, 0.2), (64, 0.1):
         noise = rng.random((cells, cells), np.float32)

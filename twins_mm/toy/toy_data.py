@@ -1,4 +1,5 @@
 """Makes small data sets of drawn shapes, in the layouts of the real ones."""
+
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,15 +76,26 @@ def make_coco(root: Path) -> None:
             height, width, _ = image.shape
             images.append(dict(id=number, file_name=name, height=height, width=width))
             for instance in instances:
-                annotations.append(dict(
-                    id=len(annotations) + 1, image_id=number,
-                    category_id=ids[DATA_SETS['coco'].toy_classes[instance.label]],
-                    **_describe(instance, height, width)))
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=number,
+                        category_id=ids[DATA_SETS['coco'].toy_classes[instance.label]],
+                        **_describe(instance, height, width),
+                    )
+                )
         path = root / f'annotations/instances_{split}2017.json'
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(dict(
-            info=dict(description='Toy data'), images=images, annotations=annotations,
-            categories=categories)))
+        path.write_text(
+            json.dumps(
+                dict(
+                    info=dict(description='Toy data'),
+                    images=images,
+                    annotations=annotations,
+                    categories=categories,
+                )
+            )
+        )
 
 
 def make_ade20k(root: Path) -> None:
@@ -147,9 +159,11 @@ def _cut_out(image: np.ndarray, instance: Instance, rng: np.random.Generator) ->
     """A square with an instance anywhere in it."""
     left, top, right, bottom = _bounds(instance)
     side = int(max(right - left, bottom - top) + rng.uniform(*_ROOM))
-    x, y = (int(np.clip(rng.uniform(high - side, low), 0, length - side)) for low, high, length in (
-        (left, right, image.shape[1]), (top, bottom, image.shape[0])))
-    return image[y:y + side, x:x + side]
+    x, y = (
+        int(np.clip(rng.uniform(high - side, low), 0, length - side))
+        for low, high, length in ((left, right, image.shape[1]), (top, bottom, image.shape[0]))
+    )
+    return image[y : y + side, x : x + side]
 
 
 def _bounds(instance: Instance) -> tuple[float, float, float, float]:
@@ -176,7 +190,9 @@ def _describe(instance: Instance, height: int, width: int) -> dict:
     return dict(
         bbox=[left, top, right - left, bottom - top],
         area=sum(cv2.contourArea(outline) for outline in instance.outlines),
-        iscrowd=int(instance.is_crowd), segmentation=segmentation)
+        iscrowd=int(instance.is_crowd),
+        segmentation=segmentation,
+    )
 
 
 def _save(path: Path, image: np.ndarray) -> None:

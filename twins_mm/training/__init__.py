@@ -1,4 +1,5 @@
 """What keeps training runs right; importing the package registers it with mmengine."""
+
 from . import (
     cosine,
     finiteness,
@@ -10,5 +11,13 @@ from . import (
     whole_files,
 )
 
-__all__ = ['cosine', 'finiteness', 'hooks', 'mixed_precision', 'preemption', 'resuming', 'seeding',
-           'whole_files']
+__all__ = [
+    'cosine',
+    'finiteness',
+    'hooks',
+    'mixed_precision',
+    'preemption',
+    'resuming',
+    'seeding',
+    'whole_files',
+]

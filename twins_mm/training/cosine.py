@@ -1,4 +1,5 @@
 """The learning rate of the released classifiers."""
+
 import math
 
 from mmengine.optim import OptimWrapper, _ParamScheduler
@@ -25,8 +26,15 @@ class LateCosineLR(_ParamScheduler):
     Source: `CosineLRScheduler` of timm 0.3.2, as `main.py` of the released code calls it.
     """
 
-    def __init__(self, optimizer: Optimizer | OptimWrapper, epochs: int, warm_up_epochs: int,
-                 warm_up_lr: float, eta_min: float, **kwargs):
+    def __init__(
+        self,
+        optimizer: Optimizer | OptimWrapper,
+        epochs: int,
+        warm_up_epochs: int,
+        warm_up_lr: float,
+        eta_min: float,
+        **kwargs,
+    ):
         self.epochs, self.warm_up_epochs = epochs, warm_up_epochs
         self.warm_up_lr, self.eta_min = warm_up_lr, eta_min
         super().__init__(optimizer, 'lr', **kwargs)

@@ -1,4 +1,5 @@
 """What our recipes do to keep a run right, for a config of any origin."""
+
 from mmengine.config import Config
 
 from ..shipped import CONFIGS
@@ -17,8 +18,11 @@ def add_default_hooks(cfg: Config) -> None:
     if logger and logger['type'] == 'LoggerHook':
         hooks['logger'] = dict(logger, type=ours.logger.type)
     backend = ours.checkpoint.backend_args
-    if checkpoint and checkpoint.get('backend_args') in (None, backend) and not (
-            checkpoint.get('file_client_args')):
+    if (
+        checkpoint
+        and checkpoint.get('backend_args') in (None, backend)
+        and not (checkpoint.get('file_client_args'))
+    ):
         is_remote = '://' in (checkpoint.get('out_dir') or '')
         hooks['checkpoint'] = dict(checkpoint, backend_args=None if is_remote else backend)
     cfg.default_hooks = hooks

@@ -1,4 +1,5 @@
 """Stops a run whose loss is NaN or infinite."""
+
 import math
 from typing import Any
 
@@ -20,9 +21,10 @@ class FiniteLossHook(Hook):
     mmengine's RuntimeInfoHook reads every loss anyway, so reading it again waits for nothing.
     """
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None,
-                         outputs: dict | None = None) -> None:
-        loss = torch.as_tensor((outputs or {}).get('loss', 0.)).item()
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+    ) -> None:
+        loss = torch.as_tensor((outputs or {}).get('loss', 0.0)).item()
         is_bad = torch.tensor(not math.isfinite(loss), dtype=torch.int)
         all_reduce(is_bad, 'max')  # the processes stop together, and the first one reports
         if is_bad:
@@ -45,7 +47,8 @@ def _stop(runner: Runner, iteration: int, what: str, images: list[str]) -> None:
         f'Training stopped at iteration {iteration}, with {what}{named if images else "."}\n'
         f'The last good checkpoint: {good}\n'
         'Look at these images and their annotations. If they are right, a lower learning rate, '
-        'optim_wrapper.clip_grad or training without --amp may help.')
+        'optim_wrapper.clip_grad or training without --amp may help.'
+    )
 
 
 def _list_images(data_batch: Any) -> list[str]:

@@ -1,4 +1,5 @@
 """Checks of checkpoints that runs load."""
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
@@ -26,8 +27,10 @@ class CheckpointFitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
-            raise UserError('This checkpoint contains weights, but no training state to resume. '
-                            'To start from the weights: --cfg-options load_from=CHECKPOINT')
+            raise UserError(
+                'This checkpoint contains weights, but no training state to resume. '
+                'To start from the weights: --cfg-options load_from=CHECKPOINT'
+            )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         fitted = fit_model(weights_of(checkpoint), model, self.heads)
         if any(isinstance(module, Backbone) for module in model.modules()):

@@ -1,4 +1,5 @@
 """One run for each working directory."""
+
 import os
 import socket
 from io import TextIOWrapper
@@ -26,6 +27,7 @@ def lock_work_dir(cfg: Config) -> None:
         UserError: Another run has it.
     """
     import fcntl  # only Unix has it
+
     if cfg.get('launcher', 'none') != 'none' and not is_first_process():
         return
     path = Path(cfg.work_dir, LOCK)
@@ -37,8 +39,10 @@ def lock_work_dir(cfg: Config) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        raise UserError(f'{cfg.work_dir} is in use by {owner}. Wait for it to end, or choose '
-                        'another folder: --work-dir DIR') from None
+        raise UserError(
+            f'{cfg.work_dir} is in use by {owner}. Wait for it to end, or choose '
+            'another folder: --work-dir DIR'
+        ) from None
     except OSError as error:
         print(f'{path} cannot be locked ({error.strerror}): do not start a second run in it.')
     for partial in path.parent.glob(f'{PARTIAL}*'):  # of a run that was killed

@@ -1,4 +1,5 @@
 """Mixed precision whose boxes and scores stay in float32, and training in it on a CPU."""
+
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -24,19 +25,24 @@ def mixed_precision(model: nn.Module, enabled: bool = True) -> Iterator[None]:
         for name, module in model.named_modules() if enabled else ():
             kind = type(module).__name__
             if kind.endswith('RoIExtractor'):
-                stack.enter_context(module.register_forward_pre_hook(
-                    lambda module, inputs: _to_float32(inputs)))
+                stack.enter_context(
+                    module.register_forward_pre_hook(lambda module, inputs: _to_float32(inputs))
+                )
             # The last layer of mmseg's heads: it calls their `forward`, without hooks.
             elif kind.endswith('Head') or name.endswith('conv_seg'):
-                stack.enter_context(module.register_forward_hook(
-                    lambda module, inputs, output: _to_float32(output)))
+                stack.enter_context(
+                    module.register_forward_hook(lambda module, inputs, output: _to_float32(output))
+                )
         yield
 
 
 def _to_float32(nest: Any) -> Any:
     """A copy of nested lists, tuples and dicts with float32 instead of half precision."""
-    return apply_to(nest, lambda leaf: getattr(leaf, 'dtype', None) in (
-        torch.float16, torch.bfloat16), torch.Tensor.float)
+    return apply_to(
+        nest,
+        lambda leaf: getattr(leaf, 'dtype', None) in (torch.float16, torch.bfloat16),
+        torch.Tensor.float,
+    )
 
 
 @OPTIM_WRAPPERS.register_module()

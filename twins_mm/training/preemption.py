@@ -1,4 +1,5 @@
 """Stops a run on a signal, so that it can go on later."""
+
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ class PreemptionHook(Hook):
     ask each other every ten iterations, which costs less than asking in each step, and a signal to
     one of them is enough. It waits for a validation, and for the last of accumulated gradients.
     """
+
     priority = 'HIGHEST'
 
     def __init__(self):
@@ -37,7 +39,8 @@ class PreemptionHook(Hook):
             signal.signal(number, self._receive)
         for loop in filter(None, (runner.train_loop, runner.val_loop)):
             loop.dataloader.worker_init_fn = partial(
-                start_in_own_group, loop.dataloader.worker_init_fn)
+                start_in_own_group, loop.dataloader.worker_init_fn
+            )
 
     def after_train(self, runner: Runner) -> None:
         _let_signals_kill()
@@ -58,9 +61,12 @@ class PreemptionHook(Hook):
 
     def _stop(self, runner: Runner) -> None:
         path = Path(runner.work_dir, 'stopped.pth')
-        runner.save_checkpoint(runner.work_dir, path.name,
-                               meta=dict(epoch=runner.epoch, iter=runner.iter),
-                               backend_args=dict(backend=BACKEND))
+        runner.save_checkpoint(
+            runner.work_dir,
+            path.name,
+            meta=dict(epoch=runner.epoch, iter=runner.iter),
+            backend_args=dict(backend=BACKEND),
+        )
         if runner.rank == 0:
             with replacing(Path(runner.work_dir, 'last_checkpoint')) as pointer:
                 pointer.write_text(str(path))
@@ -69,7 +75,8 @@ class PreemptionHook(Hook):
         barrier()
         runner.logger.warning(
             f'Stopped by {signal.Signals(self.agreed).name} after iteration {runner.iter}. '
-            f'To go on from {path}: --resume')
+            f'To go on from {path}: --resume'
+        )
         sys.exit(STOPPED)
 
 

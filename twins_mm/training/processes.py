@@ -1,4 +1,5 @@
 """Several processes, on GPUs or a CPU, also after torchrun has restarted them."""
+
 import os
 import subprocess
 
@@ -10,15 +11,25 @@ from ..errors import UserError
 
 # The command of each launcher, and what its variables are in torchrun's.
 _LAUNCHERS = dict(
-    pytorch=('torchrun --nproc_per_node N TOOL ...',
-             dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK')),
-    slurm=('srun --ntasks-per-node N python TOOL ...',
-           dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_STEP_NUM_TASKS',
-                LOCAL_RANK='SLURM_LOCALID')),
-    mpi=('mpirun -n N -x MASTER_ADDR=HOST -x MASTER_PORT=29500 python TOOL ...',
-         dict(RANK='OMPI_COMM_WORLD_RANK', WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
-              LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK', MASTER_ADDR='MASTER_ADDR',
-              MASTER_PORT='MASTER_PORT')))
+    pytorch=(
+        'torchrun --nproc_per_node N TOOL ...',
+        dict(RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
+    ),
+    slurm=(
+        'srun --ntasks-per-node N python TOOL ...',
+        dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_STEP_NUM_TASKS', LOCAL_RANK='SLURM_LOCALID'),
+    ),
+    mpi=(
+        'mpirun -n N -x MASTER_ADDR=HOST -x MASTER_PORT=29500 python TOOL ...',
+        dict(
+            RANK='OMPI_COMM_WORLD_RANK',
+            WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+            LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
+            MASTER_ADDR='MASTER_ADDR',
+            MASTER_PORT='MASTER_PORT',
+        ),
+    ),
+)
 _stores = []
 
 
@@ -34,25 +45,32 @@ def find_place(launcher: str) -> str:
     """
     if launcher == 'none':
         if 'TORCHELASTIC_RUN_ID' in os.environ and os.environ['WORLD_SIZE'] != '1':
-            raise UserError(f'torchrun started {os.environ["WORLD_SIZE"]} processes, which would '
-                            'not know of each other: add --launcher pytorch')
+            raise UserError(
+                f'torchrun started {os.environ["WORLD_SIZE"]} processes, which would '
+                'not know of each other: add --launcher pytorch'
+            )
         return launcher
     command, variables = _LAUNCHERS[launcher]
     try:
         os.environ.update({ours: os.environ[theirs] for ours, theirs in variables.items()})
     except KeyError as error:
-        raise UserError(f'--launcher {launcher} is for processes of {command.split()[0]}, which '
-                        f'sets {error}: {command} --launcher {launcher}') from None
+        raise UserError(
+            f'--launcher {launcher} is for processes of {command.split()[0]}, which '
+            f'sets {error}: {command} --launcher {launcher}'
+        ) from None
     if launcher == 'slurm':
         nodes = subprocess.check_output(
-            ['scontrol', 'show', 'hostnames', os.environ['SLURM_STEP_NODELIST']], text=True)
+            ['scontrol', 'show', 'hostnames', os.environ['SLURM_STEP_NODELIST']], text=True
+        )
         os.environ.setdefault('MASTER_ADDR', nodes.split()[0])
         os.environ.setdefault('MASTER_PORT', str(20000 + int(os.environ['SLURM_JOB_ID']) % 10000))
     place, cards = int(os.environ['LOCAL_RANK']), torch.cuda.device_count()
     if 0 < cards <= place:
-        raise UserError(f'Process {place + 1} of this machine has no GPU: it sees {cards}. Start '
-                        'one process a GPU; with Slurm, reserve them by --gres or '
-                        '--gpus-per-node, which let each process see all.')
+        raise UserError(
+            f'Process {place + 1} of this machine has no GPU: it sees {cards}. Start '
+            'one process a GPU; with Slurm, reserve them by --gres or '
+            '--gpus-per-node, which let each process see all.'
+        )
     return 'pytorch'
 
 

@@ -1,4 +1,5 @@
 """Which checkpoint a run goes on from."""
+
 import os
 import zipfile
 from pathlib import Path
@@ -49,15 +50,19 @@ class NewestCheckpointHook(Hook):
         if chosen:
             runner._resume, runner._load_from = True, chosen
         elif damaged:
-            raise UserError('No checkpoint to resume is whole: ' + ', '.join(damaged) + '. To '
-                            'start anew, remove them')
+            raise UserError(
+                'No checkpoint to resume is whole: ' + ', '.join(damaged) + '. To '
+                'start anew, remove them'
+            )
 
     def _choose(self, runner: Runner) -> tuple[str | None, list[str]]:
         """The checkpoint to resume, and newer ones that are damaged."""
         damaged = []
         for path in list_checkpoints(runner.work_dir):
-            if self.since_launch and path.stat().st_mtime < Path(
-                    runner.work_dir, LOCK).stat().st_mtime:
+            if (
+                self.since_launch
+                and path.stat().st_mtime < Path(runner.work_dir, LOCK).stat().st_mtime
+            ):
                 continue
             if is_whole(path):
                 return str(path), damaged
@@ -75,8 +80,11 @@ def list_checkpoints(work_dir: str | Path) -> list[Path]:
     """
     pointer = Path(work_dir, 'last_checkpoint')
     noted = Path(pointer.read_text().strip()).name if pointer.is_file() else ''
-    found = [path for pattern in ('epoch_*.pth', 'iter_*.pth', 'stopped.pth')
-             for path in Path(work_dir).glob(pattern)]
+    found = [
+        path
+        for pattern in ('epoch_*.pth', 'iter_*.pth', 'stopped.pth')
+        for path in Path(work_dir).glob(pattern)
+    ]
     return sorted(found, key=lambda path: (path.name == noted, path.stat().st_mtime), reverse=True)
 
 

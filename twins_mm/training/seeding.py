@@ -1,4 +1,5 @@
 """Seeds random numbers by the position in a run, so that resumed runs repeat unbroken ones."""
+
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ class StepSeedHook(Hook):
     Checkpoints keep how many images were seen, so a run that resumes in the middle of an epoch,
     with another number of processes or with another batch goes on where the images were left.
     """
+
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
@@ -48,8 +50,9 @@ class StepSeedHook(Hook):
         loader, batches = loop.dataloader, loop.dataloader.batch_sampler
         sampler = batches.sampler
         is_endless = hasattr(loop, 'dataloader_iterator')
-        if is_endless and (type(batches) is not BatchSampler
-                           or type(sampler) is not InfiniteSampler):
+        if is_endless and (
+            type(batches) is not BatchSampler or type(sampler) is not InfiniteSampler
+        ):
             return
         self._count_images(runner, batches.batch_size)
         if is_endless:
@@ -60,11 +63,16 @@ class StepSeedHook(Hook):
             self._epoch_start = loop.iter  # the sampler starts here
         else:
             # torch's data loader doesn't let it be assigned.
-            vars(loader)['batch_sampler'] = _Iterated(batches, lambda batches: islice(
-                batches, runner.iter - self._epoch_start, None))
+            vars(loader)['batch_sampler'] = _Iterated(
+                batches, lambda batches: islice(batches, runner.iter - self._epoch_start, None)
+            )
         # A resumed epoch starts over here, and the batches that it has seen are dropped.
-        batches.sampler = _Iterated(sampler, lambda indices: map(Draw, indices, count(
-            self._seen(self._epoch_start) + runner.rank, runner.world_size)))
+        batches.sampler = _Iterated(
+            sampler,
+            lambda indices: map(
+                Draw, indices, count(self._seen(self._epoch_start) + runner.rank, runner.world_size)
+            ),
+        )
         # torch's data loader fetches a batch with this method if the data set has it.
         loader.dataset.__getitems__ = partial(draw_samples, loader.dataset, runner.seed)
         if is_endless:
@@ -88,8 +96,9 @@ class StepSeedHook(Hook):
         if self._images:
             meta = checkpoint['meta']
             of_epoch = (meta['iter'] - self._epoch_start) * self._images
-            meta.update(images_seen=self._seen(meta['iter']), images_of_epoch=of_epoch,
-                        batch=self._batch)
+            meta.update(
+                images_seen=self._seen(meta['iter']), images_of_epoch=of_epoch, batch=self._batch
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         self._seed(runner)

@@ -1,4 +1,5 @@
 """Files that are whole or absent, whatever happens while one is written."""
+
 import os
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +22,7 @@ class WholeCheckpointsBackend(LocalBackend):
     mmengine's writes it in place, and its CheckpointHook removes an old one before it writes the
     next. For `checkpoint=dict(backend_args=dict(backend='whole_checkpoints'))` in `default_hooks`.
     """
+
     # mmengine makes one for each checkpoint that it writes, and another to remove them.
     _outdated: ClassVar[set[Path]] = set()
 
@@ -34,7 +36,8 @@ class WholeCheckpointsBackend(LocalBackend):
         except OSError as error:
             raise UserError(
                 f'{path} could not be written: {error.strerror}. The checkpoints before it are '
-                'whole; make room, then go on with --resume') from error
+                'whole; make room, then go on with --resume'
+            ) from error
         for old in self._outdated - {path}:
             old.unlink(missing_ok=True)
         self._outdated.clear()
@@ -49,4 +52,5 @@ class MainProcessLoggerHook(LoggerHook):
 
     There, all processes write them, to the same file and at the same time.
     """
+
     after_test_epoch = master_only(LoggerHook.after_test_epoch)

@@ -3,5 +3,6 @@
 backbone = dict(
     type='STViT',
     arch='base',
-    init_cfg=dict(type='Pretrained', checkpoint='checkpoints/stvit_base.pth'))
+    init_cfg=dict(type='Pretrained', checkpoint='checkpoints/stvit_base.pth'),
+)
 channels = [96, 192, 384, 512]

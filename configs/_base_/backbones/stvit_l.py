@@ -3,5 +3,6 @@
 backbone = dict(
     type='STViT',
     arch='large',
-    init_cfg=dict(type='Pretrained', checkpoint='checkpoints/stvit_large.pth'))
+    init_cfg=dict(type='Pretrained', checkpoint='checkpoints/stvit_large.pth'),
+)
 channels = [96, 192, 448, 640]

@@ -3,5 +3,6 @@
 backbone = dict(
     type='STViT',
     arch='small',
-    init_cfg=dict(type='Pretrained', checkpoint='checkpoints/stvit_small.pth'))
+    init_cfg=dict(type='Pretrained', checkpoint='checkpoints/stvit_small.pth'),
+)
 channels = [64, 128, 320, 512]

@@ -5,5 +5,7 @@ backbone = dict(
     num_heads=[4, 8, 16, 32],
     init_cfg=dict(
         checkpoint='https://github.com/SwinTransformer/storage/releases/download/v1.0.0/'
-        'swin_base_patch4_window7_224.pth'))
+        'swin_base_patch4_window7_224.pth'
+    ),
+)
 channels = [128, 256, 512, 1024]

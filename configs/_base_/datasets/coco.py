@@ -11,7 +11,8 @@ single_scale = dict(type='Resize', scale=(1333, 800), keep_ratio=True)
 any_of_11_scales = dict(
     type='RandomChoiceResize',
     scales=[(side, 1333) for side in range(480, 801, 32)],
-    keep_ratio=True)
+    keep_ratio=True,
+)
 # DETR's multi-scale training, which the paper cites and the released code follows.
 multi_scale = dict(
     type='RandomChoice',
@@ -21,15 +22,18 @@ multi_scale = dict(
             dict(
                 type='RandomChoiceResize',
                 scales=[(side, 1333) for side in (400, 500, 600)],
-                keep_ratio=True),
+                keep_ratio=True,
+            ),
             dict(
                 type='RandomCrop',
                 crop_type='absolute_range',
                 crop_size=(384, 600),
-                allow_negative_crop=True),
+                allow_negative_crop=True,
+            ),
             any_of_11_scales,
         ],
-    ])
+    ],
+)
 
 auto_scale_lr = dict(enable=False, base_batch_size=16)  # 8 GPUs x 2
 train_dataloader = dict(
@@ -43,7 +47,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/instances_train2017.json',
         data_prefix=dict(img='train2017/'),
-        filter_cfg=dict(filter_empty_gt=True, min_size=32)))
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -55,13 +61,14 @@ val_dataloader = dict(
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017/'),
         test_mode=True,
-        pipeline=[load_image, single_scale, load_boxes, pack]))
+        pipeline=[load_image, single_scale, load_boxes, pack],
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='CocoMetric',
-    ann_file=data_root + 'annotations/instances_val2017.json',
-    metric=['bbox'])
+    type='CocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric=['bbox']
+)
 test_evaluator = val_evaluator
 
 tta_pipeline = [
@@ -70,8 +77,9 @@ tta_pipeline = [
         type='TestTimeAug',
         transforms=[
             [single_scale],
-            [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
             [load_boxes],
             [pack],
-        ])
+        ],
+    ),
 ]

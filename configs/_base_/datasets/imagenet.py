@@ -7,7 +7,8 @@ pack = dict(type='PackInputs')
 test_pipeline = [
     load_image,
     dict(type='ResizeEdge', scale=256, backend='pillow', interpolation='bicubic'),
-    dict(type='CenterCrop', crop_size=224), pack,
+    dict(type='CenterCrop', crop_size=224),
+    pack,
 ]
 
 train_dataloader = dict(
@@ -18,7 +19,8 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='ImageNet', data_root=data_root, split='train', data_prefix='train'))
+    dataset=dict(type='ImageNet', data_root=data_root, split='train', data_prefix='train'),
+)
 val_dataloader = dict(
     batch_size=128,
     num_workers=8,
@@ -26,8 +28,9 @@ val_dataloader = dict(
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ImageNet', data_root=data_root, split='val', data_prefix='val',
-        pipeline=test_pipeline))
+        type='ImageNet', data_root=data_root, split='val', data_prefix='val', pipeline=test_pipeline
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='Accuracy', topk=(1, 5))

@@ -9,12 +9,15 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(512, 512)),
+        size=(512, 512),
+    ),
     decode_head=dict(
         in_index=[0, 1, 2, 3],
         dropout_ratio=0.1,
         num_classes=150,
         norm_cfg=norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss')),
-    test_cfg=dict(mode='whole'))
+        loss_decode=dict(type='CrossEntropyLoss'),
+    ),
+    test_cfg=dict(mode='whole'),
+)

@@ -5,4 +5,6 @@ model = dict(
         type='FPNHead',
         in_channels=[256, 256, 256, 256],
         feature_strides=[4, 8, 16, 32],
-        channels=128))
+        channels=128,
+    ),
+)

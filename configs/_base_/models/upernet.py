@@ -11,4 +11,6 @@ model = dict(
         num_classes=150,
         norm_cfg=_base_.norm_cfg,
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4)))
+        loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4),
+    ),
+)

@@ -1,14 +1,26 @@
 _base_ = [
-    '../models/mask_rcnn.py', '../datasets/coco.py', '../schedules/coco_3x.py',
-    '../schedules/no_decay.py', '../mmdet.py'
+    '../models/mask_rcnn.py',
+    '../datasets/coco.py',
+    '../schedules/coco_3x.py',
+    '../schedules/no_decay.py',
+    '../mmdet.py',
 ]
 model = dict(backbone=dict(drop_path_rate=0.2))
-train_dataloader = dict(dataset=dict(pipeline=[
-    _base_.load_image, _base_.load_boxes_and_masks, _base_.flip, _base_.multi_scale, _base_.pack
-]))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            _base_.load_image,
+            _base_.load_boxes_and_masks,
+            _base_.flip,
+            _base_.multi_scale,
+            _base_.pack,
+        ]
+    )
+)
 val_evaluator = dict(metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
-    paramwise_cfg=_base_.no_decay)
+    paramwise_cfg=_base_.no_decay,
+)
