@@ -162,7 +162,7 @@ def call_tool(tmp_path, monkeypatch, capfd):
 @pytest.fixture(scope='session')
 def toy_data(tmp_path_factory):
     """The toy data, made once for all tests and processes."""
-    from twins_mm.toy.toy_data import make_toy_data
+    from twins_mm.toy.data import make_toy_data
 
     folder = tmp_path_factory.getbasetemp()
     return make_toy_data((folder.parent if 'PYTEST_XDIST_WORKER' in os.environ else folder) / 'toy')

@@ -1,7 +1,7 @@
 import torch
 
-from twins_mm.bench.peers import PEERS
-from twins_mm.timing import seconds_of, take_turns
+from twins_mm.benchmark.peers import PEERS
+from twins_mm.benchmark.timing import seconds_of, take_turns
 
 
 def fastest_steps(peers, variant, training, images, rounds):

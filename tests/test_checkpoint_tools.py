@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from twins_mm import TwinsPCPVT
-from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm.benchmark.plain_twins import TINY_ARCHS
 
 
 @pytest.fixture

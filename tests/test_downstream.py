@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from twins_mm.cli import load_config
-from twins_mm.runs.recipes import expected_lr
+from twins_mm.report.nearest_recipe import expected_lr
 
 REPOSITORY = Path(__file__).parent.parent
 BLOCKS = [

@@ -173,7 +173,7 @@ def test_an_image_is_checked_at_its_own_size(files, call_tool, tmp_path, monkeyp
     cv2.imwrite(str(tmp_path / 'tall.png'), np.zeros((200, 100, 3), np.uint8))
     sizes = []
     monkeypatch.setattr(
-        'twins_mm.export.comparison.answer',
+        'twins_mm.export.comparison.reference_outputs',
         lambda *args: sizes.append(args[-1][-1]) or sys.exit('enough'),
     )
     call_tool('export', *files, '--out', 'model.onnx', '--image', 'tall.png', status=1)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from runs.work_dirs import train_line, write_start
+from report.work_dirs import train_line, write_start
 
-from twins_mm.checkpoints.pickles import WEIGHTS_ONLY
+from twins_mm.checkpoints.unpickle import WEIGHTS_ONLY
 from twins_mm.config import multiplies_bfloat16
 from twins_mm.errors import UserError
 

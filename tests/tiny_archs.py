@@ -1,7 +1,7 @@
 """Tiny architectures of every family, and of any pattern."""
 
-from twins_mm.bench.plain_stvit import TINY_STVIT
-from twins_mm.bench.plain_twins import TINY_ARCHS as TWINS
+from twins_mm.benchmark.plain_stvit import TINY_STVIT
+from twins_mm.benchmark.plain_twins import TINY_ARCHS as TWINS
 
 TINY_ARCHS = dict(TWINS, STViT=TINY_STVIT)
 FIELDS = dict(L='window_sizes', G='sr_ratios')

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from twins_mm.bench.measure import Case, measure
-from twins_mm.bench.peers import ABLATION_PEERS, PEERS, ROW_PEERS, SEGMENTOR_PEERS, size_of
-from twins_mm.bench.results import (
+from twins_mm.benchmark.measure import Case, measure
+from twins_mm.benchmark.model_parts import measure_shares
+from twins_mm.benchmark.peers import ABLATION_PEERS, PEERS, ROW_PEERS, SEGMENTOR_PEERS, size_of
+from twins_mm.benchmark.results import (
     describe_groups,
     describe_machine,
     describe_shares,
@@ -18,8 +19,7 @@ from twins_mm.bench.results import (
     save,
     summarise,
 )
-from twins_mm.bench.shares import measure_shares
-from twins_mm.checkpoints.trained import load_model
+from twins_mm.checkpoints.load_model import load_model
 from twins_mm.cli import (
     add_data_root_argument,
     add_option_arguments,
@@ -28,7 +28,7 @@ from twins_mm.cli import (
     tool,
 )
 from twins_mm.config import fit_to_cpu
-from twins_mm.data.checks import check_data
+from twins_mm.data.in_place import check_data
 from twins_mm.errors import UserError
 from twins_mm.families import VARIANTS
 
@@ -92,7 +92,7 @@ def parse_args() -> argparse.Namespace:
         '--deploy',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='compare ways to run this trained model on a CPU instead: eager, '
+        help='compare backends to run this trained model on a CPU instead: eager, '
         'compiled, bfloat16, onnxruntime, int8, and what each loses in '
         'accuracy on the validation set',
     )
@@ -129,19 +129,19 @@ def show_shares(path: str, rounds: int, device: str) -> None:
     print(describe_machine(device), describe_shares(seconds), sep='\n\n')
 
 
-def show_ways(args: argparse.Namespace) -> None:
+def show_backends(args: argparse.Namespace) -> None:
     path, checkpoint = args.deploy
     cfg = load_config(path, args.cfg_options, args.toy, args.data_root)
     check_data(cfg, 'val')
     try:
-        from twins_mm.bench.deployments import compare_ways, describe_ways
+        from twins_mm.benchmark.backends import compare_backends, describe_backends
     except ImportError as error:
         raise UserError(str(error)) from None
     model = load_model(cfg, checkpoint)
     print(f'{describe_machine("cpu")}\n')
     with Console(stderr=True).status(path) as status:
-        ways = compare_ways(cfg, model, status.update)
-    print(describe_ways(ways))
+        backends = compare_backends(cfg, model, status.update)
+    print(describe_backends(backends))
 
 
 def find_installed(names: Iterable[str]) -> list[str]:
@@ -211,7 +211,7 @@ def main() -> None:
         raise UserError(f'--rounds {args.rounds}: fewer than 3 cannot show noise')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if args.deploy:
-        show_ways(args)
+        show_backends(args)
     elif args.model:
         show_shares(args.model, args.rounds, device)
     elif args.throughput is not None:

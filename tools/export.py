@@ -14,9 +14,9 @@ from twins_mm.cli import (
     make_parser,
     tool,
 )
-from twins_mm.data.checks import check_data
+from twins_mm.data.in_place import check_data
 from twins_mm.errors import UserError
-from twins_mm.printing import format_table
+from twins_mm.report.text_table import format_table
 
 EXAMPLES = """examples:
   python tools/export.py configs/retinanet_twins_svt_s_1x.py CHECKPOINT --out retinanet.onnx
@@ -132,18 +132,18 @@ def format_cell(name: str, value: float | int | str) -> str:
 def main() -> None:
     args = parse_args()
     check_requirements(args.out)
-    from twins_mm.checkpoints.trained import load_model
+    from twins_mm.benchmark.timing import time_side_by_side
+    from twins_mm.checkpoints.load_model import load_model
     from twins_mm.export.comparison import (
         LIMITS,
         SIZES,
         OnnxModel,
-        answer,
         check,
         find_test_size,
         is_within,
         read_images,
+        reference_outputs,
         stack,
-        time_side_by_side,
     )
     from twins_mm.export.deployable import make_deployable
     from twins_mm.export.evaluation import check_evaluation, evaluate, predict_with
@@ -158,7 +158,7 @@ def main() -> None:
         check_evaluation(cfg, deployable)
         check_data(cfg, 'val')
     size = find_test_size(cfg, images[0])
-    answers = answer(model, deployable, images, [*SIZES, size])
+    answers = reference_outputs(model, deployable, images, [*SIZES, size])
     if args.precision == 'float16':
         deployable.model.half()
     names = list(deployable.outputs)

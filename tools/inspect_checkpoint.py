@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from twins_mm.checkpoints.inspection import describe_checkpoint
-from twins_mm.checkpoints.reading import read_checkpoint
+from twins_mm.checkpoints.inspect import describe_checkpoint
+from twins_mm.checkpoints.read import read_checkpoint
 from twins_mm.cli import make_parser, tool
 from twins_mm.shipped import CONFIGS
 

@@ -16,7 +16,7 @@ from twins_mm.paper.costs import (
     count_costs,
 )
 from twins_mm.paper.metafiles import write_metafiles
-from twins_mm.printing import format_table
+from twins_mm.report.text_table import format_table
 from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:

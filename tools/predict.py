@@ -13,6 +13,7 @@ from mmengine.dist import gather_object, is_main_process
 from rich.console import Console
 from rich.progress import track
 
+from twins_mm.atomic_write import replacing
 from twins_mm.cli import (
     add_amp_argument,
     add_launcher_argument,
@@ -27,10 +28,9 @@ from twins_mm.inference.frames import MAX_MEGAPIXELS, Video, open_frames
 from twins_mm.inference.outputs import write_video
 from twins_mm.inference.predictor import build_inferencer, predict
 from twins_mm.inference.progress import Progress, fingerprint
-from twins_mm.inference.workers import Job, write_beside
+from twins_mm.inference.workers import Job, write_in_background
 from twins_mm.training.mixed_precision import mixed_precision
-from twins_mm.training.processes import find_place, start_process_group
-from twins_mm.writing import replacing
+from twins_mm.training.processes import find_rank, start_process_group
 
 EXAMPLES = """examples:
   python tools/predict.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT photos/ --out found
@@ -118,7 +118,7 @@ def main() -> None:
         '--no-pictures': args.no_pictures,
         '--amp': args.amp,
     }
-    start_process_group(find_place(args.launcher))
+    start_process_group(find_rank(args.launcher))
     inferencer = build_inferencer(cfg, args.checkpoint)
 
     task, dataset_meta = task_of(cfg), inferencer.model.dataset_meta
@@ -160,7 +160,7 @@ def main() -> None:
             pictures /= f'{frames.path.stem}.mp4'
             add_picture = stack.enter_context(write_video(pictures, frames.fps))
         done = 0
-        for line, picture in write_beside(job, predict_all(), args.workers):
+        for line, picture in write_in_background(job, predict_all(), args.workers):
             if picture is not None:
                 add_picture(picture)
             progress.add(line)

@@ -7,8 +7,8 @@ from pathlib import Path
 from twins_mm.cli import add_data_root_argument, make_parser, tool
 from twins_mm.config import move_data
 from twins_mm.errors import UserError
-from twins_mm.runs.report_page import write_report
-from twins_mm.runs.work_dir import Run, read_run
+from twins_mm.report.run import Run, read_run
+from twins_mm.report.run_page import write_report
 from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:

@@ -8,12 +8,12 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from twins_mm.bench.results import describe_machine
-from twins_mm.bench.shares import measure_shares
+from twins_mm.benchmark.model_parts import measure_shares
+from twins_mm.benchmark.results import describe_machine
 from twins_mm.cli import make_parser, tool
-from twins_mm.runs.filled_tables import FILLED, Results, collect, format_filled
-from twins_mm.runs.plan import Training, list_tests, list_trainings
-from twins_mm.runs.work_dir import find_runs
+from twins_mm.paper.filled_tables import FILLED, Results, collect, format_filled
+from twins_mm.paper.plan import Training, list_tests, list_trainings
+from twins_mm.report.run import find_runs
 from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:

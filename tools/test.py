@@ -16,7 +16,7 @@ from twins_mm.cli import (
     tool,
 )
 from twins_mm.config import check_mixed_precision, data_sets, task_of, walk
-from twins_mm.data.checks import check_data
+from twins_mm.data.in_place import check_data
 from twins_mm.errors import UserError
 from twins_mm.training.mixed_precision import mixed_precision
 

@@ -25,7 +25,7 @@ try:
         describe_batch,
         fit_to_cpu,
     )
-    from twins_mm.data.checks import check_data
+    from twins_mm.data.in_place import check_data
     from twins_mm.errors import UserError
     from twins_mm.training.locking import lock_work_dir
     from twins_mm.training.resuming import set_resume

@@ -7,13 +7,13 @@ import mmcv
 from matplotlib.backend_bases import FigureCanvasBase
 from mmengine.device import get_device
 
+from twins_mm.atomic_write import replacing
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
+from twins_mm.inference.attention import trace_attention
 from twins_mm.inference.attention_figure import draw
-from twins_mm.inference.attention_maps import see
 from twins_mm.inference.backbone_input import load_backbone, prepare_image
 from twins_mm.inference.frames import read_image
-from twins_mm.writing import replacing
 
 EXAMPLES = """examples:
   python tools/visualize.py configs/upernet_twins_svt_s_160k.py CHECKPOINT street.jpg
@@ -78,7 +78,7 @@ def main() -> None:
     device = get_device()
     backbone = load_backbone(cfg, args.checkpoint, device)
     inputs, resized = prepare_image(cfg, image)
-    stages = see(backbone, inputs.to(device))
+    stages = trace_attention(backbone, inputs.to(device))
     figure = draw(mmcv.bgr2rgb(resized), stages, [(x / width, y / height) for x, y in points])
     with replacing(args.out) as partial:
         figure.savefig(partial)

@@ -10,11 +10,14 @@ import sys
 __version__ = '0.1.0'
 
 try:
-    from . import checkpoints, inheritance, models, training
+    from . import checkpoints, models, training
     from .models import STViT, TwinsPCPVT, TwinsSVT
+    from .shipped import resolve_bases
+
+    resolve_bases()
 except Exception:  # a broken torch or mmengine may raise anything
     # Python imports this first for `python -m twins_mm.doctor`, which says what is wrong.
     if 'twins_mm.doctor' not in sys.orig_argv:
         raise
 
-__all__ = ['STViT', 'TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'inheritance', 'models', 'training']
+__all__ = ['STViT', 'TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'models', 'training']

@@ -15,13 +15,13 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from .allocator import keep_freed_memory
 from .checkpoints import use_safe_loaders
 from .config import fit_to_cpu, move_data, require_library
 from .errors import UserError
-from .toy.toy_config import use_toy_data
+from .toy.config import use_toy_data
+from .training.allocator import keep_freed_memory
 from .training.default_hooks import add_default_hooks
-from .training.processes import find_place, is_first_process, start_process_group, use_new_store
+from .training.processes import find_rank, is_first_process, start_process_group, use_new_store
 
 
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
@@ -132,7 +132,7 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
         UserError: The config has no data loader for `split`; see also `load_config`.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    launcher = find_place(args.launcher)
+    launcher = find_rank(args.launcher)
     cfg = load_config(args.config, args.cfg_options, args.toy, args.data_root)
     if not cfg.get(f'{split}_dataloader'):
         raise UserError(f'{args.config} has no {split}_dataloader')

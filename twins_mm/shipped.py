@@ -1,6 +1,6 @@
 """Where configs and tools are: next to the package in a checkout, in its `.mim` in a wheel.
 
-Imports only the standard library, for the doctor's sake.
+It can be imported where nothing but Python works, for the doctor's sake.
 """
 
 from pathlib import Path
@@ -14,3 +14,22 @@ CONFIGS, TOOLS = _FOLDER / 'configs', _FOLDER / 'tools'
 def resolve(path: str) -> str:
     """The path of our config for `twins_mm::NAME`; any other path unchanged."""
     return str(CONFIGS / path.removeprefix(PREFIX)) if path.startswith(PREFIX) else path
+
+
+def resolve_bases() -> None:
+    """Makes `_base_ = 'twins_mm::...'` work in any mmengine config; the package's import calls it.
+
+    mmengine's own lookup misses packages that are installed as editable, and it builds inherited
+    modules in the scope `twins_mm`, where no mmdet or mmseg module is registered. Without a scope,
+    they are built in the config's own, like those of a base file next to it.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    find_base = Config._get_cfg_path
+
+    def find_base_or_ours(path: str, config: str) -> tuple[str, str | None]:
+        return (resolve(path), None) if path.startswith(PREFIX) else find_base(path, config)
+
+    Config._get_cfg_path = staticmethod(find_base_or_ours)
+    MODULE2PACKAGE['twins_mm'] = 'twins_mm'  # for `list_models('twins_mm')` of the inferencers

@@ -3,7 +3,7 @@
 import torch
 from tiny_archs import TINY_ARCHS
 
-from twins_mm.bench.plain_stvit import plain_stvit
+from twins_mm.benchmark.plain_stvit import plain_stvit
 
 
 def with_classifier(weights, width, num_classes=1000):

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from twins_mm import TwinsPCPVT
-from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.fit import fit_model
 from twins_mm.errors import UserError

@@ -17,8 +17,8 @@ def own_sets(tmp_path, monkeypatch):
 @pytest.fixture
 def find_faults(own_sets):
     """Surveys the data sets in the current folder: {kind: how many} for each set by name."""
+    from twins_mm.data.own_data import use_own_data
     from twins_mm.data.survey import survey_data
-    from twins_mm.own_data import use_own_data
 
     def find(recipe, changes=(), **arguments):
         cfg = Config.fromfile(CONFIGS / f'{recipe}.py')

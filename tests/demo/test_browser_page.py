@@ -6,7 +6,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from twins_mm.demo.shown_model import ListedRegion
+from twins_mm.demo.shown_model import Detection
 
 
 @pytest.fixture
@@ -19,5 +19,5 @@ def page(monkeypatch):
 
 @pytest.mark.xfail(strict=True, reason='B11: "2 LED" becomes "2 led"')
 def test_names_of_classes_keep_their_capitals(page):
-    table = page['_list_findings']([ListedRegion('LED', (0, 0, 0), 0.5, None, None)], '2 LED')
+    table = page['_list_findings']([Detection('LED', (0, 0, 0), 0.5, None, None)], '2 LED')
     assert '<caption>2 LED</caption>' in table

@@ -12,8 +12,8 @@ from mmseg.structures import SegDataSample
 
 from twins_mm.cli import load_config
 from twins_mm.demo.shown_model import ShownModel, View
+from twins_mm.inference.attention import trace_attention
 from twins_mm.inference.attention_figure import draw
-from twins_mm.inference.attention_maps import see
 from twins_mm.inference.backbone_input import load_backbone, prepare_image
 from twins_mm.inference.frames import Frame
 from twins_mm.shipped import CONFIGS
@@ -123,7 +123,7 @@ def test_network_runs_once_and_attention_is_the_backbones(
     pictures = [view.attend(*point) for point in ((0.5, 0.5), (1, 1))]
     assert len(runs) == 2 and not np.array_equal(*pictures)
     inputs, resized = prepare_image(cfg, image)
-    stages = see(load_backbone(cfg, str(tmp_path / 'model.pth')), inputs)
+    stages = trace_attention(load_backbone(cfg, str(tmp_path / 'model.pth')), inputs)
     expected = draw(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB), stages, [(0.5, 0.5)])
     expected.savefig(tmp_path / 'expected.png')
     theirs = cv2.imread(str(tmp_path / 'expected.png'))[..., ::-1]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from twins_mm.checkpoints.trained import load_model
+from twins_mm.checkpoints.load_model import load_model
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ pytest.importorskip('torch', '2.9')
 
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import (
-    answer,
     compare,
     find_test_size,
     is_within,
     read_images,
+    reference_outputs,
     stack,
 )
 from twins_mm.export.deployable import make_deployable
@@ -117,9 +117,11 @@ def test_a_model_that_diverged_is_refused(name, value, tiny_model):
     weight = model.backbone.patch_embeds[2].proj.weight
     weight.data[0] = value
     with pytest.raises(UserError, match=r'NaN or infinity, first in backbone.patch_embeds.2.proj'):
-        answer(model, deployable, read_images(), [(64, 96)])
+        reference_outputs(model, deployable, read_images(), [(64, 96)])
     weight.data[0] = 0
-    assert [one.images.shape for one in answer(model, deployable, read_images(), [(64, 96)])] == [
+    assert [
+        one.images.shape for one in reference_outputs(model, deployable, read_images(), [(64, 96)])
+    ] == [
         (1, 3, 64, 96),
         (2, 3, 64, 96),
     ]
@@ -135,7 +137,7 @@ def test_a_model_that_diverged_is_refused(name, value, tiny_model):
 def test_a_detector_must_detect_something_to_be_compared(name, threshold, tiny_model):
     cfg, model = tiny_model(name, **{threshold: 1})
     with pytest.raises(UserError, match=f'detects nothing .* --image FILE.* {threshold}=0'):
-        answer(model, make_deployable(model), read_images(), [(64, 96)])
+        reference_outputs(model, make_deployable(model), read_images(), [(64, 96)])
 
 
 def test_an_image_of_ones_own(tmp_path):

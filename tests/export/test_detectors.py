@@ -9,7 +9,7 @@ pytest.importorskip('torch', '2.9')
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures import DetDataSample
 
-from twins_mm.checkpoints.trained import load_model
+from twins_mm.checkpoints.load_model import load_model
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import LIMITS, compare, read_images, stack
 from twins_mm.export.deployable import DeployablePyramid, make_deployable

@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from torch.nn import functional as F
 
-from twins_mm.checkpoints.trained import load_model
+from twins_mm.checkpoints.load_model import load_model
 from twins_mm.export.deployable import make_deployable
 from twins_mm.export.evaluation import evaluate, predict_with
-from twins_mm.toy.toy_config import use_toy_data
+from twins_mm.toy.config import use_toy_data
 
 
 def as_detections(sample, number=8):

@@ -13,16 +13,16 @@ pytest.importorskip('torch', '2.9')
 import onnx
 
 from twins_mm import STViT, TwinsSVT
-from twins_mm.checkpoints.trained import find_dataset_meta
+from twins_mm.checkpoints.load_model import find_dataset_meta
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import (
     LIMITS,
     SIZES,
     OnnxModel,
-    answer,
     check,
     compare_detections,
     read_images,
+    reference_outputs,
     stack,
 )
 from twins_mm.export.deployable import _PoolByProducts, make_deployable
@@ -70,7 +70,9 @@ def test_detector_of_any_size(name, options, operators, tiny_model, tmp_path, mo
     export(deployable, outputs, path, metadata=describe_export(deployable))
     assert not path.with_name(f'{path.name}.partial').exists()
 
-    rows = check(answer(model, deployable, read_images(), SIZES), outputs, OnnxModel(path))
+    rows = check(
+        reference_outputs(model, deployable, read_images(), SIZES), outputs, OnnxModel(path)
+    )
     assert [(row['images'], row['height x width']) for row in rows[3:]] == [
         (2, '224 x 320'),
         (1, '333 x 251'),

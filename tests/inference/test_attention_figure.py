@@ -7,8 +7,8 @@ from matplotlib.text import Text
 from tiny_archs import TINY_ARCHS, tiny_arch
 
 from twins_mm import STViT, TwinsPCPVT, TwinsSVT
+from twins_mm.inference.attention import trace_attention
 from twins_mm.inference.attention_figure import draw, principal_components
-from twins_mm.inference.attention_maps import see
 
 
 def test_components_match_a_singular_value_decomposition():
@@ -43,7 +43,7 @@ def test_map_without_variance_has_a_colour():
 def test_stages_without_one_of_the_attentions(patterns, kinds, first):
     """Their places are empty; the grid of the keys is that of the first stage with GSA."""
     backbone = TwinsSVT(tiny_arch(patterns)).eval()
-    stages = see(backbone, torch.rand(1, 3, 96, 64))
+    stages = trace_attention(backbone, torch.rand(1, 3, 96, 64))
     figure = draw(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
     for row, kind in enumerate(kinds, 1):
         ((name, count),) = kind.items()
@@ -63,7 +63,7 @@ def test_each_point_has_its_rows(family, rows):
     arch = TINY_ARCHS[family.__name__]
     # One block alone in the last stage: with it, Twins-SVT has no GSA there.
     backbone = family(dict(arch, depths=(2, 2, 2, 1))).eval()
-    stages = see(backbone, torch.rand(1, 3, 96, 64))
+    stages = trace_attention(backbone, torch.rand(1, 3, 96, 64))
     image = np.zeros((90, 60, 3), np.uint8)
     figure = draw(image, stages, [(0, 0), (0.9, 0.5)])
     pictures = [ax for ax in figure.axes if ax.get_title()]
@@ -82,6 +82,6 @@ def test_each_point_has_its_rows(family, rows):
 @pytest.mark.xfail(strict=True, reason='B12: near-uniform attention glows')
 def test_scale_of_attention_says_what_uniform_is():
     backbone = TwinsPCPVT(TINY_ARCHS['TwinsPCPVT']).eval()
-    stages = see(backbone, torch.rand(1, 3, 96, 64))
+    stages = trace_attention(backbone, torch.rand(1, 3, 96, 64))
     figure = draw(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
     assert any('uniform' in text.get_text() for text in figure.findobj(Text))

@@ -5,11 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from twins_mm.errors import UserError
-from twins_mm.inference.backbone_input import (
-    load_backbone,
-    prepare_image,
-    show_all_stages,
-)
+from twins_mm.inference.backbone_input import load_backbone, prepare_image, show_all_stages
 
 
 @pytest.mark.parametrize('content', ['model', 'backbone'])

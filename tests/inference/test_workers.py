@@ -18,7 +18,7 @@ from mmseg.structures import SegDataSample
 from twins_mm.inference.frames import Frame
 from twins_mm.inference.outputs import CocoFile, LabelFolder
 from twins_mm.inference.progress import Progress
-from twins_mm.inference.workers import Job, write_beside
+from twins_mm.inference.workers import Job, write_in_background
 
 META = dict(classes=('ball', 'tent'), reduce_zero_label=True)
 
@@ -69,7 +69,7 @@ def test_pictures_and_annotations_of_detectors(tmp_path):
     output = CocoFile(tmp_path / 'predictions.json', META)
     job = Job(output, Sketch(), META, 0.3, tmp_path / 'pictures')
     pairs = [(frame, detection(frame)) for frame in frames(5)]
-    results = list(write_beside(job, iter(pairs), 2))
+    results = list(write_in_background(job, iter(pairs), 2))
     assert [picture for _, picture in results] == [None] * 5
     for (frame, sample), (line, _) in zip(pairs, results):
         image, annotations = map(json.loads, line.split('\t'))
@@ -80,7 +80,9 @@ def test_pictures_and_annotations_of_detectors(tmp_path):
 
 def test_labels_of_segmentors_and_pictures_of_a_video(tmp_path):
     job = Job(LabelFolder(tmp_path / 'labels', META), Sketch(), META, 0.3, None)
-    results = list(write_beside(job, ((frame, segmentation(frame)) for frame in frames(4)), 2))
+    results = list(
+        write_in_background(job, ((frame, segmentation(frame)) for frame in frames(4)), 2)
+    )
     assert [picture.max() for _, picture in results] == [0, 100, 0, 100]
     assert len(list((tmp_path / 'labels').iterdir())) == 4
 
@@ -94,7 +96,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
         job = Job(output, None, META, 0.3, None)
         pairs = ((frame, detection(frame, 100)) for frame in frames(count))
         tracemalloc.start()
-        for line, _ in write_beside(job, pairs, 1):
+        for line, _ in write_in_background(job, pairs, 1):
             progress.add(line)
         output.finish(progress.records())
         _, most = tracemalloc.get_traced_memory()
@@ -119,7 +121,7 @@ def pairs():
     print(*(child.pid for child in active_children()), flush=True)
     os.kill(os.getpid(), {int(ending)})
     yield
-list(write_beside(Job(LabelFolder('.', META), None, META, 0, None), pairs(), 2))
+list(write_in_background(Job(LabelFolder('.', META), None, META, 0, None), pairs(), 2))
 """
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=tmp_path, text=True, stdout=subprocess.PIPE

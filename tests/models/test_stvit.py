@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from twins_mm import STViT
-from twins_mm.bench.plain_stvit import plain_stvit
+from twins_mm.benchmark.plain_stvit import plain_stvit
 from twins_mm.models.layers import ResidualDepthwiseConv
-from twins_mm.models.pooling import ProjectedAveragePooling
+from twins_mm.models.necks import ProjectedAveragePooling
 from twins_mm.models.stvit import ConvFfn
 from twins_mm.models.super_tokens import _gather, _scatter
 

@@ -10,12 +10,7 @@ from tiny_archs import TINY_ARCHS, tiny_arch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
-from twins_mm.bench.plain_twins import (
-    TINY,
-    _GlobalAttention,
-    _LocalAttention,
-    plain_twins,
-)
+from twins_mm.benchmark.plain_twins import TINY, _GlobalAttention, _LocalAttention, plain_twins
 from twins_mm.families import FAMILIES
 from twins_mm.models.attention import SUB_SAMPLINGS
 from twins_mm.models.layers import DropPath

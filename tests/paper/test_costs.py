@@ -11,9 +11,9 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from twins_mm.families import FAMILIES
-from twins_mm.flops import count_macs
 from twins_mm.paper.costs import COUNTINGS, Counting, count_costs
 from twins_mm.paper.figures import TABLES
+from twins_mm.paper.flops import count_macs
 from twins_mm.paper.metafiles import write_metafiles
 
 CONFIGS = Path(__file__).parent.parent.parent / 'configs'

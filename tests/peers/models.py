@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.families import VARIANTS
 
 CLASSIFIER = Path(__file__).parents[2] / 'configs/_base_/models/classifier.py'

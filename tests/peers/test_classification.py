@@ -21,7 +21,7 @@ from twins_mm.inference.frames import Frame
 from twins_mm.paper.figures import TABLES
 from twins_mm.shipped import CONFIGS
 from twins_mm.tasks import TASKS
-from twins_mm.toy.toy_data import make_toy_data
+from twins_mm.toy.data import make_toy_data
 
 NAME = 'imagenet/twins_svt_s'
 SVT_S = '(L, LG, LG, G)'
@@ -170,7 +170,7 @@ def test_training_pipeline_makes_images_of_the_models_size(tmp_path):
 
 
 def test_deployed_classifier_answers_as_the_model_does(tiny_config, save_model, tmp_path):
-    from twins_mm.checkpoints.trained import load_model
+    from twins_mm.checkpoints.load_model import load_model
     from twins_mm.export.comparison import find_test_size
     from twins_mm.export.deployable import make_deployable
     from twins_mm.export.metadata import describe_export

@@ -2,8 +2,8 @@ import pytest
 import torch
 from steps import fastest_steps
 
-from twins_mm.bench import peers
-from twins_mm.bench.peers import PEERS, build_ours
+from twins_mm.benchmark import peers
+from twins_mm.benchmark.peers import PEERS, build_ours
 
 
 @pytest.mark.parametrize('variant', ['pcpvt_s', 'svt_s'])

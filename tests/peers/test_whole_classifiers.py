@@ -13,15 +13,15 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from twins_mm import TwinsSVT
-from twins_mm.bench.plain_stvit import TINY_STVIT, plain_stvit
-from twins_mm.bench.plain_twins import TINY_ARCHS
+from twins_mm.benchmark.plain_stvit import TINY_STVIT, plain_stvit
+from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert, load_model, read_checkpoint, use_safe_loaders
-from twins_mm.checkpoints.files import weights_of
 from twins_mm.checkpoints.fit import fit_model
-from twins_mm.checkpoints.trained import find_dataset_meta
+from twins_mm.checkpoints.load_model import find_dataset_meta
+from twins_mm.checkpoints.read_file import weights_of
 from twins_mm.errors import UserError
 from twins_mm.shipped import CONFIGS
-from twins_mm.training.hooks import CheckpointFitHook
+from twins_mm.training.checkpoint_fit import CheckpointFitHook
 
 SOURCES = dict(
     ours=lambda weights: dict(state_dict=weights, meta=dict(epoch=300)),

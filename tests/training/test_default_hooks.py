@@ -2,8 +2,8 @@ import pytest
 from mmengine.config import Config
 
 from twins_mm.shipped import CONFIGS
+from twins_mm.training.atomic_checkpoints import BACKEND
 from twins_mm.training.default_hooks import add_default_hooks
-from twins_mm.training.whole_files import BACKEND
 
 OURS = Config.fromfile(CONFIGS / '_base_/runtime.py').default_hooks
 WHOLE = dict(backend=BACKEND)

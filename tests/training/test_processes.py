@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from twins_mm.errors import UserError
-from twins_mm.training.processes import find_place
+from twins_mm.training.processes import find_rank
 
 COUNTS = 2, pytest.param(3, marks=pytest.mark.large)
 SEVERAL = pytest.mark.parametrize('processes', COUNTS)
@@ -351,7 +351,7 @@ def started_by(tmp_path, monkeypatch):
 @pytest.mark.parametrize('launcher', PLACES)
 def test_every_launcher_becomes_torchrun(launcher, started_by):
     started_by(launcher)
-    assert find_place(launcher) == 'pytorch'
+    assert find_rank(launcher) == 'pytorch'
     assert {name: os.environ[name] for name in PLACES['pytorch']} == {
         name: str(value) for name, value in PLACES['pytorch'].items()
     }
@@ -359,7 +359,7 @@ def test_every_launcher_becomes_torchrun(launcher, started_by):
 
 def test_address_and_port_of_a_slurm_job_can_be_chosen(started_by):
     started_by('slurm', MASTER_ADDR='10.0.0.1', MASTER_PORT=1234)
-    find_place('slurm')
+    find_rank('slurm')
     assert (os.environ['MASTER_ADDR'], os.environ['MASTER_PORT']) == ('10.0.0.1', '1234')
 
 
@@ -377,7 +377,7 @@ def test_process_without_its_launcher_is_reported(launcher, message, monkeypatch
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('SLURM_PROCID', '0')
     with pytest.raises(UserError, match=message):
-        find_place(launcher)
+        find_rank(launcher)
 
 
 @pytest.mark.parametrize(('cards', 'enough'), [(0, True), (1, False), (2, True)])
@@ -385,14 +385,14 @@ def test_process_without_a_gpu_is_reported(cards, enough, started_by, monkeypatc
     started_by('slurm')
     monkeypatch.setattr('torch.cuda.device_count', lambda: cards)
     with nullcontext() if enough else pytest.raises(UserError, match='sees 1. .*--gres'):
-        find_place('slurm')
+        find_rank('slurm')
 
 
 def test_torchrun_without_a_launcher_is_refused(monkeypatch):
     """It would start unrelated runs in one folder."""
     monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'none')
     monkeypatch.setenv('WORLD_SIZE', '1')
-    assert find_place('none') == 'none'
+    assert find_rank('none') == 'none'
     monkeypatch.setenv('WORLD_SIZE', '2')
     with pytest.raises(UserError, match='torchrun started 2 processes, .*: add --launcher pytorch'):
-        find_place('none')
+        find_rank('none')

@@ -6,13 +6,13 @@ the types that mmengine's checkpoints contain.
 
 from mmengine.runner import CheckpointLoader
 
-from . import pretrained
-from .conversion import convert
-from .files import load_from_file
-from .pickles import allow_types_of_mmengine
-from .reading import read_checkpoint, use_safe_loaders
-from .remote import load_from_hub, load_from_url
-from .trained import load_model
+from . import initialise
+from .convert import convert
+from .fetch import load_from_hub, load_from_url
+from .load_model import load_model
+from .read import read_checkpoint, use_safe_loaders
+from .read_file import load_from_file
+from .unpickle import allow_types_of_mmengine
 
 __all__ = [
     'convert',
@@ -20,7 +20,7 @@ __all__ = [
     'load_from_hub',
     'load_from_url',
     'load_model',
-    'pretrained',
+    'initialise',
     'read_checkpoint',
     'use_safe_loaders',
 ]

@@ -20,7 +20,7 @@ from ..models.published_weights import (
     unpack,
     weights_under,
 )
-from .identity import identify
+from .identify import identify
 
 
 def fit_backbone(weights: Weights, model: Backbone, alone: bool = True) -> dict[str, torch.Tensor]:

@@ -97,7 +97,7 @@ DATA_SETS = dict(
         epoch=117_266,
         num_classes=80,
         toy_classes=('sports ball', 'book', 'kite'),
-        make_toy='twins_mm.toy.toy_data:make_coco',
+        make_toy='twins_mm.toy.data:make_coco',
         example='retinanet_twins_svt_s_1x',
     ),
     ade20k=DataSet(
@@ -125,7 +125,7 @@ DATA_SETS = dict(
         epoch=20_210,
         num_classes=150,
         toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first is the background
-        make_toy='twins_mm.toy.toy_data:make_ade20k',
+        make_toy='twins_mm.toy.data:make_ade20k',
         example='upernet_twins_svt_s_160k',
     ),
     cityscapes=DataSet(
@@ -160,7 +160,7 @@ DATA_SETS = dict(
         num_classes=19,
         # Lines of lanes have no class of their own; the toy version calls them sidewalks.
         toy_classes=('road', 'sky', 'sidewalk', 'pole', 'traffic sign'),
-        make_toy='twins_mm.toy.toy_data:make_cityscapes',
+        make_toy='twins_mm.toy.data:make_cityscapes',
         example='hd_map/segformer_twins_svt_s_160k_cityscapes',
         commands="""\
 # The two archives are at https://www.cityscapes-dataset.com/downloads, for registered users.
@@ -195,7 +195,7 @@ CITYSCAPES_DATASET=$PWD/data/cityscapes csCreateTrainIdLabelImgs
             'goldfish, Carassius auratus',
             'great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias',
         ),
-        make_toy='twins_mm.toy.toy_data:make_imagenet',
+        make_toy='twins_mm.toy.data:make_imagenet',
         example='imagenet/twins_svt_s',
         commands="""\
 mkdir -p data/imagenet/train data/imagenet/val data/imagenet/meta

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from ..errors import UserError
 from .guard import Guard
 from .photograph import MAX_BYTES, read_photograph
-from .shown_model import ListedRegion, ShownModel, View
+from .shown_model import Detection, ShownModel, View
 
 _PHOTOGRAPH = '<h2>Photograph</h2><p class="quiet">Drop, choose or take one.</p>'
 _ATTENTION = """
@@ -227,7 +227,7 @@ def _make_picture(**kwargs) -> gr.Image:
     )
 
 
-def _list_findings(findings: Sequence[ListedRegion], words: str) -> str:
+def _list_findings(findings: Sequence[Detection], words: str) -> str:
     """A table with the columns that a task has."""
     cells = dict(
         name=lambda one: f'<i style="background: rgb{tuple(one.color)}"></i>{escape(one.name)}',

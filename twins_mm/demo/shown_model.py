@@ -15,14 +15,14 @@ from mmengine.structures import BaseDataElement
 
 from ..config import task_of
 from ..inference import attention_figure
-from ..inference.attention_maps import Stage, see
+from ..inference.attention import Stage, trace_attention
 from ..inference.backbone_input import prepare_image, show_all_stages
 from ..inference.frames import Frame
 from ..inference.predictor import build_inferencer, predict
-from ..runs.drawing import draw_regions
+from ..report.drawing import draw_regions
 
 
-class ListedRegion(NamedTuple):
+class Detection(NamedTuple):
     """An object, or a class of a label map.
 
     Attributes:
@@ -83,10 +83,10 @@ class View:
             self._meta['palette'],
         )
 
-    def find(self, score_thr: float) -> list[ListedRegion]:
+    def find(self, score_thr: float) -> list[Detection]:
         """What `draw` shows, the highest scores or the largest shares first."""
         return [
-            ListedRegion(
+            Detection(
                 self._meta['classes'][one.label],
                 tuple(self._meta['palette'][one.label]),
                 one.score,
@@ -132,7 +132,7 @@ class View:
         inputs, resized = prepare_image(self.model.cfg, self.photograph.image)
         stages = [
             stage._replace(attentions=list(filter(None, map(stage.last, (True, False)))))
-            for stage in see(backbone, inputs.to(next(backbone.parameters()).device))
+            for stage in trace_attention(backbone, inputs.to(next(backbone.parameters()).device))
         ]
         return mmcv.bgr2rgb(resized), stages
 

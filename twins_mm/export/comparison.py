@@ -1,8 +1,7 @@
 """Does an exported model answer as the model does? How fast is it? In onnxruntime, on a CPU."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import cv2
@@ -16,7 +15,6 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from ..config import walk
 from ..errors import UserError
-from ..timing import seconds_of, take_turns
 from ..toy.scenes import draw_scene
 from .deployable import Deployable
 from .detectors import paste
@@ -33,7 +31,6 @@ SAME_BOX, SAME_SCORE, SAME_MASK = 0.5, 0.01, 0.9
 # limits, an evaluation has to tell.
 LIMITS = dict(float32=0.01, float16=0.05, int8=0.05)
 PHOTOGRAPH = 640, 480  # width and height of most of COCO's images
-ROUNDS = 5
 
 
 class Answer(NamedTuple):
@@ -81,7 +78,7 @@ def stack(images: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
     ).contiguous()
 
 
-def answer(
+def reference_outputs(
     model: nn.Module,
     deployable: Deployable,
     images: Sequence[np.ndarray],
@@ -212,8 +209,3 @@ def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:
     for step in filter(None, (find_step(cfg, kind) for kind in ('Resize', 'Crop'))):
         image = TRANSFORMS.build(step)(dict(img=image))['img']
     return image.shape[:2]
-
-
-def time_side_by_side(steps: Sequence[Callable[[], object]]) -> list[float]:
-    """Median seconds of each step, after a round that warms up."""
-    return [median(seconds[1:]) for seconds in take_turns(seconds_of, steps, ROUNDS + 1)]

@@ -17,7 +17,7 @@ from rich.progress import track
 
 from ..config import task_of
 from ..errors import UserError
-from ..runs.work_dir import to_percent
+from ..report.run import to_percent
 from .deployable import Deployable, DeployablePyramid
 
 Infer = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]

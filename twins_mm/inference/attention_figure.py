@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from ..models.super_tokens import SuperTokenAttention
-from .attention_maps import Attention, AttentionMap, Box, Point, Stage
+from .attention import Attention, AttentionMap, Box, Point, Stage
 
 # Inches: a picture with its colour bar, the bar, a picture's two lines of text.
 _COLUMN, _BAR, _TEXT = 1.9, 0.3, 0.4
@@ -102,7 +102,7 @@ def _draw_local(
         if attention is None:
             ax.axis('off')
             continue
-        seen = attention.look_from(*point)
+        seen = attention.attention_at(*point)
         side = attention.module.window_size
         _show(
             ax,
@@ -138,7 +138,7 @@ def _draw_global(
         if attention is None:
             ax.axis('off')
             continue
-        seen = attention.look_from(*point)
+        seen = attention.attention_at(*point)
         rows, columns = seen.weights.shape
         left, top, right, bottom = seen.box
         if attention is first:

@@ -9,7 +9,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..checkpoints.trained import load_model
+from ..checkpoints.load_model import load_model
 from ..config import walk
 from ..errors import UserError
 from ..families import FAMILIES

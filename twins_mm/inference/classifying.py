@@ -14,7 +14,7 @@ from mmpretrain.structures import DataSample
 from mmpretrain.visualization import UniversalVisualizer
 from torch import nn
 
-from ..writing import replacing
+from ..atomic_write import replacing
 from .frames import Frame
 from .outputs import most_likely
 

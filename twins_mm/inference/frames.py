@@ -15,7 +15,7 @@ from mmengine.dist import get_dist_info
 from PIL import Image
 
 from ..errors import UserError
-from .ahead import map_ahead
+from .prefetch import prefetch_map
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
 VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv'}
@@ -90,7 +90,7 @@ class Images:
 
     def __iter__(self) -> Iterator[Frame]:
         with ThreadPoolExecutor(_READERS) as executor:
-            yield from map_ahead(executor, self._read, self.names, _AHEAD)
+            yield from prefetch_map(executor, self._read, self.names, _AHEAD)
 
     def _read(self, name: PurePath) -> Frame:
         try:
@@ -128,7 +128,7 @@ class Video:
         number = 0
         with ThreadPoolExecutor(1) as executor:
             for number, (read, image) in enumerate(
-                map_ahead(executor, lambda _: self._capture.read(), count(), _AHEAD)
+                prefetch_map(executor, lambda _: self._capture.read(), count(), _AHEAD)
             ):
                 if not read:
                     break

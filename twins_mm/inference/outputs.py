@@ -15,8 +15,8 @@ import torch
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
 
+from ..atomic_write import replacing
 from ..data.data_sets import list_coco_categories
-from ..writing import replacing
 from .frames import Frame
 
 AddPicture = Callable[[np.ndarray], object]

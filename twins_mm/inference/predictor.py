@@ -11,7 +11,7 @@ from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from ..checkpoints.trained import load_model
+from ..checkpoints.load_model import load_model
 from ..config import task_of
 from .frames import Frame
 from .visualizers import draw_with, speed_up

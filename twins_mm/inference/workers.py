@@ -19,9 +19,9 @@ import torch
 from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 
-from .ahead import map_ahead
 from .frames import Frame
 from .outputs import Output, write_image
+from .prefetch import prefetch_map
 from .progress import to_line
 from .visualizers import draw_with
 
@@ -45,7 +45,7 @@ class Job(NamedTuple):
     pictures: Path | None
 
 
-def write_beside(
+def write_in_background(
     job: Job, pairs: Iterable[tuple[Frame, BaseDataElement]], workers: int
 ) -> Iterator[tuple[str, np.ndarray | None]]:
     """Writes frames and their predictions while `pairs` predicts the next.
@@ -61,7 +61,7 @@ def write_beside(
         executor.submit(os.getpid).result()  # start them before the threads that read images
         cv2.setNumThreads(threads)
         packed = ((frame, _pack(sample)) for frame, sample in pairs)
-        yield from map_ahead(executor, _write, packed, ahead=workers)
+        yield from prefetch_map(executor, _write, packed, ahead=workers)
 
 
 def _start(job: Job) -> None:

@@ -3,7 +3,7 @@
 from mmengine.registry import MODELS
 from torch import nn
 
-from .pooling import NormedAveragePooling, ProjectedAveragePooling
+from .necks import NormedAveragePooling, ProjectedAveragePooling
 from .stvit import STViT
 from .twins import TwinsPCPVT, TwinsSVT
 

@@ -115,7 +115,7 @@ class Backbone(BaseModule):
         return checkpoint(block, x, *args, use_reentrant=False) if recompute else block(x, *args)
 
 
-def as_level(x: torch.Tensor) -> torch.Tensor:
+def to_nchw(x: torch.Tensor) -> torch.Tensor:
     """A map `(B, H, W, C)` as it leaves a backbone: a contiguous `(B, C, H, W)`.
 
     mmcv's operators, such as RoIAlign, ignore strides and read memory as (B, C, H, W), so detectors

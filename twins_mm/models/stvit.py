@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from ..families import FAMILIES, Arch
-from .backbone import Backbone, are_patterns, as_level, check_arch, named_arch
+from .backbone import Backbone, are_patterns, check_arch, named_arch, to_nchw
 from .cpu import gelu
 from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
 from .mlp import finish_recomputed
@@ -241,7 +241,7 @@ class STViT(Backbone):
             for block in stage.blocks:
                 x = self._run(block, x)
             if index in self.out_indices:
-                pyramid.append(as_level(x))
+                pyramid.append(to_nchw(x))
             if stage.downsample:
                 x = stage.downsample(x)
         return tuple(pyramid)

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..families import FAMILIES, Arch, Family
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
-from .backbone import Backbone, are_patterns, as_level, check_arch, named_arch
+from .backbone import Backbone, are_patterns, check_arch, named_arch, to_nchw
 from .layers import Block, PatchEmbed, PositionEncodingGenerator
 from .mlp import Mlp
 
@@ -191,7 +191,7 @@ class Twins(Backbone):
                     x = self.pos_block[stage](x)
             x = self.norm_list[stage](x)
             if stage in self.out_indices:
-                pyramid.append(as_level(x))
+                pyramid.append(to_nchw(x))
         return tuple(pyramid)
 
 

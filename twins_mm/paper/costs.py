@@ -16,8 +16,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..families import ABLATIONS, BACKBONES, STVIT, TWINS, VARIANTS, Source
-from ..flops import Macs, count_macs
 from .figures import TABLES, PaperTable
+from .flops import Macs, count_macs
 
 # A second stage's work depends on the image: this is the most that a test image makes.
 BOX_ROIS, MASK_ROIS = (1000, 256, 7, 7), (100, 256, 14, 14)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import mmengine
 
+from ..atomic_write import replacing
 from ..data.data_sets import DATA_SETS
 from ..methods import METHODS
 from ..tasks import TASKS, Task
-from ..writing import replacing
 from .costs import Cost
 from .figures import figures_of
 

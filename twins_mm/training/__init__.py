@@ -1,23 +1,23 @@
 """What keeps training runs right; importing the package registers it with mmengine."""
 
 from . import (
+    atomic_checkpoints,
+    checkpoint_fit,
     cosine,
-    finiteness,
-    hooks,
     mixed_precision,
+    nan_check,
     preemption,
     resuming,
     seeding,
-    whole_files,
 )
 
 __all__ = [
+    'atomic_checkpoints',
+    'checkpoint_fit',
     'cosine',
-    'finiteness',
-    'hooks',
     'mixed_precision',
+    'nan_check',
     'preemption',
     'resuming',
     'seeding',
-    'whole_files',
 ]

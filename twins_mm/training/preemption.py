@@ -13,8 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..writing import replacing
-from .whole_files import BACKEND
+from ..atomic_write import replacing
+from .atomic_checkpoints import BACKEND
 
 STOPPED = 75  # EX_TEMPFAIL in sysexits.h: try again later
 AGREE_EVERY = 10

@@ -33,7 +33,7 @@ _LAUNCHERS = dict(
 _stores = []
 
 
-def find_place(launcher: str) -> str:
+def find_rank(launcher: str) -> str:
     """Tells this process its place among those that were launched, in torchrun's variables.
 
     Returns the launcher for the config, 'pytorch' or 'none'. mmengine's own way with srun needs a
@@ -80,7 +80,7 @@ def is_first_process() -> bool:
 
 
 def start_process_group(launcher: str) -> None:
-    """Connects the processes; each of them calls it, with what `find_place` returned."""
+    """Connects the processes; each of them calls it, with what `find_rank` returned."""
     if launcher == 'none' or is_distributed():
         return
     use_new_store()

@@ -1,0 +1,103 @@
+"""Describes checkpoints for people who want to use them."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..config import count_classes
+from ..methods import METHODS, Method
+from ..models.published_weights import Contents, unpack
+from .identify import identify
+from .read_file import weights_of
+
+
+def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
+    """Describes a checkpoint from `read_checkpoint`, by topic.
+
+    `configs` is the folder of the configs that may match it.
+
+    Raises:
+        UserError: It contains no Twins backbone.
+    """
+    weights = weights_of(checkpoint)
+    contents = unpack(weights)
+    method = next((method for method in METHODS if _is_of(method, contents)), None)
+    meta = checkpoint.get('meta') or {}
+    classes = meta.get('CLASSES') or (meta.get('dataset_meta') or {}).get('classes') or ()
+    trained = [
+        f'{key.removesuffix("_version")} {value}'
+        for source in (checkpoint, meta)
+        for key, value in source.items()
+        if key in ('epoch', 'iter') or key.endswith('_version')
+    ]
+    count = sum(value.numel() for value in weights.values()) / 1e6
+    size = sum(value.nbytes for value in weights.values()) / 2**20
+    topics = dict(
+        layout=contents.layout.title,
+        backbone=str(identify(contents.backbone)),
+        head=_describe_head(contents, method),
+        classes=', '.join(classes[:8]) + ', ...' * (len(classes) > 8),
+        trained=', '.join(trained),
+        size=f'{count:.2f} M values, {size:.1f} MiB',
+        config=_describe_config(contents, method, configs),
+    )
+    return {topic: text for topic, text in topics.items() if text}
+
+
+def _is_of(method: Method, contents: Contents) -> bool:
+    modules = {
+        '.'.join(name.split('.')[:2])
+        for name in contents.others
+        if not name.startswith(('neck.', 'auxiliary_head.'))
+    }
+    return modules == method.modules and (
+        {method.classifier, method.mark} - {''} <= contents.others.keys()
+    )
+
+
+def _count_classes(method: Method, contents: Contents) -> int:
+    each, background = method.rows
+    return (len(contents.others[method.classifier]) - background) // each
+
+
+def _describe_head(contents: Contents, method: Method | None) -> str:
+    if method:
+        return f'{method.title}, {_count_classes(method, contents)} classes'
+    if contents.others:
+        parts = sorted({name.partition('.')[0] for name in contents.others})
+        return f'not in our configs: {", ".join(parts)}'
+    if 'head.weight' in contents.backbone:
+        count = len(contents.backbone['head.weight'])
+        return f'{"ImageNet " * (count == 1000)}classifier, {count} classes'
+    return 'none'
+
+
+def _describe_config(contents: Contents, method: Method | None, configs: Path) -> str:
+    variant = identify(contents.backbone).variant
+    if not variant or contents.others and not method:
+        return 'none'
+    if not method:
+        start = (
+            f'any with {configs}/_base_/backbones/{variant.name}.py, with '
+            '--cfg-options model.backbone.init_cfg.checkpoint=FILE'
+        )
+        if 'head.weight' not in contents.backbone:
+            return start
+        count = len(contents.backbone['head.weight'])
+        options = f', with --cfg-options model.head.num_classes={count}' * (count != 1000)
+        return f'{configs}/imagenet/{variant.in_configs}.py{options}; or, to start from, {start}'
+    pattern = f'{method.recipe}_{variant.in_configs}_*.py'
+    paths = sorted(configs.glob(pattern))
+    if 'head.weight' in contents.backbone:
+        # A detector or segmentor that contains ImageNet's head was trained by the authors' code.
+        paths = sorted(configs.glob(f'released/{pattern}')) or paths
+    if not paths:
+        return 'none'
+    num_classes = _count_classes(method, contents)
+    fitting = [path for path in paths if count_classes(Config.fromfile(path)) == num_classes]
+    text = ' or '.join(map(str, fitting or paths))
+    if not fitting:
+        text += f', with num_classes={num_classes}'
+    if contents.layout.name == 'mmseg':
+        text += ', with --cfg-options model.backbone.numerics=mmseg'
+    return text

@@ -1,0 +1,127 @@
+"""Plots a run's curves with the authors' log, the recipe and the paper's results."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from ..paper.figures import figures_of
+from ..paper.official_logs import LOSS_ITERATIONS, VALIDATION_INTERVAL
+from .nearest_recipe import Recipe
+from .run import Run
+from .verdict import WINDOW, comparable_recipe, metrics_of, official_log, recipe_rates
+
+_OURS = dict(color='C0', label='this run')
+_AUTHORS = dict(color='C3', label="the authors' log")
+_RECIPE = dict(color='C3', linestyle='--', linewidth=1)
+
+
+def plot_run(run: Run, recipe: Recipe | None) -> dict[str, tuple[Figure, str]]:
+    """Figures and their captions, by name, for everything that was logged."""
+    recipe = comparable_recipe(run, recipe)
+    plots = {}
+    if run.training:
+        plots['loss'] = _plot_loss(run, recipe)
+        plots['learning_rate'] = _plot_learning_rate(run, recipe)
+    if metrics_of(run):
+        plots['accuracy'] = _plot_accuracy(run, recipe)
+    if run.training:
+        plots['time'] = _plot_time(run)
+    return plots
+
+
+def _plot_loss(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
+    figure, axes = _make_axes('iteration', 'loss')
+    steps, losses = map(np.array, _series(run.training, 'loss'))
+    axes.plot(steps, losses, linewidth=1, color='C0', alpha=0.35)
+    starts = np.searchsorted(steps, (1 - WINDOW) * steps)
+    axes.plot(steps, [losses[start:end].mean() for end, start in enumerate(starts, 1)], **_OURS)
+    axes.set(xscale='log', yscale='log')
+    axes.xaxis.set_major_formatter('{x:,.0f}')
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter('{x:g}')
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    caption = (
+        'Loss, and its average over the last fifth of the iterations so far; both axes are '
+        'logarithmic.'
+    )
+    if log := official_log(recipe):
+        axes.plot(run.accumulation * np.array(LOSS_ITERATIONS), log.losses, 'o:', **_AUTHORS)
+        caption += (
+            " The points are from the authors' log; the dotted line between them is interpolated."
+        )
+    axes.legend()
+    return figure, caption
+
+
+def _plot_learning_rate(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
+    figure, axes = _make_axes('iteration', 'learning rate')
+    axes.plot(*_series(run.training, 'lr'), linewidth=2, **_OURS)
+    caption = 'Learning rate.'
+    if recipe and run.iterations:
+        rates = recipe_rates(run, recipe, run.iterations)
+        every = max(1, len(rates) // 1000)
+        axes.plot(range(1, len(rates) + 1, every), rates[::every], **_RECIPE, label='the recipe')
+        axes.legend()
+        caption = "Learning rate, and the recipe's over the whole run."
+    axes.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
+    return figure, caption
+
+
+def _plot_accuracy(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
+    metrics = metrics_of(run)
+    figure, axes = _make_axes('epoch' if run.counts_epochs else 'iteration', 'percent')
+    for number, (key, name) in enumerate(metrics.items()):
+        axes.plot(
+            *_series(run.validation, key), 'o-', color=f'C{number}', label=f'{name}, this run'
+        )
+    caption = f'{" and ".join(metrics.values())} on validation.'
+    if log := official_log(recipe):
+        interval = run.accumulation * VALIDATION_INTERVAL
+        axes.plot(interval * np.arange(1, len(log.mious) + 1), log.mious, 'o:', **_AUTHORS)
+        caption += " The red points are from the authors' log."
+    paper = figures_of(recipe.name) if recipe else {}
+    for number, (key, name) in enumerate(metrics.items()):
+        if (key, False) in paper:
+            axes.axhline(
+                paper[key, False],
+                color=f'C{number}',
+                linestyle='--',
+                linewidth=1,
+                label=f"{name}, the paper's final result",
+            )
+    axes.legend()
+    return figure, caption
+
+
+def _plot_time(run: Run) -> tuple[Figure, str]:
+    figure, axes = _make_axes('iteration', 'seconds per iteration')
+    axes.plot(*_series(run.training, 'time'), linewidth=1, color='C0', label='total')
+    axes.plot(
+        *_series(run.training, 'data_time'), linewidth=1, color='C1', label='waiting for data'
+    )
+    axes.margins(y=0.25)  # for the legend
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    memory = max((line.get('memory', 0) for line in run.training), default=0)
+    caption = (
+        f'Seconds per iteration. Peak GPU memory: {memory:,} MB.'
+        if memory
+        else 'Seconds per iteration. No GPU, so memory was not logged.'
+    )
+    return figure, caption
+
+
+def _make_axes(x: str, y: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5, 3.1), dpi=200, layout='constrained')
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y)
+    axes.xaxis.set(major_locator=MaxNLocator(5, integer=True), major_formatter='{x:,.0f}')
+    axes.grid(alpha=0.3)
+    axes.spines[['top', 'right']].set_visible(False)
+    return figure, axes
+
+
+def _series(lines: list[dict], key: str) -> tuple[list[int], list[float]]:
+    points = [(line['step'], line[key]) for line in lines if key in line]
+    return [step for step, _ in points], [value for _, value in points]

@@ -1,0 +1,272 @@
+"""Judges whether a training run is on track."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config import describe_batch, task_of
+from ..families import variant_of
+from ..paper.figures import figures_of
+from ..paper.official_logs import LOGS, LOSS_ITERATIONS, LOSS_TOLERANCE, OfficialLog
+from ..tasks import TASKS
+from .nearest_recipe import Recipe, expected_lr
+from .run import Run
+
+# Noisy losses are averaged over this last share of the iterations so far.
+WINDOW = 0.2
+
+
+class Comparison(NamedTuple):
+    """Results of the run and the authors at one of their iterations; relative for the loss."""
+
+    what: str
+    iteration: int
+    ours: float
+    theirs: float
+    difference: float
+
+
+class Check(NamedTuple):
+    """A basic fact, and whether it is as it should be."""
+
+    good: bool
+    text: str
+
+
+@dataclass
+class Verdict:
+    """Whether a run is on track.
+
+    Attributes:
+        state: 'on track', 'behind', 'suspect', 'broken', 'toy' or 'unknown'.
+        sentence: The verdict in words, with figures.
+    """
+
+    state: str
+    sentence: str
+    comparisons: list[Comparison] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+
+def comparable_recipe(run: Run, recipe: Recipe | None) -> Recipe | None:
+    """The recipe, if the run is comparable: it is not a toy run and has the same classes."""
+    return None if run.is_toy or recipe is None or recipe.has_other_classes else recipe
+
+
+def official_log(recipe: Recipe | None) -> OfficialLog | None:
+    """The authors' log of a recipe, if there is one."""
+    if recipe and recipe.name.startswith('upernet') and (variant := variant_of(recipe.name)):
+        return LOGS.get(variant.name)
+    return None
+
+
+def recipe_rates(run: Run, recipe: Recipe, iterations: int) -> list[float]:
+    """The recipe's learning rates, scaled to the run's batch size if the run does so."""
+    scale = run.batch / recipe.batch if _scales(run) else 1.0
+    return expected_lr(recipe.cfg, iterations, run.epoch_length, scale)
+
+
+def metrics_of(run: Run) -> dict[str, str]:
+    """The keys and names of the run's main metrics."""
+    last = run.validation[-1] if run.validation else {}
+    return {
+        key: name
+        for task in TASKS.values()
+        for key, (name, _) in task.metrics.items()
+        if key in last
+    }
+
+
+def judge(run: Run, recipe: Recipe | None) -> Verdict:
+    """Judges a run by the authors' log, else by the paper's results, else by basic checks."""
+    recipe = comparable_recipe(run, recipe)
+    checks = list(_check(run, recipe))
+    faults = [check.text for check in checks if not check.good]
+    log = official_log(recipe)
+    if not run.training:
+        verdict = Verdict('unknown', 'No training has been logged yet.')
+    elif not all(math.isfinite(line['loss']) for line in run.training):
+        verdict = Verdict('broken', f'Broken: {faults[0]}')
+    elif run.is_toy:
+        verdict = Verdict(
+            'toy',
+            'A toy run: toy data, random weights, a short schedule. It only '
+            f'shows whether the config runs and learns. {_describe_end(run)}',
+        )
+    elif log:
+        verdict = _compare_with_log(run, log)
+    else:
+        verdict = _compare_with_paper(run, recipe, faults)
+    verdict.checks = checks
+    return verdict
+
+
+def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
+    """The run's loss over the authors', averaged over the last fifth up to `iteration`."""
+    points = [(line['step'] // run.accumulation, line['loss']) for line in run.training]
+    steps, losses = zip(
+        *[(step, loss) for step, loss in points if (1 - WINDOW) * iteration < step <= iteration]
+    )
+    return float(np.exp(np.mean(np.log(losses) - np.log(log.loss_at(steps)))))
+
+
+def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
+    # The authors' iterations are weight updates.
+    reached = run.iteration // run.accumulation
+    latest = min(max(reached, LOSS_ITERATIONS[1]), LOSS_ITERATIONS[-1])
+    logged = {line['step'] // run.accumulation for line in run.training}
+    comparisons = []
+    for point in sorted({*LOSS_ITERATIONS, latest} & logged):
+        (theirs,) = log.loss_at([point])
+        ratio = loss_ratio(run, log, point)
+        comparisons.append(Comparison('loss', point, ratio * theirs, theirs, ratio - 1))
+    if reached < LOSS_ITERATIONS[1]:
+        first, second, *_ = LOSS_ITERATIONS
+        return Verdict(
+            'unknown',
+            "Too early to tell: in the authors' warm-up, only the losses at "
+            f'iterations {first:,} and {second:,} are known. {_describe_end(run)}',
+            comparisons,
+        )
+    loss = comparisons[-1]
+    mious = [
+        Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
+        for line in run.validation
+        if (theirs := log.miou_at(step := line['step'] // run.accumulation))
+    ]
+    loss_words = (
+        f'the loss is {_above_or_below(loss.difference, ".0%")} theirs (interpolated '
+        'between five points of their log, so only accurate to '
+        f'{math.expm1(LOSS_TOLERANCE):.0%})'
+    )
+    if mious:
+        last, tolerance = mious[-1], task_of(run.cfg).chance
+        gap = last.difference
+        words = (
+            f'at iteration {last.iteration:,} mIoU is {last.ours:.2f}, '
+            f"{_above_or_below(gap, '.2f')} the authors' {last.theirs:.2f} at the same point "
+            f'(up to {tolerance:.1f} may be chance); {loss_words}'
+        )
+    else:
+        gap, tolerance = -math.log1p(loss.difference), LOSS_TOLERANCE
+        words = f'at iteration {loss.iteration:,} {loss_words}; no mIoU to compare with yet'
+    state, head = _rate(gap, tolerance, 'the authors')
+    remark = (
+        ''
+        if run.batch == log.batch
+        else (f" The authors' batch size was {log.batch}, this run's is {run.batch}.")
+    )
+    return Verdict(state, f'{head}: {words}.{remark}', [*comparisons, *mious])
+
+
+def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> Verdict:
+    paper = figures_of(recipe.name) if recipe else {}
+    figures = [
+        (name, run.validation[-1][key], paper[key, False])
+        for key, name in metrics_of(run).items()
+        if (key, False) in paper
+    ]
+    if run.is_finished and figures:
+        tolerance = task_of(run.cfg).chance
+        state, head = _rate(
+            min(ours - theirs for _, ours, theirs in figures), tolerance, 'the paper'
+        )
+        words = ', '.join(
+            f"{name} is {ours:.1f}, {_above_or_below(ours - theirs, '.1f')} the paper's {theirs}"
+            for name, ours, theirs in figures
+        )
+        return Verdict(
+            state,
+            ' '.join(
+                [f'{head}: finished, {words} (up to {tolerance:.1f} may be chance).', *faults]
+            ),
+        )
+    if faults:
+        return Verdict('suspect', f'Something is off: {faults[0]}')
+    if recipe is None:
+        return Verdict(
+            'unknown',
+            'No problems found. There is nothing to compare with: the paper '
+            f'has no such model with these classes. {_describe_end(run)}',
+        )
+    goal = ', '.join(f'{name} {theirs}' for name, _, theirs in figures)
+    goal = f" The paper's final results: {goal}." if goal else ''
+    return Verdict(
+        'unknown',
+        'No problems found. The authors published no log of this recipe, so '
+        f'the expected progress is unknown. {_describe_end(run)}{goal}',
+    )
+
+
+def _rate(gap: float, tolerance: float, rival: str) -> tuple[str, str]:
+    """The state of a run that is `gap` better than its rival, and the phrase for it."""
+    state = 'behind' if gap < -tolerance else 'on track'
+    return state, f'Ahead of {rival}' if gap > tolerance else state.capitalize()
+
+
+def _describe_end(run: Run) -> str:
+    """The first and last losses, and the latest metrics."""
+    start, end = _first_and_last_loss(run)
+    words = f'Loss {start:.3g} at first, {end:.3g} now'
+    for key, name in metrics_of(run).items():
+        words += f'; {name} {run.validation[-1][key]:.1f}'
+    return words + '.'
+
+
+def _first_and_last_loss(run: Run) -> tuple[float, float]:
+    """The mean losses of the first and of the last tenth of what was logged."""
+    losses = [line['loss'] for line in run.training]
+    count = max(1, len(losses) // 10)
+    return np.mean(losses[:count]), np.mean(losses[-count:])
+
+
+def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
+    if not run.training:
+        return
+    bad = next((line for line in run.training if not math.isfinite(line['loss'])), None)
+    if bad:
+        yield Check(False, f'The loss is {bad["loss"]} at iteration {bad["step"]:,}.')
+    else:
+        start, end = _first_and_last_loss(run)
+        falls = len(run.training) < 20 or bool(end < start)
+        yield Check(
+            falls,
+            f'The loss is always finite; it was {start:.3g} in the first tenth and '
+            f'{end:.3g} in the last{"" if falls else ": it does not fall"}.',
+        )
+    if not recipe:
+        return
+    batch = f'The batch size is {describe_batch(run.cfg, run.processes)}'
+    if run.batch == recipe.batch:
+        yield Check(True, f'{batch}, as in the recipe.')
+    else:
+        scaled = _scales(run)
+        yield Check(
+            scaled,
+            f"{batch}, the recipe's is {recipe.batch}; the learning rate is "
+            f'{"scaled in proportion" if scaled else "not scaled (--auto-scale-lr)"}.',
+        )
+    if run.by_epoch and not run.epoch_length:
+        return
+    rates = recipe_rates(run, recipe, run.iteration)
+    for step, lr in ((line['step'], line['lr']) for line in run.training):
+        if not math.isclose(lr, rates[step - 1], rel_tol=1e-3, abs_tol=1e-12):
+            yield Check(
+                False,
+                "The learning rate deviates from the recipe's at iteration "
+                f'{step:,}: {lr:.3g} instead of {rates[step - 1]:.3g}.',
+            )
+            return
+    yield Check(True, "The learning rate follows the recipe's schedule at every iteration.")
+
+
+def _scales(run: Run) -> bool:
+    """Whether the run was started with `--auto-scale-lr`."""
+    return bool((run.cfg.get('auto_scale_lr') or {}).get('enable'))
+
+
+def _above_or_below(difference: float, digits: str) -> str:
+    return f'{abs(difference):{digits}} {"above" if difference > 0 else "below"}'
