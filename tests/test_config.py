@@ -16,10 +16,10 @@ from twins_mm.config import (
     drop_pretrained,
     fit_to_cpu,
     move_data,
-    require_library,
     walk,
 )
 from twins_mm.errors import UserError
+from twins_mm.tasks import require_library
 
 PRETRAINED = dict(type='Pretrained', checkpoint='x.pth')
 

@@ -16,11 +16,11 @@ from twins_mm.cli import (
     make_parser,
     tool,
 )
-from twins_mm.config import task_of
-from twins_mm.data.findings import KINDS
 from twins_mm.data.in_place import check_data
 from twins_mm.data.survey import Survey, survey_data
 from twins_mm.report.data_page import write_data_page
+from twins_mm.tasks import task_of
+from twins_mm.tasks.findings import KINDS
 
 EXAMPLES = """examples:
   python tools/check_data.py my_config.py

@@ -145,8 +145,8 @@ def main() -> None:
         reference_outputs,
         stack,
     )
-    from twins_mm.export.deployable import make_deployable
     from twins_mm.export.evaluation import check_evaluation, evaluate, predict_with
+    from twins_mm.export.make_deployable import make_deployable
     from twins_mm.export.metadata import describe_export
     from twins_mm.export.onnx_file import export, quantize
 

@@ -7,7 +7,6 @@ import warnings
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from pkgutil import resolve_name
 
 from mmengine.dist import gather_object, is_main_process
 from rich.console import Console
@@ -22,11 +21,11 @@ from twins_mm.cli import (
     make_parser,
     tool,
 )
-from twins_mm.config import check_mixed_precision, task_of
+from twins_mm.config import check_mixed_precision
 from twins_mm.errors import UserError
 from twins_mm.inference.frames import MAX_MEGAPIXELS, Video, open_frames
 from twins_mm.inference.outputs import write_video
-from twins_mm.inference.predictor import build_inferencer, predict
+from twins_mm.inference.predictor import Predictor
 from twins_mm.inference.progress import Progress, fingerprint
 from twins_mm.inference.workers import Job, write_in_background
 from twins_mm.training.mixed_precision import mixed_precision
@@ -119,15 +118,16 @@ def main() -> None:
         '--amp': args.amp,
     }
     start_process_group(find_rank(args.launcher))
-    inferencer = build_inferencer(cfg, args.checkpoint)
+    predictor = Predictor(cfg, args.checkpoint)
 
-    task, dataset_meta = task_of(cfg), inferencer.model.dataset_meta
-    output = resolve_name(task.write)(args.out / task.output, dataset_meta)
+    task, dataset_meta = predictor.task, predictor.dataset_meta
+    output = task.open_output(args.out / task.output, dataset_meta)
     pictures = args.out / 'pictures'
     job = Job(
+        task,
         output,
-        None if args.no_pictures else inferencer.visualizer,
         dataset_meta,
+        not args.no_pictures,
         args.score_thr,
         None if is_video else pictures,
     )
@@ -148,14 +148,14 @@ def main() -> None:
             console=Console(stderr=True),
             disable=not is_main_process(),
         )
-        for frame, sample in predict(inferencer, bar, args.batch_size):
+        for frame, sample in predictor.predict_frames(bar, args.batch_size):
             if sample is None:
                 skipped.append((str(frame.name), frame.reason))
             else:
                 yield frame, sample
 
     with ExitStack() as stack:
-        stack.enter_context(mixed_precision(inferencer.model, args.amp))
+        stack.enter_context(mixed_precision(predictor.model, args.amp))
         if is_video and not args.no_pictures:
             pictures /= f'{frames.path.stem}.mp4'
             add_picture = stack.enter_context(write_video(pictures, frames.fps))

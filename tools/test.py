@@ -3,7 +3,6 @@
 import argparse
 import os
 from pathlib import Path
-from pkgutil import resolve_name
 
 from mmengine.config import Config, ConfigDict
 
@@ -15,9 +14,10 @@ from twins_mm.cli import (
     prepare_run,
     tool,
 )
-from twins_mm.config import check_mixed_precision, data_sets, task_of, walk
+from twins_mm.config import check_mixed_precision, data_sets, walk
 from twins_mm.data.in_place import check_data
 from twins_mm.errors import UserError
+from twins_mm.tasks import task_of
 from twins_mm.training.mixed_precision import mixed_precision
 
 EXAMPLES = """examples:
@@ -57,9 +57,11 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     if args.show_dir:
         if not cfg.default_hooks.get('visualization'):
             raise UserError(f'{args.config} has no default_hooks.visualization to draw')
-        cfg.default_hooks.visualization.update(interval=1, **{task.draw: True})
-        cfg.merge_from_dict({task.show_dir: os.path.abspath(args.show_dir)})
-    if args.out and not task.dump:
+        cfg.default_hooks.visualization.update(
+            {**task.visualization, 'type': cfg.default_hooks.visualization.type, 'interval': 1}
+        )
+        cfg.merge_from_dict({task.pictures_option: os.path.abspath(args.show_dir)})
+    if args.out and not task.dump_metric:
         find_label_writer(cfg).update(output_dir=args.out, keep_results=True)
     elif args.out and not args.out.endswith('.pkl'):
         raise UserError(f'--out {args.out}: predictions of {task.models} go into a .pkl file')
@@ -94,8 +96,8 @@ def main() -> None:
     apply_flags(cfg, args)
     check_data(cfg, 'test')
     runner = build_runner(cfg)
-    if args.out and (dump := task_of(cfg).dump):
-        runner.test_evaluator.metrics.append(resolve_name(dump)(args.out))
+    if args.out and (dump := task_of(cfg).dump_metric):
+        runner.test_evaluator.metrics.append(dump(args.out))
     with mixed_precision(runner.model, args.amp):
         runner.test()
     for name, path in (('pictures', args.show_dir), ('predictions', args.out)):

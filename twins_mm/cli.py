@@ -16,8 +16,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .checkpoints import use_safe_loaders
-from .config import fit_to_cpu, move_data, require_library
+from .config import fit_to_cpu, move_data
 from .errors import UserError
+from .tasks import require_library
 from .toy.config import use_toy_data
 from .training.allocator import keep_freed_memory
 from .training.default_hooks import add_default_hooks

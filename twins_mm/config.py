@@ -1,6 +1,5 @@
 """Queries and edits of a config between loading and training; toy data is handled elsewhere."""
 
-import importlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
@@ -11,7 +10,6 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from .errors import UserError
-from .tasks import TASKS, Task
 
 OTHER_WEIGHTS = """\
       --cfg-options model.backbone.init_cfg.checkpoint=PATH
@@ -55,38 +53,10 @@ def resize_scale(cfg: Config) -> Sequence[int] | None:
     )
 
 
-def task_of(cfg: Config) -> Task:
-    """The task of a config.
-
-    Raises:
-        UserError: The config belongs to no known task.
-    """
-    scope = cfg.get('default_scope')
-    with_mask = any(step.get('with_mask') for step in walk(cfg.get('train_dataloader')))
-    found = [task for task in TASKS.values() if task.scope == scope]
-    if not found:
-        known = {f'{task.models} (default_scope = "{task.scope}")': None for task in TASKS.values()}
-        raise UserError(
-            f'twins_mm knows {" and ".join(known)}; this config has default_scope = {scope!r}'
-        )
-    return next((task for task in found if bool(task.load.get('with_mask')) == with_mask), found[0])
-
-
-def require_library(cfg: Config) -> None:
-    """Imports the library of a config's models, if it is an extra.
-
-    Raises:
-        UserError: It can't be imported.
-    """
-    for task in TASKS.values():
-        if task.install and task.scope == cfg.get('default_scope'):
-            try:
-                importlib.import_module(task.scope)
-            except Exception as error:  # a torchvision that doesn't fit torch may raise anything
-                raise UserError(
-                    f'{task.models.capitalize()} need {task.scope}, which cannot be '
-                    f'imported: {error}. To install it: {task.install}'
-                ) from error
+def test_steps(cfg: Config) -> list[dict]:
+    """The steps of the test pipeline that follow loading."""
+    data_set = next(data_sets(cfg.test_dataloader))
+    return [step for step in data_set['pipeline'] if not step['type'].startswith('Load')]
 
 
 def move_data(cfg: Config, root: str) -> None:

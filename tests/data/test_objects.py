@@ -5,8 +5,8 @@ import json
 import pytest
 from data.small_sets import CLASSES, HEIGHT, WIDTH
 
-from twins_mm.data.findings import KINDS
 from twins_mm.errors import UserError
+from twins_mm.tasks.findings import KINDS
 
 RECIPE = 'mask_rcnn_twins_svt_s_1x'
 

@@ -15,7 +15,7 @@ from twins_mm.export.comparison import (
     reference_outputs,
     stack,
 )
-from twins_mm.export.deployable import make_deployable
+from twins_mm.export.make_deployable import make_deployable
 
 DETECTIONS = ['boxes', 'scores', 'labels']
 

@@ -7,7 +7,8 @@ pytest.importorskip('torch', '2.9')
 
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import LIMITS, compare, read_images, stack
-from twins_mm.export.deployable import _means, make_deployable
+from twins_mm.export.deployable import _means
+from twins_mm.export.make_deployable import make_deployable
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from mmdet.structures import DetDataSample
 from twins_mm.checkpoints.load_model import load_model
 from twins_mm.errors import UserError
 from twins_mm.export.comparison import LIMITS, compare, read_images, stack
-from twins_mm.export.deployable import DeployablePyramid, make_deployable
+from twins_mm.export.deployable import DeployablePyramid
 from twins_mm.export.detectors import DeployableTwoStage, paste
+from twins_mm.export.make_deployable import make_deployable
 
 FEW_PROPOSALS = {'model.test_cfg.rpn.nms_pre': 300, 'model.test_cfg.rpn.max_per_img': 400}
 AGNOSTIC = {

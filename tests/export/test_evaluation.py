@@ -13,8 +13,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from torch.nn import functional as F
 
 from twins_mm.checkpoints.load_model import load_model
-from twins_mm.export.deployable import make_deployable
 from twins_mm.export.evaluation import evaluate, predict_with
+from twins_mm.export.make_deployable import make_deployable
 from twins_mm.toy.config import use_toy_data
 
 

@@ -25,7 +25,8 @@ from twins_mm.export.comparison import (
     reference_outputs,
     stack,
 )
-from twins_mm.export.deployable import _PoolByProducts, make_deployable
+from twins_mm.export.deployable import _PoolByProducts
+from twins_mm.export.make_deployable import make_deployable
 from twins_mm.export.metadata import describe_export
 from twins_mm.export.onnx_file import export, quantize
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.structures import SegDataSample
+from twins_mm.inference.segmentor_inferencer import find_labels
 
 from twins_mm.inference import segmentor_inferencer
-from twins_mm.inference.segmentor_inferencer import find_labels
 
 
 @pytest.mark.parametrize(

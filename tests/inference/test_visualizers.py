@@ -10,9 +10,9 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
+from twins_mm.inference.visualizers import draw_with, find_middle, speed_up
 
 from twins_mm.inference.frames import Frame
-from twins_mm.inference.visualizers import draw_with, find_middle, speed_up
 
 META = dict(
     classes=['wall', 'sky', 'tree', 'road', 'person', 'sea'],

@@ -172,7 +172,7 @@ def test_training_pipeline_makes_images_of_the_models_size(tmp_path):
 def test_deployed_classifier_answers_as_the_model_does(tiny_config, save_model, tmp_path):
     from twins_mm.checkpoints.load_model import load_model
     from twins_mm.export.comparison import find_test_size
-    from twins_mm.export.deployable import make_deployable
+    from twins_mm.export.make_deployable import make_deployable
     from twins_mm.export.metadata import describe_export
 
     cfg = Config.fromfile(tiny_config(NAME))

@@ -7,8 +7,8 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.structures import SegDataSample
-
 from twins_mm.report.drawing import draw_pair, draw_regions, draw_truth, list_objects
+
 from twins_mm.tasks import TASKS
 
 HEIGHT, WIDTH = 60, 90

@@ -5,12 +5,12 @@ from datetime import datetime
 import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope
+from twins_mm.report.scores import score_labels
 
 from twins_mm.cli import load_config
 from twins_mm.report import scores
 from twins_mm.report.extremes import draw_extremes
 from twins_mm.report.run import Run
-from twins_mm.report.scores import score_labels
 
 
 @pytest.fixture

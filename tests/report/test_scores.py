@@ -4,7 +4,6 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
-
 from twins_mm.report.scores import score_boxes, score_labels
 
 SQUARE, FAR = [0, 0, 10, 10], [50, 50, 60, 60]

@@ -12,8 +12,9 @@ from mmengine.config import Config
 from torch import nn
 
 from ..export.comparison import OnnxModel, find_test_size, read_images, stack
-from ..export.deployable import Deployable, make_deployable
+from ..export.deployable import Deployable
 from ..export.evaluation import Infer, check_evaluation, evaluate, predict_with
+from ..export.make_deployable import make_deployable
 from ..export.onnx_file import export, quantize
 from ..report.text_table import format_table
 from .timing import time_side_by_side

@@ -8,9 +8,10 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import load_state_dict
 from torch import nn
 
-from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu, require_library
+from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu
 from ..errors import UserError
 from ..models.backbone import Backbone
+from ..tasks import require_library
 from .fit import fit_model
 from .read import read_checkpoint
 from .read_file import weights_of

@@ -1,11 +1,9 @@
-"""The data sets, one row each: where they are, what they contain, and their toy versions."""
+"""The known data sets, a row each: where they are and what they contain."""
 
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import NamedTuple
 
 TOY_ROOT = Path('data/toy')
-_COCO_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
 
 class Archive(NamedTuple):
@@ -31,13 +29,11 @@ class DataSet(NamedTuple):
     """A data set as the configs expect it, in `folder` under the current folder.
 
     Attributes:
-        dataset: OpenMMLab's class, 'module:name', which has the names of the classes.
+        dataset: OpenMMLab's class as its registry names it, with the library.
         splits: Where the folder has the images and annotations for training and validation, as
             arguments of the class.
         filter_cfg: Which images training skips.
         epoch: The number of training images, without those.
-        toy_classes: The data set's classes that its toy version contains.
-        make_toy: Makes the toy version, in the same folders.
         example: A config that trains on it.
         commands: What unpacks the archives in folder {archives}, where `prepare_data` doesn't.
     """
@@ -50,14 +46,20 @@ class DataSet(NamedTuple):
     filter_cfg: dict
     epoch: int
     num_classes: int
-    toy_classes: tuple[str, ...]
-    make_toy: str
     example: str
     commands: str = ''
 
     @property
     def type(self) -> str:
-        return self.dataset.partition(':')[2]
+        """What configs of the library call the class."""
+        return self.dataset.partition('.')[2]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of labels; importing the library takes seconds."""
+        from mmengine.registry import DATASETS
+
+        return DATASETS.get(self.dataset).METAINFO['classes']
 
     @property
     def toy_folder(self) -> Path:
@@ -71,7 +73,7 @@ class DataSet(NamedTuple):
 DATA_SETS = dict(
     coco=DataSet(
         'COCO 2017',
-        'mmdet.datasets:CocoDataset',
+        'mmdet.CocoDataset',
         Path('data/coco'),
         (
             Archive(
@@ -96,13 +98,11 @@ DATA_SETS = dict(
         filter_cfg=dict(filter_empty_gt=True),
         epoch=117_266,
         num_classes=80,
-        toy_classes=('sports ball', 'book', 'kite'),
-        make_toy='twins_mm.toy.data:make_coco',
         example='retinanet_twins_svt_s_1x',
     ),
     ade20k=DataSet(
         'ADE20K (scene parsing 2016)',
-        'mmseg.datasets:ADE20KDataset',
+        'mmseg.ADE20KDataset',
         Path('data/ade/ADEChallengeData2016'),
         (
             Archive(
@@ -124,13 +124,11 @@ DATA_SETS = dict(
         filter_cfg={},
         epoch=20_210,
         num_classes=150,
-        toy_classes=('sky', 'ball', 'flag', 'tent'),  # the first is the background
-        make_toy='twins_mm.toy.data:make_ade20k',
         example='upernet_twins_svt_s_160k',
     ),
     cityscapes=DataSet(
         'Cityscapes (fine annotations)',
-        'mmseg.datasets:CityscapesDataset',
+        'mmseg.CityscapesDataset',
         Path('data/cityscapes'),
         (
             Archive(
@@ -158,9 +156,6 @@ DATA_SETS = dict(
         filter_cfg={},
         epoch=2_975,
         num_classes=19,
-        # Lines of lanes have no class of their own; the toy version calls them sidewalks.
-        toy_classes=('road', 'sky', 'sidewalk', 'pole', 'traffic sign'),
-        make_toy='twins_mm.toy.data:make_cityscapes',
         example='hd_map/segformer_twins_svt_s_160k_cityscapes',
         commands="""\
 # The two archives are at https://www.cityscapes-dataset.com/downloads, for registered users.
@@ -173,7 +168,7 @@ CITYSCAPES_DATASET=$PWD/data/cityscapes csCreateTrainIdLabelImgs
     ),
     imagenet=DataSet(
         'ImageNet-1K (ILSVRC 2012)',
-        'mmpretrain.datasets:ImageNet',
+        'mmpretrain.ImageNet',
         Path('data/imagenet'),
         (
             Archive(
@@ -189,13 +184,6 @@ CITYSCAPES_DATASET=$PWD/data/cityscapes csCreateTrainIdLabelImgs
         filter_cfg={},
         epoch=1_281_167,
         num_classes=1000,
-        # The first ones, whose numbers are the same for a model with fewer classes.
-        toy_classes=(
-            'tench, Tinca tinca',
-            'goldfish, Carassius auratus',
-            'great white shark, white shark, man-eater, man-eating shark, Carcharodon carcharias',
-        ),
-        make_toy='twins_mm.toy.data:make_imagenet',
         example='imagenet/twins_svt_s',
         commands="""\
 mkdir -p data/imagenet/train data/imagenet/val data/imagenet/meta
@@ -209,10 +197,3 @@ curl http://dl.caffe.berkeleyvision.org/caffe_ilsvrc12.tar.gz | tar -xz -C meta 
 """,
     ),
 )
-
-
-def list_coco_categories() -> list[dict]:
-    """COCO's 80 categories, `id` and `name`, in mmdet's order; the ids have gaps."""
-    ids = sorted(set(range(1, 91)) - _COCO_UNUSED_IDS)
-    names = resolve_name(DATA_SETS['coco'].dataset).METAINFO['classes']
-    return [dict(id=i, name=name) for i, name in zip(ids, names, strict=True)]

@@ -8,8 +8,9 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..config import data_sets, heads_with_classes, resize_scale, schedulers, task_of, walk
+from ..config import data_sets, heads_with_classes, resize_scale, schedulers, walk
 from ..errors import UserError
+from ..tasks import task_of
 
 # What a pipeline's steps and SegDataPreProcessor call a size in pixels.
 _SIZES = {'scale', 'scales', 'img_scale', 'crop_size', 'size'}

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pkgutil import resolve_name
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +16,10 @@ from mmengine.registry import DATASETS, DefaultScope
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from ..config import data_sets, heads_with_classes, resize_scale, task_of, walk
+from ..config import data_sets, heads_with_classes, resize_scale, walk
 from ..errors import UserError
-from ..tasks import Task
-from .findings import KINDS, Fault, ImageContents
+from ..tasks import Task, task_of
+from ..tasks.findings import KINDS, Fault, ImageContents
 
 # How many findings of a kind are kept; all are counted.
 _KEPT = 20
@@ -96,7 +95,7 @@ def survey_data(cfg: Config, workers: int) -> list[Survey]:
             _check_config(survey, cfg)
             if not survey.is_empty:
                 _read_images(survey, task, resize_scale(cfg), workers)
-                survey.add(*resolve_name(task.judge)(survey))
+                survey.add(*task.judge(survey))
             surveys.append(survey)
         _compare(surveys)
     return surveys
@@ -144,7 +143,7 @@ def _open(name: str, config: dict, task: Task) -> Survey:
 
     dataset.filter_data = keep_and_count
     try:
-        with resolve_name(task.watch)(survey):
+        with task.watch(survey):
             dataset.full_init()
         del dataset.filter_data
     except _EmptyError:
@@ -188,7 +187,7 @@ class _Reader(torch.utils.data.Dataset):
     def __init__(self, survey: Survey, task: Task):
         self.dataset = survey.dataset
         self.classes = survey.classes
-        self.check = resolve_name(task.check)
+        self.check = task.check
         loaders = [
             step
             for step in survey.dataset.pipeline.transforms

@@ -3,7 +3,6 @@
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
-from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -13,13 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
-from ..config import task_of
-from ..inference import attention_figure
+from ..inference import attention_figure, drawing
 from ..inference.attention import Stage, trace_attention
 from ..inference.backbone_input import prepare_image, show_all_stages
 from ..inference.frames import Frame
-from ..inference.predictor import build_inferencer, predict
-from ..report.drawing import draw_regions
+from ..inference.predictor import Predictor, list_regions
+from ..tasks.base import Region
 
 
 class Detection(NamedTuple):
@@ -53,15 +51,15 @@ class ShownModel:
 
     def __init__(self, cfg: Config, checkpoint: str):
         self.cfg = cfg
-        self.task = task_of(cfg)
         self.name = Path(cfg.filename).stem
         self.checkpoint = Path(checkpoint).name  # the folder is nobody's business
-        self.inferencer = build_inferencer(cfg, checkpoint)
-        self.backbone = show_all_stages(self.inferencer.model)
+        self.predictor = Predictor(cfg, checkpoint)
+        self.task, self.dataset_meta = self.predictor.task, self.predictor.dataset_meta
+        self.backbone = show_all_stages(self.predictor.model)
 
     def look_at(self, photograph: Frame) -> 'View':
         """Runs the network."""
-        ((_, sample),) = predict(self.inferencer, [photograph])
+        ((_, sample),) = self.predictor.predict_frames([photograph])
         assert sample is not None
         return View(self, photograph, sample.cpu())
 
@@ -76,11 +74,10 @@ class View:
 
     def draw(self, score_thr: float) -> np.ndarray:
         """The photograph with what was found, RGB."""
-        return draw_regions(
-            mmcv.bgr2rgb(self.photograph.image),
-            self._choose(score_thr)[::-1],
-            self._meta['classes'],
-            self._meta['palette'],
+        regions = self._choose(score_thr)
+        image = self.photograph.image
+        return mmcv.bgr2rgb(
+            drawing.draw(image, regions, self._meta['classes'], self._meta['palette'])
         )
 
     def find(self, score_thr: float) -> list[Detection]:
@@ -113,8 +110,9 @@ class View:
         self._folder = TemporaryDirectory()  # lives as long as the view
         task = self.model.task
         path = Path(self._folder.name, task.output)
-        output = resolve_name(task.write)(path, self._meta)
-        output.finish([(self.photograph.entry, output.add(self.photograph, self.sample))])
+        output = task.open_output(path, self._meta)
+        added = output.add(self.photograph.named(''), self.sample)
+        output.finish([(self.photograph.entry, added)])
         return path if path.is_file() else next(path.iterdir())
 
     def attend(self, x: float, y: float) -> np.ndarray:
@@ -138,19 +136,7 @@ class View:
 
     @property
     def _meta(self) -> dict:
-        return self.model.inferencer.model.dataset_meta
+        return self.model.dataset_meta
 
-    def _choose(self, score_thr: float) -> list:
-        return [
-            one for one in self._regions if not self.model.task.has_scores or one.score > score_thr
-        ]
-
-    @cached_property
-    def _regions(self) -> list:
-        task = self.model.task
-        regions = resolve_name(task.regions)(self.sample.get(task.truth[1]))
-        return sorted(
-            regions,
-            reverse=True,
-            key=lambda one: one.mask.sum() if one.score is None else one.score,
-        )
+    def _choose(self, score_thr: float) -> list[Region]:
+        return list_regions(self.model.task, self.sample, score_thr)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from ..data.data_sets import DATA_SETS
-from ..tasks import TASKS
 from .fixes import find_fix
 from .installation import (
     check_cuda,
@@ -46,11 +45,12 @@ CHECKS = {
     'mmengine': partial(check_module, 'mmengine', 'import mmengine.runner'),
     'operators': check_operators,
     **{
-        task.scope: partial(check_extra, task.scope, _USE_LIBRARY.format(task.scope), task.models)
-        if task.install
-        else partial(check_module, task.scope, _USE_LIBRARY.format(task.scope))
-        for task in TASKS.values()
+        library: partial(check_module, library, _USE_LIBRARY.format(library))
+        for library in ('mmdet', 'mmseg')
     },
+    'mmpretrain': partial(
+        check_extra, 'mmpretrain', _USE_LIBRARY.format('mmpretrain'), 'classifiers'
+    ),
     'ftfy, regex': check_undeclared,
     'twins_mm': partial(check_module, 'twins_mm', _USE_TWINS),
     **{data.title.split()[0]: partial(check_data_set, name) for name, data in DATA_SETS.items()},

@@ -8,14 +8,12 @@ Shapes: B images of H x W pixels.
 
 from collections.abc import Sequence
 from copy import deepcopy
-from pkgutil import resolve_name
 
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import task_of
 from ..errors import UserError
 
 
@@ -145,8 +143,10 @@ class DeployableClassifier(Deployable):
 
     @staticmethod
     def takes(model: nn.Module) -> bool:
-        from mmpretrain.models import ImageClassifier
-
+        try:
+            from mmpretrain.models import ImageClassifier
+        except ImportError:  # an extra
+            return False
         return isinstance(model, ImageClassifier)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -210,23 +210,6 @@ def _means(length: int, bins: int) -> torch.Tensor:
     bounds, places = torch.arange(bins + 1)[:, None] * length, torch.arange(length)
     inside = (places >= bounds[:-1] // bins) & (places * bins < bounds[1:])
     return inside / inside.sum(1, keepdim=True)
-
-
-def make_deployable(model: nn.Module) -> Deployable:
-    """The part of a model of `load_model` that can be deployed.
-
-    Raises:
-        UserError: There is none in a model of this kind.
-    """
-    for name in task_of(model.cfg).deployables:
-        kind = resolve_name(name)
-        if kind.takes(model):
-            return kind(model, model.cfg.model.get('data_preprocessor', {})).eval()
-    raise UserError(
-        f'{type(model).__name__} cannot be exported. Supported are segmentors '
-        '(EncoderDecoder), RetinaNet, Mask R-CNN, Faster R-CNN, and backbone and FPN '
-        'of other two-stage detectors'
-    )
 
 
 def as_batch(images: torch.Tensor, sample: type) -> dict:

@@ -15,9 +15,9 @@ from mmengine.structures import BaseDataElement
 from rich.console import Console
 from rich.progress import track
 
-from ..config import task_of
 from ..errors import UserError
 from ..report.run import to_percent
+from ..tasks import task_of
 from .deployable import Deployable, DeployablePyramid
 
 Infer = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from ..checkpoints.load_model import load_model
-from ..config import walk
+from ..config import test_steps, walk
 from ..errors import UserError
 from ..families import FAMILIES
 from ..models.backbone import Backbone
@@ -61,11 +61,7 @@ def prepare_image(cfg: Config, image: np.ndarray) -> tuple[torch.Tensor, np.ndar
         The backbone's input, `(1, 3, H', W')`; and the resized image, BGR, uint8, without any
         padding on the right and at the bottom.
     """
-    steps = [
-        step
-        for step in cfg.test_dataloader.dataset.pipeline
-        if not step['type'].startswith(('Load', 'Pack'))
-    ]
+    steps = [step for step in test_steps(cfg) if not step['type'].startswith('Pack')]
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         resized = Compose(steps)(dict(img=image))['img']
         preprocess = MODELS.build(cfg.model.data_preprocessor)

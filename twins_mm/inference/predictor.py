@@ -1,74 +1,134 @@
-"""Predicts and draws frames with OpenMMLab's inferencers."""
+"""The one way from images to predictions."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice, repeat
-from pkgutil import resolve_name
+from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.infer import BaseInferencer
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
-from torch import nn
 
 from ..checkpoints.load_model import load_model
-from ..config import task_of
-from .frames import Frame
-from .visualizers import draw_with, speed_up
+from ..config import test_steps
+from ..tasks import Task, task_of
+from ..tasks.base import SCORE_THRESHOLD, Region, is_confident
+from .drawing import draw
+from .frames import Frame, read_image
 
 
-def build_inferencer(cfg: Config, checkpoint: str) -> BaseInferencer:
-    """Builds OpenMMLab's inferencer for a config's task, on a GPU if there is one.
+class Predictor:
+    """Predicts with a trained model as its config tests it.
+
+    >>> predictor = Predictor('configs/retinanet_twins_svt_s_1x.py', 'retinanet.pth')
+    >>> sample = predictor('street.jpg')
+    >>> sample.pred_instances.bboxes.shape
+    torch.Size([100, 4])
+    >>> picture = predictor.draw('street.jpg', sample)
+
+    Args:
+        config: A config, or its file.
+        checkpoint: A file, a URL, or hf://ORG/NAME.
+        device: By default a GPU, if there is one.
+
+    Attributes:
+        task: The config's row of `TASKS`.
+        model: In evaluation.
+        dataset_meta: The names and colours of its classes.
 
     Raises:
         UserError: The config belongs to no known task, or the checkpoint doesn't match it.
     """
-    task = task_of(cfg)
 
-    class Inferencer(resolve_name(task.inferencer)):  # type: ignore[misc]
-        def _init_collate(self, cfg: Config) -> Callable:
-            # Theirs returns the same, after a warning that it found no registry.
-            return pseudo_collate
+    def __init__(
+        self,
+        config: Config | str | Path,
+        checkpoint: str | Path,
+        device: str | torch.device | None = None,
+    ):
+        cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        self.task = task_of(cfg)
+        self.model = load_model(cfg, str(checkpoint), device or get_device())
+        self.task.prepare(self.model)
+        self.cfg, self.dataset_meta = self.model.cfg, self.model.dataset_meta
+        with DefaultScope.overwrite_default_scope(self.cfg.default_scope):
+            self._pipeline = Compose(test_steps(self.cfg))
 
-        def _init_model(self, cfg: Config, weights: str, device: str) -> nn.Module:
-            return load_model(cfg, weights, device)
+    def __call__(self, image: str | Path | np.ndarray) -> BaseDataElement:
+        """Predicts one image: a file, or `(H, W, 3)`, BGR, uint8.
 
-    cfg.visualizer = {
-        **task.visualizer,
-        **cfg.visualizer,
-        'vis_backends': [dict(type='LastPicture')],
-    }
-    inferencer = Inferencer(cfg, checkpoint, scope=task.scope)
-    speed_up(inferencer.visualizer)
-    inferencer.visualizer.dataset_meta = inferencer.model.dataset_meta
-    inferencer.show_progress = False
-    return inferencer
+        Returns:
+            OpenMMLab's data sample, with `pred_instances`, `pred_sem_seg` or `pred_score`.
+
+        Raises:
+            UserError: The file is no image.
+        """
+        return self.predict([self._prepare(_read(image))])[0]
+
+    @torch.no_grad()
+    def predict(self, inputs: Sequence[dict]) -> list[BaseDataElement]:
+        """Predicts what a pipeline has prepared, all of one size."""
+        return self.model.test_step(pseudo_collate(inputs))
+
+    def predict_frames(
+        self, frames: Iterable[Frame], batch_size: int = 1
+    ) -> Iterator[tuple[Frame, BaseDataElement | None]]:
+        """Yields each frame with its prediction, or with None if it could not be read.
+
+        A batch consists of consecutive frames of the same size: segmentors accept no others, and
+        detectors would pad them.
+        """
+        for shape, same in groupby(frames, lambda frame: np.shape(frame.image)):
+            if not shape:
+                yield from zip(same, repeat(None))
+            while batch := list(islice(same, batch_size)):
+                inputs = [self._prepare(frame.image) for frame in batch]
+                yield from zip(batch, self.predict(inputs))
+
+    def list_regions(
+        self, sample: BaseDataElement, score_thr: float = SCORE_THRESHOLD
+    ) -> list[Region]:
+        """What is predicted, see the function `list_regions`."""
+        return list_regions(self.task, sample, score_thr)
+
+    def draw(
+        self,
+        image: str | Path | np.ndarray,
+        sample: BaseDataElement,
+        score_thr: float = SCORE_THRESHOLD,
+    ) -> np.ndarray:
+        """Draws a prediction on its image, `(H, W, 3)`, BGR."""
+        return draw(
+            _read(image),
+            self.list_regions(sample, score_thr),
+            self.dataset_meta['classes'],
+            self.dataset_meta['palette'],
+        )
+
+    def _prepare(self, image: np.ndarray) -> dict:
+        shape = image.shape[:2]
+        return self._pipeline(
+            dict(img=image, img_id=0, img_path='', img_shape=shape, ori_shape=shape)
+        )
 
 
-def predict(
-    inferencer: BaseInferencer, frames: Iterable[Frame], batch_size: int = 1
-) -> Iterator[tuple[Frame, BaseDataElement | None]]:
-    """Yields each frame with its prediction, or with None if it could not be read.
+def list_regions(task: Task, sample: BaseDataElement, score_thr: float) -> list[Region]:
+    """What is predicted, the highest scores or the largest areas first.
 
-    A batch consists of consecutive frames of the same size: segmentors accept no others, and
-    detectors would pad them.
+    Objects need a higher score than `score_thr`.
     """
-    for shape, same in groupby(frames, lambda frame: np.shape(frame.image)):
-        if not shape:
-            yield from zip(same, repeat(None))
-        while batch := list(islice(same, batch_size)):
-            results = inferencer(
-                [frame.image for frame in batch], batch_size=len(batch), return_datasamples=True
-            )
-            if isinstance(results, dict):  # mmdet
-                results = results['predictions']
-            elif not isinstance(results, list):  # mmseg's for a single image
-                results = [results]
-            yield from zip(batch, results)
+    regions = task.list_regions(sample.get(task.prediction))
+    if task.has_scores:
+        regions = [region for region in regions if is_confident(region.score, score_thr)]
+    return sorted(regions, key=_weight, reverse=True)
 
 
-def draw_prediction(
-    inferencer: BaseInferencer, frame: Frame, sample: BaseDataElement, score_thr: float
-) -> np.ndarray:
-    """Draws a frame's prediction, BGR; boxes and masks need a score above `score_thr`."""
-    return draw_with(inferencer.visualizer, frame, sample, score_thr)
+def _weight(region: Region) -> float:
+    return np.count_nonzero(region.mask) if region.score is None else region.score
+
+
+def _read(image: str | Path | np.ndarray) -> np.ndarray:
+    return image if isinstance(image, np.ndarray) else read_image(Path(image))

@@ -13,17 +13,17 @@ from threading import Thread
 from typing import NamedTuple
 
 import cv2
-import mmengine.dist.utils
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
-from mmengine.visualization import Visualizer
 
+from ..tasks.base import Output, Task
+from .drawing import draw
 from .frames import Frame
-from .outputs import Output, write_image
+from .outputs import write_image
+from .predictor import list_regions
 from .prefetch import prefetch_map
 from .progress import to_line
-from .visualizers import draw_with
 
 _jobs: list['Job'] = []  # a worker's own
 
@@ -32,15 +32,18 @@ class Job(NamedTuple):
     """What is done with each prediction.
 
     Attributes:
+        task: The model's.
         output: Where it is written.
-        visualizer: The inferencer's, with the model's `dataset_meta`; None to draw nothing.
+        dataset_meta: The model's.
+        draws: Whether there are pictures.
         score_thr: Boxes and masks that are drawn have a higher score.
         pictures: The folder for pictures; None to return them.
     """
 
+    task: Task
     output: Output
-    visualizer: Visualizer | None
     dataset_meta: dict
+    draws: bool
     score_thr: float
     pictures: Path | None
 
@@ -69,10 +72,6 @@ def _start(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # in a forked process, more would wait for threads that it hasn't
-    # mmengine's visualizers draw in a run's first process alone.
-    mmengine.dist.utils.is_main_process = lambda group=None: True
-    if job.visualizer is not None:
-        job.visualizer.dataset_meta = job.dataset_meta
     _jobs.append(job)
 
 
@@ -87,12 +86,14 @@ def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]
     job, (frame, packed) = _jobs[0], pair
     sample = _unpack(packed, frame.entry['width'])
     picture = None
-    if job.visualizer is not None:
-        picture = draw_with(job.visualizer, frame, sample, job.score_thr)
+    if job.draws:
+        regions = list_regions(job.task, sample, job.score_thr)
+        meta = job.dataset_meta
+        picture = draw(frame.image, regions, meta['classes'], meta['palette'])
         if job.pictures is not None:
             write_image(job.pictures / frame.named('.jpg'), picture)
             picture = None
-    annotations = job.output.add(frame, sample)
+    annotations = job.output.add(frame.named(''), sample)
     return to_line(frame.entry, annotations), picture
 
 

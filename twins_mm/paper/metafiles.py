@@ -28,7 +28,7 @@ def write_metafiles(costs: Iterable[Cost], root: Path) -> None:
     for method in METHODS:
         task = TASKS[method.task]
         data_set = ', '.join(
-            DATA_SETS[name].title.split()[0] for name in method.data_sets or [task.data_set]
+            DATA_SETS[name].title.split()[0] for name in method.data_sets or [task.toy_data]
         )
         counted = [cost for cost in costs if cost.counting.method == method.recipe]
         sources = dict.fromkeys(cost.counting.source for cost in counted)

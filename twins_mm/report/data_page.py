@@ -9,13 +9,15 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from ..config import resize_scale, task_of
-from ..data.findings import KINDS
-from ..data.label_maps import IGNORED
+from ..config import resize_scale
 from ..data.survey import Survey, resize_ratio
-from ..tasks import Task
+from ..inference.drawing import draw
+from ..inference.frames import read_image
+from ..inference.outputs import write_image
+from ..tasks import Task, task_of
+from ..tasks.findings import KINDS
+from ..tasks.semantic_segmentation import IGNORED
 from .data_plots import draw_finding, list_anchors, plot_image_sizes, plot_object_sizes
-from .drawing import draw_truth
 from .html import callout, details, heading, make_page, paragraph, pictures, table
 
 # Pictures of each kind of finding, and samples of each data set.
@@ -198,17 +200,18 @@ def _show_samples(surveys: Sequence[Survey], cfg: Config, task: Task, out: Path)
             for index in np.unique(spread).tolist():
                 info = survey.dataset.get_data_info(index)
                 try:
-                    figure = draw_truth(
-                        Compose(steps)(info)['data_samples'],
-                        task,
+                    sample = Compose(steps)(info)['data_samples']
+                    picture = draw(
+                        read_image(info['img_path']),
+                        task.list_regions(sample.get(task.ground_truth)),
                         survey.classes,
                         survey.dataset.metainfo['palette'],
                     )
                 except Exception:  # faulty ones are among the findings
                     continue
-                captions[_save(figure, out / f'sample_{len(captions)}.jpg')] = (
-                    f'{survey.name}: {info["img_path"]}'
-                )
+                path = out / f'sample_{len(captions)}.jpg'
+                write_image(path, picture)
+                captions[path] = f'{survey.name}: {info["img_path"]}'
     return [
         heading(2, 'Samples'),
         paragraph('Are outlines and names where they should be?'),

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import TASK_UTILS, DefaultScope
 
 from ..config import walk
-from ..data.findings import Fault
 from ..data.survey import BINS_PER_OCTAVE, Survey
+from ..tasks.findings import Fault
 
 # Inches: the width of a panel, and of a plot with its height.
 _PANEL, _PLOT = 3.2, (5, 3.1)

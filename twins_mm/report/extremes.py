@@ -1,24 +1,20 @@
 """Draws the best and worst predictions of a run's last checkpoint next to the ground truth."""
 
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.structures import BaseDataElement
 from rich.progress import track
 
-from ..checkpoints.load_model import load_model
-from ..config import task_of
 from ..data.in_place import check_data
 from ..errors import UserError
-from .drawing import draw_pair
+from ..inference.drawing import draw, join
+from ..inference.frames import read_image
+from ..inference.outputs import write_image
+from ..inference.predictor import Predictor
 from .run import Run
-from .scores import confident
 
 # How many pictures of each kind are shown.
 SHOWN = 3
@@ -47,17 +43,16 @@ def draw_extremes(
         raise UserError(f'{run.folder} has no checkpoint yet')
     check_data(run.cfg, 'val')
     with DefaultScope.overwrite_default_scope(run.cfg.default_scope):
-        predictor = _Predictor(run)
-        score = resolve_name(predictor.task.score)
-        spread = np.linspace(0, len(predictor.dataset) - 1, count).round().astype(int)
+        images = _Images(run)
+        spread = np.linspace(0, len(images.dataset) - 1, count).round().astype(int)
         # Predictions are large, so only scores are kept, and the drawn images are predicted again.
         scores: dict[int, float] = {}
         failures = []
         for index in track(np.unique(spread).tolist(), f'{run.folder}: predictions'):
             try:
-                value = score(predictor.predict(index))
+                value = images.task.rate(images.predict(index))
             except Exception as error:  # a pipeline and a GPU may raise anything
-                failures.append(f'{predictor.path_of(index).name}: {describe_error(error)}')
+                failures.append(f'{images.path_of(index).name}: {describe_error(error)}')
                 continue
             if value is not None:
                 scores[index] = value
@@ -68,9 +63,9 @@ def draw_extremes(
         pictures = {
             kind: [
                 Picture(
-                    predictor.draw(index, folder / f'{kind}_{rank}.jpg'),
+                    images.draw(index, folder / f'{kind}_{rank}.jpg'),
                     scores[index],
-                    predictor.path_of(index),
+                    images.path_of(index),
                 )
                 for rank, index in enumerate(indices, 1)
             ]
@@ -85,25 +80,25 @@ def describe_error(error: Exception) -> str:
     return f'{name}{error}'.partition('\n')[0]
 
 
-class _Predictor:
-    """A run's last checkpoint and its validation images."""
+class _Images:
+    """A run's validation images, as its last checkpoint predicts them."""
 
     def __init__(self, run: Run):
-        self.task = task_of(run.cfg)
         self.dataset = DATASETS.build(run.cfg.val_dataloader.dataset)
-        self.model = load_model(run.cfg, str(run.checkpoint), get_device())
+        self.predictor = Predictor(run.cfg, str(run.checkpoint))
+        self.task = self.predictor.task
 
-    @torch.no_grad()
     def predict(self, index: int) -> BaseDataElement:
-        (sample,) = self.model.test_step(pseudo_collate([self.dataset[index]]))
+        (sample,) = self.predictor.predict([self.dataset[index]])
         return sample
 
     def draw(self, index: int, path: Path) -> Path:
-        sample = self.predict(index).cpu()
-        if 'pred_instances' in sample:
-            sample.pred_instances = confident(sample.pred_instances)
-        meta = self.model.dataset_meta
-        draw_pair(sample, self.task, meta['classes'], meta['palette']).savefig(path)
+        """Draws ground truth on the left and prediction on the right."""
+        image, sample = read_image(self.path_of(index)), self.predict(index).cpu()
+        meta = self.predictor.dataset_meta
+        ground_truth = self.task.list_regions(sample.get(self.task.ground_truth))
+        left = draw(image, ground_truth, meta['classes'], meta['palette'])
+        write_image(path, join(left, self.predictor.draw(image, sample)))
         return path
 
     def path_of(self, index: int) -> Path:

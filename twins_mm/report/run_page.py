@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from ..config import task_of
+from ..tasks import task_of
 from .extremes import describe_error, draw_extremes
 from .html import callout, details, heading, make_page, paragraph, pictures, table
 from .nearest_recipe import Recipe, find_recipe
@@ -134,7 +134,7 @@ def _show_pictures(run: Run, images: int, folder: Path) -> list[str]:
     assert run.checkpoint
     text = (
         f'From up to {images} validation images, evenly spaced, predicted by '
-        f'{run.checkpoint.name}. {task_of(run.cfg).how_scored}'
+        f'{run.checkpoint.name}. {task_of(run.cfg).how_rated}'
     )
     if failures:
         text += f' Left out because of errors: {len(failures)}, such as {failures[0]}'

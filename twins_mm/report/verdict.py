@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config import describe_batch, task_of
+from ..config import describe_batch
 from ..families import variant_of
 from ..paper.figures import figures_of
 from ..paper.official_logs import LOGS, LOSS_ITERATIONS, LOSS_TOLERANCE, OfficialLog
-from ..tasks import TASKS
+from ..tasks import TASKS, task_of
 from .nearest_recipe import Recipe, expected_lr
 from .run import Run
 

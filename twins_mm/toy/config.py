@@ -1,14 +1,13 @@
 """Makes any config of a known task run on toy data, for the tools' `--toy`."""
 
 from collections.abc import Sequence
-from pkgutil import resolve_name
 
 from mmengine.config import Config
 
-from ..config import count_classes, drop_pretrained, task_of, walk
-from ..data.data_sets import DATA_SETS, DataSet
-from ..tasks import Task
-from .data import make_toy_data
+from ..config import count_classes, drop_pretrained, walk
+from ..data.data_sets import DATA_SETS
+from ..tasks import Task, task_of
+from .data import TOY_VERSIONS, make_toy_data
 
 WARM_UP_ITERS = 40
 
@@ -27,7 +26,7 @@ def use_toy_data(cfg: Config) -> None:
     """
     task = task_of(cfg)
     make_toy_data()
-    _use_loaders(cfg, task, _data_set_of(cfg, task))
+    _use_loaders(cfg, task, _name_data_set(cfg, task))
     _use_schedule(cfg, task)
     cfg.tta_pipeline = [
         _LOAD,
@@ -36,7 +35,7 @@ def use_toy_data(cfg: Config) -> None:
             transforms=[
                 [_resize(task, ratio) for ratio in task.tta_ratios],
                 [dict(_FLIP, prob=0.0), dict(_FLIP, prob=1.0)],
-                _present(task.load),
+                task.load,
                 [dict(type=task.pack)],
             ],
         ),
@@ -48,67 +47,63 @@ def use_toy_data(cfg: Config) -> None:
     drop_pretrained(cfg)
 
 
-def _data_set_of(cfg: Config, task: Task) -> DataSet:
-    """The row of the data set that a config is for, or else its task's."""
+def _name_data_set(cfg: Config, task: Task) -> str:
+    """The data set that a config is for, or its task's if that has no toy version."""
     types = {
         node.get('type') for node in walk([cfg.get('train_dataloader'), cfg.get('test_dataloader')])
     }
     return next(
         (
-            data
-            for data in DATA_SETS.values()
-            if data.type in types and data.dataset.startswith(f'{task.scope}.')
+            name
+            for name in TOY_VERSIONS
+            if DATA_SETS[name].dataset in {f'{task.scope}.{type_}' for type_ in types}
         ),
-        DATA_SETS[task.data_set],
+        task.toy_data,
     )
 
 
-def _use_loaders(cfg: Config, task: Task, data: DataSet) -> None:
+def _use_loaders(cfg: Config, task: Task, name: str) -> None:
+    data = DATA_SETS[name]
     shared = dict(
-        type=data.type, data_root=str(data.toy_folder), metainfo=dict(classes=_classes(cfg, data))
+        type=data.type, data_root=str(data.toy_folder), metainfo=dict(classes=_classes(cfg, name))
     )
     pack = dict(type=task.pack)
     train = dict(
         **shared,
         **data.splits['train'],
         filter_cfg=data.filter_cfg,
-        pipeline=[_LOAD, *_present(task.load), _resize(task), _FLIP, pack],
+        pipeline=[_LOAD, *task.load, _resize(task), _FLIP, pack],
     )
     val = dict(
         **shared,
         **data.splits['val'],
         test_mode=True,
-        pipeline=[_LOAD, _resize(task), *_present(task.load), pack],
+        pipeline=[_LOAD, _resize(task), *task.load, pack],
     )
-    batch_size, _ = task.toy
     cfg.train_dataloader = dict(
-        batch_size=batch_size,
+        batch_size=task.toy_batch,
         num_workers=2,
         persistent_workers=True,
         dataset=train,
         sampler=dict(type='InfiniteSampler', shuffle=True),
     )
-    cfg.auto_scale_lr = dict(enable=False, base_batch_size=batch_size)
+    cfg.auto_scale_lr = dict(enable=False, base_batch_size=task.toy_batch)
     cfg.val_dataloader = cfg.test_dataloader = dict(
         batch_size=1, num_workers=2, dataset=val, sampler=dict(type='DefaultSampler', shuffle=False)
     )
-    evaluator = dict(task.evaluator)
+    evaluator = dict(task.toy_evaluator)
     if 'ann_file' in val:
         evaluator['ann_file'] = str(data.toy_folder / val['ann_file'])
     cfg.val_evaluator = cfg.test_evaluator = evaluator
 
 
-def _present(step: dict) -> list[dict]:
-    return [step] if step else []
-
-
-def _classes(cfg: Config, data: DataSet) -> Sequence[str]:
+def _classes(cfg: Config, name: str) -> Sequence[str]:
     """As many class names as the model has classes, including those that the toy data shows."""
-    names = resolve_name(data.dataset).METAINFO['classes']
+    names, shown = DATA_SETS[name].classes, TOY_VERSIONS[name].classes
     count = count_classes(cfg)
     if not count or count >= len(names):
         return names
-    return (*data.toy_classes, *(name for name in names if name not in data.toy_classes))[:count]
+    return (*shown, *(name for name in names if name not in shown))[:count]
 
 
 def _resize(task: Task, ratio: float = 1) -> dict:
@@ -118,7 +113,7 @@ def _resize(task: Task, ratio: float = 1) -> dict:
 
 def _use_schedule(cfg: Config, task: Task) -> None:
     """Sets a schedule that learns small images from random weights in minutes on a CPU."""
-    _, max_iters = task.toy
+    max_iters = task.toy_iterations
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
     cfg.val_cfg, cfg.test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
     cfg.param_scheduler = [
@@ -136,5 +131,5 @@ def _use_schedule(cfg: Config, task: Task) -> None:
         cfg.get('default_hooks') or {},
         logger=dict(type='LoggerHook', interval=10, log_metric_by_epoch=False),
         checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=max_iters),
-        visualization=dict(type=task.hook, interval=3, **{task.draw: True}),
+        visualization=dict(task.visualization, interval=3),
     )

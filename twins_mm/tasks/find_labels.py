@@ -1,31 +1,17 @@
-"""mmseg's inferencer, with the same labels in a fraction of the time and memory."""
+"""Labels from a segmentor's logits: mmseg's, in a fraction of the time and memory."""
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
-from mmengine.structures import PixelData
-from mmseg.apis import MMSegInferencer
-from mmseg.models.utils import resize
-from mmseg.structures import SegDataSample
+from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
 _SMALL = 2**24  # logits: 64 MiB
 
 
-class SegmentorInferencer(MMSegInferencer):
-    """Predicts labels without logits."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.model.postprocess_result = partial(
-            find_labels, self.model, self.model.postprocess_result
-        )
-
-
 def find_labels(
-    model: nn.Module, postprocess: Callable, logits: torch.Tensor, samples: list[SegDataSample]
-) -> list[SegDataSample]:
+    model: nn.Module, postprocess: Callable, logits: torch.Tensor, samples: list[BaseDataElement]
+) -> list[BaseDataElement]:
     """The labels that mmseg's `postprocess_result` finds, resizing one class at a time.
 
     mmseg resizes the logits of all classes to the size of the photograph, 150 float32 numbers a
@@ -38,6 +24,8 @@ def find_labels(
         logits: `(B, classes, H, W)`.
         samples: Their sizes; `pred_sem_seg` is set.
     """
+    from mmseg.models.utils import resize
+
     classes = logits.shape[1]
     for image, sample in zip(logits.split(1), samples):
         meta = sample.metainfo

@@ -1,0 +1,52 @@
+"""The tasks: what depends on whether a model detects, segments or classifies."""
+
+import importlib
+
+from mmengine.config import Config
+
+from ..config import walk
+from ..errors import UserError
+from .base import Task
+from .classification import Classification
+from .detection import Detection
+from .instance_segmentation import InstanceSegmentation
+from .semantic_segmentation import SemanticSegmentation
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (Detection(), InstanceSegmentation(), SemanticSegmentation(), Classification())
+}
+
+
+def task_of(cfg: Config) -> Task:
+    """The task of a config.
+
+    Raises:
+        UserError: The config belongs to no known task.
+    """
+    scope = cfg.get('default_scope')
+    loads_masks = any(step.get('with_mask') for step in walk(cfg.get('train_dataloader')))
+    found = [task for task in TASKS.values() if task.scope == scope]
+    if not found:
+        known = {f'{task.models} (default_scope = "{task.scope}")': None for task in TASKS.values()}
+        raise UserError(
+            f'twins_mm knows {" and ".join(known)}; this config has default_scope = {scope!r}'
+        )
+    return next((task for task in found if task.loads_masks == loads_masks), found[0])
+
+
+def require_library(cfg: Config) -> None:
+    """Imports the library of a config's models, if it is an extra.
+
+    Raises:
+        UserError: It can't be imported.
+    """
+    for task in TASKS.values():
+        if task.install and task.scope == cfg.get('default_scope'):
+            try:
+                importlib.import_module(task.scope)
+            except Exception as error:  # a torchvision that doesn't fit torch may raise anything
+                raise UserError(
+                    f'{task.models.capitalize()} need {task.scope}, which cannot be '
+                    f'imported: {error}. To install it: {task.install}'
+                ) from error
