@@ -24,9 +24,7 @@ META = dict(classes=('cat', 'dog', 'cow'), palette=[(255, 0, 0), (0, 255, 0), (0
 
 def make_view(task, sample):
     """A view of a black photograph of 40 x 20 pixels."""
-    model = SimpleNamespace(
-        task=TASKS[task], inferencer=SimpleNamespace(model=SimpleNamespace(dataset_meta=META))
-    )
+    model = SimpleNamespace(task=TASKS[task], dataset_meta=META)
     return View(model, Frame(PurePath('x.jpg'), np.zeros((20, 40, 3), np.uint8)), sample)
 
 
@@ -105,7 +103,7 @@ def test_network_runs_once_and_attention_is_the_backbones(
     model = ShownModel(cfg, str(tmp_path / 'model.pth'))
     assert (model.name, model.checkpoint) == ('tiny', 'model.pth')
     runs = []
-    model.inferencer.model.backbone.register_forward_hook(lambda *_: runs.append(1))
+    model.predictor.model.backbone.register_forward_hook(lambda *_: runs.append(1))
     image = np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)
     view = model.look_at(Frame(PurePath('x.jpg'), image))
     for score_thr in (0, 0.5):
@@ -138,7 +136,6 @@ def test_file_goes_with_its_view():
     assert not path.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="B8: the page's picture of a classifier has no label on it")
 def test_most_likely_class_is_written_on_the_picture():
     sample = BaseDataElement(pred_score=torch.tensor([0.1, 0.7, 0.2]))
     assert make_view('classification', sample).draw(0).any()

@@ -6,43 +6,40 @@ from mmengine.config import Config
 
 from twins_mm.errors import UserError
 from twins_mm.inference.frames import Frame
-from twins_mm.inference.predictor import build_inferencer, predict
+from twins_mm.inference.predictor import Predictor
 
 
-class Recorder:
-    """A stand-in for mmdet's or mmseg's inferencer that records the sizes of its batches."""
+class Recorder(Predictor):
+    """Predicts the number in an image's first pixel, and records the sizes of its batches."""
 
-    def __init__(self, library):
-        self.library = library
+    def __init__(self):
         self.batches = []
 
-    def __call__(self, images, batch_size, return_datasamples):
-        assert return_datasamples and batch_size == len(images)
-        self.batches.append(batch_size)
-        results = [int(image[0, 0, 0]) for image in images]
-        if self.library == 'mmdet':
-            return dict(predictions=results)
-        return results if len(results) > 1 else results[0]
+    def _prepare(self, image):
+        return dict(img=image)
+
+    def predict(self, inputs):
+        self.batches.append(len(inputs))
+        return [int(one['img'][0, 0, 0]) for one in inputs]
 
 
-@pytest.mark.parametrize('library', ['mmdet', 'mmseg'])
-def test_batches_have_one_size_and_each_frame_gets_its_prediction(library):
+def test_batches_have_one_size_and_each_frame_gets_its_prediction():
     sizes = [(4, 6)] * 3 + [(6, 4), None, None, (6, 4), (4, 6)]
     frames = [
         Frame(PurePath(str(number)), size and np.full((*size, 3), number, np.uint8))
         for number, size in enumerate(sizes)
     ]
-    inferencer = Recorder(library)
-    pairs = list(predict(inferencer, iter(frames), 2))
+    predictor = Recorder()
+    pairs = list(predictor.predict_frames(iter(frames), 2))
     assert [(int(frame.name.name), result) for frame, result in pairs] == [
         (number, number if size else None) for number, size in enumerate(sizes)
     ]
-    assert inferencer.batches == [2, 1, 1, 1, 1]
+    assert predictor.batches == [2, 1, 1, 1, 1]
 
 
 def test_other_libraries_are_refused():
     with pytest.raises(UserError, match="default_scope = 'mmpose'"):
-        build_inferencer(Config(dict(default_scope='mmpose')), 'none.pth')
+        Predictor(Config(dict(default_scope='mmpose')), 'none.pth')
 
 
 @pytest.mark.xfail(strict=True, reason='B1: an image that the model fails on ends the run')
@@ -56,15 +53,15 @@ def test_other_libraries_are_refused():
 )
 def test_failing_batch_is_predicted_image_by_image(fails, lost):
     class Failing(Recorder):
-        def __call__(self, images, **kwargs):
-            if fails(images):
+        def predict(self, inputs):
+            if fails([one['img'] for one in inputs]):
                 raise RuntimeError('CUDA out of memory')
-            return super().__call__(images, **kwargs)
+            return super().predict(inputs)
 
     frames = [
         Frame(PurePath(str(number)), np.full((4, 6, 3), number, np.uint8)) for number in range(4)
     ]
-    pairs = list(predict(Failing('mmdet'), frames, 2))
+    pairs = list(Failing().predict_frames(frames, 2))
     assert [result for _, result in pairs] == [
         None if number in lost else number for number in range(4)
     ]

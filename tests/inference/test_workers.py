@@ -6,7 +6,6 @@ import sys
 import time
 import tracemalloc
 from pathlib import PurePath
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,26 +15,15 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from twins_mm.inference.frames import Frame
-from twins_mm.inference.outputs import CocoFile, LabelFolder
 from twins_mm.inference.progress import Progress
 from twins_mm.inference.workers import Job, write_in_background
+from twins_mm.tasks import TASKS
 
-META = dict(classes=('ball', 'tent'), reduce_zero_label=True)
+META = dict(classes=('ball', 'tent'), palette=[(0, 0, 0), (200, 200, 200)], reduce_zero_label=True)
 
 
-class Sketch:
-    """A visualizer that fills the image with the largest label."""
-
-    def add_datasample(self, name, image, sample, draw_gt, pred_score_thr=None):
-        assert self.dataset_meta is META or self.dataset_meta == META
-        labels = (
-            sample.pred_instances.labels if 'pred_instances' in sample else sample.pred_sem_seg.data
-        )
-        assert isinstance(labels, torch.Tensor)
-        self.image = np.full_like(image, 100 * int(labels.max()))
-
-    def get_backend(self, name):
-        return SimpleNamespace(image=self.image)
+def make_job(task, path, draws=True, pictures=None):
+    return Job(TASKS[task], TASKS[task].open_output(path, META), META, draws, 0.3, pictures)
 
 
 def frames(count):
@@ -66,20 +54,21 @@ def segmentation(frame):
 
 
 def test_pictures_and_annotations_of_detectors(tmp_path):
-    output = CocoFile(tmp_path / 'predictions.json', META)
-    job = Job(output, Sketch(), META, 0.3, tmp_path / 'pictures')
+    job = make_job(
+        'instance_segmentation', tmp_path / 'predictions.json', pictures=tmp_path / 'pictures'
+    )
     pairs = [(frame, detection(frame)) for frame in frames(5)]
     results = list(write_in_background(job, iter(pairs), 2))
     assert [picture for _, picture in results] == [None] * 5
     for (frame, sample), (line, _) in zip(pairs, results):
         image, annotations = map(json.loads, line.split('\t'))
         assert image == dict(file_name=frame.name.name, height=20, width=30)
-        assert annotations == json.loads(json.dumps(output.add(frame, sample)))
+        assert annotations == json.loads(json.dumps(job.output.add(frame.name, sample)))
     assert len(list((tmp_path / 'pictures').glob('*.jpg'))) == 5
 
 
 def test_labels_of_segmentors_and_pictures_of_a_video(tmp_path):
-    job = Job(LabelFolder(tmp_path / 'labels', META), Sketch(), META, 0.3, None)
+    job = make_job('semantic_segmentation', tmp_path / 'labels')
     results = list(
         write_in_background(job, ((frame, segmentation(frame)) for frame in frames(4)), 2)
     )
@@ -91,14 +80,13 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
     """The annotations of an image with 100 boxes take 100 kB in memory."""
 
     def peak(count):
-        output = CocoFile(tmp_path / f'{count}.json', META)
         progress = Progress(tmp_path / f'{count}', {})
-        job = Job(output, None, META, 0.3, None)
+        job = make_job('detection', tmp_path / f'{count}.json', draws=False)
         pairs = ((frame, detection(frame, 100)) for frame in frames(count))
         tracemalloc.start()
         for line, _ in write_in_background(job, pairs, 1):
             progress.add(line)
-        output.finish(progress.records())
+        job.output.finish(progress.records())
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(json.loads((tmp_path / f'{count}.json').read_text())['annotations']) == (
@@ -121,7 +109,7 @@ def pairs():
     print(*(child.pid for child in active_children()), flush=True)
     os.kill(os.getpid(), {int(ending)})
     yield
-list(write_in_background(Job(LabelFolder('.', META), None, META, 0, None), pairs(), 2))
+list(write_in_background(make_job('semantic_segmentation', '.', draws=False), pairs(), 2))
 """
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=tmp_path, text=True, stdout=subprocess.PIPE

@@ -7,6 +7,7 @@ from twins_mm.config import batch_size
 from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.errors import UserError
 from twins_mm.toy import config as toy
+from twins_mm.toy.data import TOY_VERSIONS
 
 CONFIGS = Path(__file__).parent.parent.parent / 'configs'
 REPLACED = {
@@ -71,19 +72,19 @@ def test_model_and_other_settings_do_not_change(name):
         (
             'retinanet_twins_svt_s_1x',
             'model.bbox_head.num_classes',
-            DATA_SETS['coco'].toy_classes,
+            TOY_VERSIONS['coco'].classes,
             80,
         ),
         (
             'semantic_fpn_twins_svt_s_80k',
             'model.decode_head.num_classes',
-            DATA_SETS['ade20k'].toy_classes,
+            TOY_VERSIONS['ade20k'].classes,
             150,
         ),
         (
             'hd_map/segformer_twins_svt_s_160k_cityscapes',
             'model.decode_head.num_classes',
-            DATA_SETS['cityscapes'].toy_classes,
+            TOY_VERSIONS['cityscapes'].classes,
             19,
         ),
     ],

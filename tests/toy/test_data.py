@@ -12,9 +12,8 @@ from mmdet.datasets import CocoDataset
 from mmseg.datasets import ADE20KDataset, CityscapesDataset
 from pycocotools.coco import COCO
 
-from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.toy import data as toy
-from twins_mm.toy.data import make_toy_data
+from twins_mm.toy.data import TOY_VERSIONS, make_toy_data
 
 # The ids around each gap in COCO's numbering.
 COCO_NAMES_AROUND_GAPS = {
@@ -229,7 +228,7 @@ def test_coco_has_crowds_and_empty_images(root, split):
 @each_split
 def test_ade_labels_are_valid(root, split):
     classes = ADE20KDataset.METAINFO['classes']
-    expected = {classes.index(name) + 1 for name in DATA_SETS['ade20k'].toy_classes}
+    expected = {classes.index(name) + 1 for name in TOY_VERSIONS['ade20k'].classes}
     maps = load_ade(root, 'annotations', split).values()
     assert set().union(*(np.unique(labels) for labels in maps)) == {0} | expected
 
@@ -284,7 +283,7 @@ def roads(request, root) -> list[np.ndarray]:
 
 def test_road_labels_are_valid(roads):
     classes = CityscapesDataset.METAINFO['classes']
-    expected = {classes.index(name) for name in DATA_SETS['cityscapes'].toy_classes}
+    expected = {classes.index(name) for name in TOY_VERSIONS['cityscapes'].classes}
     assert set().union(*(np.unique(labels) for labels in roads)) == {255} | expected
     for labels in roads:
         border = np.ones_like(labels)

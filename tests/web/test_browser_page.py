@@ -57,7 +57,7 @@ def models(make_tiny_config, save_model, tmp_path_factory, runs):
             str(config), {**options, 'test_dataloader.dataset.pipeline.1.scale': (256, 192)}
         )
         model = ShownModel(cfg, str(folder / f'{name}.pth'))
-        model.inferencer.model.backbone.register_forward_hook(
+        model.predictor.model.backbone.register_forward_hook(
             lambda *_, name=name: runs.append(name)
         )
         shown.append(model)

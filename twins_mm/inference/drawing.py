@@ -82,10 +82,12 @@ def _place_names(regions: Sequence[Region], width: int, letters: int) -> Iterato
 
 
 def _middle(mask: np.ndarray) -> tuple[int, int]:
-    """x and y of the middle pixel in the row with most of them."""
-    y = int(np.count_nonzero(mask, axis=1).argmax())
+    """x and y of the middle pixel in the middle one of the rows with most of them."""
+    counts = np.count_nonzero(mask, axis=1)
+    rows = np.flatnonzero(counts == counts.max())
+    y = rows[len(rows) // 2]
     columns = np.flatnonzero(mask[y])
-    return int(columns[len(columns) // 2]), y
+    return int(columns[len(columns) // 2]), int(y)
 
 
 def _describe(region: Region, classes: Sequence[str]) -> str:

@@ -4,7 +4,8 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
-from twins_mm.report.scores import score_boxes, score_labels
+
+from twins_mm.tasks import TASKS
 
 SQUARE, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
 
@@ -46,7 +47,7 @@ def detection(truth, found, scores=None, ignored=()):
     ],
 )
 def test_score_of_boxes(sample, score):
-    assert score_boxes(sample) == pytest.approx(score)
+    assert TASKS['detection'].rate(sample) == pytest.approx(score)
 
 
 def segmentation(truth, found):
@@ -70,4 +71,5 @@ def segmentation(truth, found):
     ],
 )
 def test_score_of_labels(truth, found, score):
-    assert score_labels(segmentation(truth, found)) == pytest.approx(score)
+    rate = TASKS['semantic_segmentation'].rate
+    assert rate(segmentation(truth, found)) == pytest.approx(score)

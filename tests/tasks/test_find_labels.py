@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmseg.models.segmentors.base import BaseSegmentor
 from mmseg.structures import SegDataSample
-from twins_mm.inference.segmentor_inferencer import find_labels
 
-from twins_mm.inference import segmentor_inferencer
+from twins_mm.tasks import find_labels as module
+from twins_mm.tasks.find_labels import find_labels
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,9 @@ from twins_mm.inference import segmentor_inferencer
     ],
 )
 @pytest.mark.parametrize('align_corners', [True, False])
-@pytest.mark.parametrize('small', [0, segmentor_inferencer._SMALL])
+@pytest.mark.parametrize('small', [0, module._SMALL])
 def test_labels_equal_mmsegs(classes, meta, labels, align_corners, small, monkeypatch):
-    monkeypatch.setattr(segmentor_inferencer, '_SMALL', small)
+    monkeypatch.setattr(module, '_SMALL', small)
     torch.manual_seed(0)
     logits = torch.randn(2, classes, 24, 31)
     logits = logits.round(decimals=1)  # so that classes tie: the first one counts
@@ -46,7 +46,7 @@ def test_labels_equal_mmsegs(classes, meta, labels, align_corners, small, monkey
 
 @pytest.mark.parametrize('small', [0, 100, 10000])
 def test_logits_are_not_kept(small, monkeypatch):
-    monkeypatch.setattr(segmentor_inferencer, '_SMALL', small)
+    monkeypatch.setattr(module, '_SMALL', small)
     model = SimpleNamespace(align_corners=False)
     (sample,) = find_labels(
         model,
