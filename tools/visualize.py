@@ -11,7 +11,7 @@ from twins_mm.atomic_write import replacing
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
 from twins_mm.inference.attention import trace_attention
-from twins_mm.inference.attention_figure import draw
+from twins_mm.inference.attention_figure import draw_attention
 from twins_mm.inference.backbone_input import load_backbone, prepare_image
 from twins_mm.inference.frames import read_image
 
@@ -79,7 +79,9 @@ def main() -> None:
     backbone = load_backbone(cfg, args.checkpoint, device)
     inputs, resized = prepare_image(cfg, image)
     stages = trace_attention(backbone, inputs.to(device))
-    figure = draw(mmcv.bgr2rgb(resized), stages, [(x / width, y / height) for x, y in points])
+    figure = draw_attention(
+        mmcv.bgr2rgb(resized), stages, [(x / width, y / height) for x, y in points]
+    )
     with replacing(args.out) as partial:
         figure.savefig(partial)
     print(f'picture: {args.out}')

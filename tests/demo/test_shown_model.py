@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from twins_mm.cli import load_config
 from twins_mm.demo.shown_model import ShownModel, View
 from twins_mm.inference.attention import trace_attention
-from twins_mm.inference.attention_figure import draw
+from twins_mm.inference.attention_figure import draw_attention
 from twins_mm.inference.backbone_input import load_backbone, prepare_image
 from twins_mm.inference.frames import Frame
 from twins_mm.shipped import CONFIGS
@@ -122,7 +122,7 @@ def test_network_runs_once_and_attention_is_the_backbones(
     assert len(runs) == 2 and not np.array_equal(*pictures)
     inputs, resized = prepare_image(cfg, image)
     stages = trace_attention(load_backbone(cfg, str(tmp_path / 'model.pth')), inputs)
-    expected = draw(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB), stages, [(0.5, 0.5)])
+    expected = draw_attention(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB), stages, [(0.5, 0.5)])
     expected.savefig(tmp_path / 'expected.png')
     theirs = cv2.imread(str(tmp_path / 'expected.png'))[..., ::-1]
     assert np.array_equal(pictures[0], theirs)

@@ -8,7 +8,7 @@ from tiny_archs import TINY_ARCHS, tiny_arch
 
 from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.inference.attention import trace_attention
-from twins_mm.inference.attention_figure import draw, principal_components
+from twins_mm.inference.attention_figure import draw_attention, principal_components
 
 
 def test_components_match_a_singular_value_decomposition():
@@ -44,7 +44,7 @@ def test_stages_without_one_of_the_attentions(patterns, kinds, first):
     """Their places are empty; the grid of the keys is that of the first stage with GSA."""
     backbone = TwinsSVT(tiny_arch(patterns)).eval()
     stages = trace_attention(backbone, torch.rand(1, 3, 96, 64))
-    figure = draw(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
+    figure = draw_attention(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
     for row, kind in enumerate(kinds, 1):
         ((name, count),) = kind.items()
         drawn = [ax for ax in figure.axes if f': {name}, ' in ax.get_title()]
@@ -65,7 +65,7 @@ def test_each_point_has_its_rows(family, rows):
     backbone = family(dict(arch, depths=(2, 2, 2, 1))).eval()
     stages = trace_attention(backbone, torch.rand(1, 3, 96, 64))
     image = np.zeros((90, 60, 3), np.uint8)
-    figure = draw(image, stages, [(0, 0), (0.9, 0.5)])
+    figure = draw_attention(image, stages, [(0, 0), (0.9, 0.5)])
     pictures = [ax for ax in figure.axes if ax.get_title()]
     assert len({ax.get_subplotspec().rowspan.start for ax in pictures}) == rows
     assert all(
@@ -83,5 +83,5 @@ def test_each_point_has_its_rows(family, rows):
 def test_scale_of_attention_says_what_uniform_is():
     backbone = TwinsPCPVT(TINY_ARCHS['TwinsPCPVT']).eval()
     stages = trace_attention(backbone, torch.rand(1, 3, 96, 64))
-    figure = draw(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
+    figure = draw_attention(np.zeros((96, 64, 3), np.uint8), stages, [(0.5, 0.5)])
     assert any('uniform' in text.get_text() for text in figure.findobj(Text))

@@ -119,7 +119,7 @@ class View:
         """Draws the pyramid and where a point attends, RGB; `x` and `y` go from 0 to 1."""
         point = np.clip(x, 0, 1 - 1 / self.width), np.clip(y, 0, 1 - 1 / self.height)
         image, stages = self._stages
-        canvas = FigureCanvasAgg(attention_figure.draw(image, stages, [point]))
+        canvas = FigureCanvasAgg(attention_figure.draw_attention(image, stages, [point]))
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3]
 

@@ -40,7 +40,7 @@ def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
     return colors.reshape(*level.shape[1:], 3), share.item()
 
 
-def draw(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) -> Figure:
+def draw_attention(image: np.ndarray, stages: Sequence[Stage], points: Sequence[Point]) -> Figure:
     """Draws the image and its pyramid, then each stage's last attentions, by kind, for each point.
 
     Args:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmengine.dataset import Compose
 from mmengine.fileio import get
@@ -58,6 +57,8 @@ class SemanticSegmentation(Task):
         return _watch(survey)
 
     def check(self, info: dict, load: Compose, classes: int) -> ImageContents:
+        from mmcv import imfrombytes
+
         image, labels_path = info['img_path'], info.get('seg_map_path')
         if not labels_path or not load.transforms:
             return ImageContents()  # a test set without labels
@@ -66,9 +67,7 @@ class SemanticSegmentation(Task):
             return ImageContents(findings=(Fault(kind, image, detail, labels=labels_path),))
 
         try:
-            stored = mmcv.imfrombytes(
-                get(labels_path), flag='unchanged', backend='pillow'
-            ).squeeze()
+            stored = imfrombytes(get(labels_path), flag='unchanged', backend='pillow').squeeze()
         except Exception as error:  # files and decoders may raise anything
             return fault('unreadable_labels', str(error).replace(image, 'the file'))
         if stored.ndim != 2:
@@ -170,10 +169,12 @@ class _LabelFolder:
         self._dtype = np.min_scalar_type(len(dataset_meta['classes']))
 
     def add(self, name: PurePath, sample: BaseDataElement) -> list[dict]:
+        from mmcv import imwrite
+
         labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(self._dtype)
         path = self.path / name.with_name(f'{name.name}.png')
         with replacing(path) as partial:
-            mmcv.imwrite(labels + self._dtype.type(self._first), str(partial))
+            imwrite(labels + self._dtype.type(self._first), str(partial))
         return []
 
     def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
