@@ -13,9 +13,10 @@ from twins_mm import STViT, TwinsPCPVT, TwinsSVT
 from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspect import describe_checkpoint
+from twins_mm.checkpoints.unpack import LAYOUTS
 from twins_mm.config import drop_pretrained
-from twins_mm.families import BACKBONES
 from twins_mm.models.published_weights import name_classifier
+from twins_mm.models.variants import BACKBONES
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -218,7 +219,8 @@ def test_our_classifier_of_other_classes():
         weights = name_classifier(
             with_classifier(
                 TwinsSVT('base', norm_after_stage=False).state_dict(), 768, num_classes=10
-            )
+            ),
+            LAYOUTS,
         )
     topics = describe_checkpoint(dict(state_dict=weights), CONFIGS)
     assert topics['backbone'] == 'Twins-SVT-B'

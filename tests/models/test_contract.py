@@ -38,7 +38,7 @@ CONTRACTS = dict(
     **{
         f'svt_{padding}': Contract(dict(SVT, window_padding=padding)) for padding in WINDOW_PADDINGS
     },
-    **{f'svt_{kind}': Contract(dict(SVT, sub_sampling=kind)) for kind in SUB_SAMPLINGS[1:]},
+    **{f'svt_{kind}': Contract(dict(SVT, sub_sampling=kind)) for kind in [*SUB_SAMPLINGS][1:]},
     svt_mmseg=Contract(dict(SVT, numerics='mmseg'), round=math.ceil),
     svt_patterns=Contract(dict(type='TwinsSVT', arch=tiny_arch(('G', 'LG', 'GGL', 'LLG')))),
     swin_cpvt=Contract(

@@ -17,10 +17,10 @@ from ..models.published_weights import (
     list_differences,
     name_classifier,
     replace_,
-    unpack,
     weights_under,
 )
 from .identify import identify
+from .unpack import LAYOUTS, unpack
 
 
 def fit_backbone(weights: Weights, model: Backbone, alone: bool = True) -> dict[str, torch.Tensor]:
@@ -65,7 +65,7 @@ def fit_model(weights: Weights, model: nn.Module, heads: bool = False) -> dict[s
     fitted = {name.removeprefix('module.'): value for name, value in weights.items()}
     expected = {name.removeprefix('module.'): value for name, value in model.state_dict().items()}
     if 'head.fc.weight' in expected:
-        fitted = dict(name_classifier(fitted))
+        fitted = dict(name_classifier(fitted, LAYOUTS))
     backbones = {
         f'{name}.'.removeprefix('module.').removeprefix('.'): module
         for name, module in model.named_modules()

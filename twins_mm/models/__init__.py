@@ -4,8 +4,13 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from .necks import NormedAveragePooling, ProjectedAveragePooling
-from .stvit import STViT
+
+# isort: split
+# Families are listed in the order of import.
 from .twins import TwinsPCPVT, TwinsSVT
+
+# isort: split
+from .stvit import STViT
 
 __all__ = ['NormedAveragePooling', 'ProjectedAveragePooling', 'STViT', 'TwinsPCPVT', 'TwinsSVT']
 

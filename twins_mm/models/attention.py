@@ -5,7 +5,9 @@ K tokens per side of a window, L windows.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import repeat
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -15,7 +17,6 @@ from .cpu import attend_in_pieces, lacks_bfloat16_attention, linear
 from .layers import make_depthwise
 
 WINDOW_PADDINGS = ('mask', 'zero', 'mask_legacy')
-SUB_SAMPLINGS = ('convolution', 'separable_convolution', 'average_pooling')
 # torch's CUDA kernels for attention fail beyond this batch (pytorch issues 142228 and 146704).
 MAX_BATCH = 2**16 - 1
 
@@ -175,15 +176,31 @@ class LocallyGroupedAttention(nn.Module):
         return real.view(-1, 1, 1, self.window_size**2).repeat(batch, 1, 1, 1)
 
 
-def _make_sub_sampling(kind: str, dim: int, ratio: int) -> nn.Module:
-    """`(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`."""
-    if kind == 'average_pooling':
-        return nn.AvgPool2d(ratio)
-    if kind == 'convolution':
-        return nn.Conv2d(dim, dim, ratio, ratio)
+class SubSampling(NamedTuple):
+    """What turns each square of tokens into one key of GSA.
+
+    Attributes:
+        make: From channels and ratio, `(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`.
+        mark: Among the weights of an attention, the first of these that there is tells which it is.
+    """
+
+    make: Callable[[int, int], nn.Module]
+    mark: str
+
+
+def _make_separable(dim: int, ratio: int) -> nn.Module:
     return nn.Sequential(
         OrderedDict(depthwise=make_depthwise(dim, ratio, ratio), pointwise=nn.Conv2d(dim, dim, 1))
     )
+
+
+SUB_SAMPLINGS = {
+    'convolution': SubSampling(
+        lambda dim, ratio: nn.Conv2d(dim, dim, ratio, ratio), mark='sr.weight'
+    ),
+    'separable_convolution': SubSampling(_make_separable, mark='sr.depthwise.weight'),
+    'average_pooling': SubSampling(lambda dim, ratio: nn.AvgPool2d(ratio), mark='norm.weight'),
+}
 
 
 class GlobalSubsampledAttention(nn.Module):
@@ -225,7 +242,7 @@ class GlobalSubsampledAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
         if sr_ratio > 1:
-            self.sr = _make_sub_sampling(sub_sampling, dim, sr_ratio)
+            self.sr = SUB_SAMPLINGS[sub_sampling].make(dim, sr_ratio)
             self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

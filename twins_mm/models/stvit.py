@@ -10,11 +10,11 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..families import FAMILIES, Arch
-from .backbone import Backbone, are_patterns, check_arch, named_arch, to_nchw
+from .backbone import Arch, Backbone, are_patterns, check_arch, to_nchw
 from .cpu import gelu
 from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
 from .mlp import finish_recomputed
+from .published_weights import Layout, Weights
 from .super_tokens import SuperTokenAttention
 
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
@@ -136,6 +136,17 @@ class _Stage(nn.Module):
         self.downsample = downsample
 
 
+# Supplementary Table I, and layer scales as released.
+_SMALL = dict(
+    embed_dims=(64, 128, 320, 512),
+    depths=(3, 5, 9, 3),
+    num_heads=(1, 2, 5, 8),
+    mlp_ratios=(4, 4, 4, 4),
+    grid_sizes=(8, 4, 1, 1),
+    layer_scales=(0.0, 0.0, 0.0, 0.0),
+)
+
+
 @MODELS.register_module()
 class STViT(Backbone):
     """STViT: convolutions, and attention between super tokens.
@@ -174,6 +185,38 @@ class STViT(Backbone):
     [(1, 320, 4, 6), (1, 512, 2, 3)]
     """
 
+    title = 'STViT'
+    config_name = 'stvit'
+    archs = dict(
+        small=_SMALL,
+        base=dict(
+            _SMALL,
+            embed_dims=(96, 192, 384, 512),
+            depths=(4, 6, 14, 6),
+            num_heads=(2, 3, 6, 8),
+            layer_scales=(0.0, 0.0, 1e-6, 1e-6),
+        ),
+        large=dict(
+            _SMALL,
+            embed_dims=(96, 192, 448, 640),
+            depths=(4, 7, 19, 8),
+            num_heads=(2, 3, 7, 10),
+            layer_scales=(0.0, 0.0, 1e-6, 1e-6),
+        ),
+    )
+    ablations = dict(small_isotropic=dict(_SMALL, patterns=('T', 'T', 'T', 'T')))
+    pattern = 'S'
+    layouts = (
+        Layout(
+            'released',
+            "released: the authors' and twins_mm's names",
+            ('layers.0.blocks.0.attn.stoken_refine.qkv.weight',),
+            {},
+            constants=('.fold.weights', '.unfold.weights'),
+        ),
+    )
+    block_prefix = 'layers.{}.blocks.{}.'
+
     def __init__(
         self,
         arch: str | Arch = 'small',
@@ -186,18 +229,15 @@ class STViT(Backbone):
         recompute_mlp: bool = True,
         init_cfg: dict | None = None,
     ):
-        family = FAMILIES['STViT']
-        arch = named_arch(arch, family)
+        arch = self.find_arch(arch)
         check_arch(arch, _FIELDS, 'layer_scales', 'patterns')
-        if not are_patterns(arch.get('patterns', family.pattern), 'ST'):
+        if not are_patterns(arch.get('patterns', self.pattern), 'ST'):
             raise ValueError(
                 f'arch: one of patterns={arch["patterns"]!r} is empty or has letters '
                 'other than S and T'
             )
-        stages = family.blocks_of(arch)
-        super().__init__(
-            family, arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg
-        )
+        stages = self.blocks_of(arch)
+        super().__init__(arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg)
         dims, drop_paths = arch['embed_dims'], iter(self._drop_paths)
         scales = arch.get('layer_scales', [0.0] * len(dims))
         self.patch_embed = (
@@ -232,6 +272,12 @@ class STViT(Backbone):
     @property
     def stages(self) -> list[nn.ModuleList]:
         return [stage.blocks for stage in self.layers]
+
+    @classmethod
+    def kind_of(cls, block: str, weights: Weights) -> str:
+        if f'{block}attn.stoken_refine.qkv.weight' not in weights:
+            return '?'
+        return 'S' if f'{block}pos_embed.conv.weight' in weights else 'T'
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
