@@ -9,15 +9,44 @@ from collections.abc import Sequence
 import torch
 from mmengine.registry import MODELS
 from torch import nn
+from torch.nn import functional as F
 
 from .backbone import Arch, Backbone, are_patterns, check_arch, to_nchw
-from .cpu import gelu
-from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
-from .mlp import finish_recomputed
+from .cpu import gelu, is_observed
+from .layers import DropPath, PatchEmbed, finish_recomputed, make_depthwise
 from .published_weights import Layout, Weights
-from .super_tokens import SuperTokenAttention
+from .super_tokens import PointwiseConv, SuperTokenAttention
 
+_AUTOCAST_TAKES_DEVICE = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 4)
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
+
+
+def _is_autocast(device: str) -> bool:
+    if device == 'meta':
+        return False
+    if device == 'cpu' and not _AUTOCAST_TAKES_DEVICE:
+        return torch.is_autocast_cpu_enabled()
+    return torch.is_autocast_enabled(*[device] * _AUTOCAST_TAKES_DEVICE)
+
+
+class ResidualDepthwiseConv(nn.Module):
+    """Adds a depthwise 3x3 convolution to its input. `(B, H, W, C)` to the same.
+
+    In float32 the input is added by the kernel, in its middle, which saves a pass over the map. In
+    half precision, that would round kernel and input together.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.conv = make_depthwise(dim, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight, x = self.conv.weight, x.permute(0, 3, 1, 2)
+        if weight.dtype != torch.float32 or _is_autocast(x.device.type) or is_observed(self):
+            return (x + self.conv(x)).permute(0, 2, 3, 1)
+        kernel = weight + F.pad(weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
+        x = F.conv2d(x, kernel, self.conv.bias, padding=1, groups=self.conv.groups)
+        return x.permute(0, 2, 3, 1)
 
 
 class _MapNorm(nn.Module):
@@ -51,19 +80,19 @@ def _make_stem(in_channels: int, dim: int) -> nn.Module:
     return _Convolutions(*layers)
 
 
-def _make_merging(in_channels: int, dim: int) -> nn.Module:
+def _make_downsampling(in_channels: int, dim: int) -> nn.Module:
     """A convolution to half the map's size, with BatchNorm."""
     return _Convolutions(nn.Conv2d(in_channels, dim, 3, 2, 1), nn.BatchNorm2d(dim))
 
 
 class ConvFfn(nn.Module):
-    """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, C)` to the same.
-
-    In training, the hidden map is kept once, before GELU, and not three times.
+    """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, dim)` to the same.
 
     Args:
+        hidden_dim: Channels of the hidden map.
         has_conv: False makes it a plain MLP.
-        recompute: See `Mlp`.
+        recompute: Saves memory in training: the hidden map is kept once, before GELU, and not
+            three times.
     """
 
     def __init__(self, dim: int, hidden_dim: int, has_conv: bool = True, recompute: bool = True):
@@ -82,11 +111,13 @@ class ConvFfn(nn.Module):
 
 
 class SuperTokenBlock(nn.Module):
-    """A position encoding, STA and ConvFFN, each added to its input. `(B, H, W, C)` to the same.
+    """A position encoding, STA and ConvFFN, each added to its input. `(B, H, W, dim)` to the same.
 
     Args:
+        num_heads: Those of STA, which divide `dim`.
         grid: Side of a super token's cell, see `SuperTokenAttention`.
-        layer_scale: Where the factors of both branches, one a channel, start; 0 has none.
+        hidden_dim: Channels of ConvFFN's hidden map.
+        layer_scale: Initial value of the factors of both branches, one a channel; 0 has none.
         drop_path: Probability of dropping each of the two branches, drawn once for each.
         has_convs: False makes it STA and a plain MLP.
         recompute_mlp: See `ConvFfn`.
@@ -128,7 +159,7 @@ class SuperTokenBlock(nn.Module):
 
 
 class _Stage(nn.Module):
-    """The blocks of a stage and, unless it is the last one, the merging that opens the next."""
+    """The blocks of a stage and, unless it is the last one, the convolution to the next."""
 
     def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None):
         super().__init__()
@@ -158,8 +189,8 @@ class STViT(Backbone):
     Args:
         arch: 'small', 'base', 'large'; or a dict with one value per stage in each entry:
             `embed_dims`, `depths`, `num_heads`, `mlp_ratios`, `grid_sizes`, the sides of the
-            super tokens' cells; and, optionally, `layer_scales`, where the factors of a block's
-            branches start, 0 for none, and `patterns`, which the blocks of a stage repeat: 'S'
+            super tokens' cells; and, optionally, `layer_scales`, initial values of the factors of a
+            block's branches, 0 for none, and `patterns`, which the blocks of a stage repeat: 'S'
             is the block, 'T' lacks its convolutions. Where the first is 'T', the map starts with
             patches of 4x4 pixels, as in the supplement's Table II.
         in_channels: Channels of the images.
@@ -263,11 +294,13 @@ class STViT(Backbone):
             ]
             self.layers.append(
                 _Stage(
-                    blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None
+                    blocks,
+                    _make_downsampling(dims[stage], dims[stage + 1]) if stage < last else None,
                 )
             )
-        openings = [self.patch_embed, *(stage.downsample for stage in self.layers)]
-        self._freeze([*openings[: frozen_stages + 1], *self.stages[: frozen_stages + 1]])
+        # What makes a stage's first map is frozen with it.
+        first = [self.patch_embed, *(stage.downsample for stage in self.layers)]
+        self._freeze([*first[: frozen_stages + 1], *self.stages[: frozen_stages + 1]])
 
     @property
     def stages(self) -> list[nn.ModuleList]:

@@ -13,8 +13,7 @@ from torch import nn
 
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
 from .backbone import Arch, Backbone, are_patterns, check_arch, to_nchw
-from .layers import Block, PatchEmbed, PositionEncodingGenerator
-from .mlp import Mlp
+from .layers import Block, Mlp, PatchEmbed, PositionEncodingGenerator
 from .published_weights import Layout, Weights
 
 # Epsilon of block and stage norms; whether images and maps are padded to whole patches.
@@ -235,10 +234,10 @@ class Twins(Backbone):
         pyramid = []
         for stage, blocks in enumerate(self.blocks):
             x = self.token_drop(self.patch_embeds[stage](x))
-            local = [isinstance(block.attn, LocallyGroupedAttention) for block in blocks]
-            real = blocks[local.index(True)].attn.real_tokens(x) if any(local) else None
+            is_local = [isinstance(block.attn, LocallyGroupedAttention) for block in blocks]
+            mask = blocks[is_local.index(True)].attn.make_mask(x) if any(is_local) else None
             for index, block in enumerate(blocks):
-                x = self._run(block, x, real) if local[index] else self._run(block, x)
+                x = self._run(block, x, mask) if is_local[index] else self._run(block, x)
                 if index == 0:
                     x = self.pos_block[stage](x)
             x = self.norm_list[stage](x)
