@@ -8,8 +8,7 @@ import torch
 
 from twins_mm.atomic_write import replacing
 from twins_mm.checkpoints.convert import TARGETS, convert
-from twins_mm.checkpoints.read import read_checkpoint
-from twins_mm.checkpoints.read_file import weights_of
+from twins_mm.checkpoints.read import read_checkpoint, weights_of
 from twins_mm.checkpoints.unpack import unpack
 from twins_mm.cli import make_parser, tool
 from twins_mm.errors import UserError

@@ -24,11 +24,16 @@ from .unpack import LAYOUTS, unpack
 
 
 def fit_backbone(weights: Weights, model: Backbone, alone: bool = True) -> dict[str, torch.Tensor]:
-    """The weights that `model` loads of a file's, in any layout.
+    """The weights that a backbone loads of a file's, in any layout.
 
     What it doesn't build is left out, and stage norms that classifiers lack start anew; one line of
-    the log says so. A backbone that is loaded `alone`, and not as a part of a model, takes them out
-    of a whole model too, and adapts those for RGB to its number of channels.
+    the log says so.
+
+    Args:
+        weights: The file's.
+        model: The backbone.
+        alone: It isn't loaded as a part of a whole model. Then it takes its weights out of a whole
+            model's, and adapts those for RGB to its number of channels.
 
     Raises:
         UserError: They don't fit.
@@ -120,7 +125,8 @@ def _fit_extent(
 ) -> dict[str, torch.Tensor]:
     """Drops weights that the model doesn't build, and adds the stage norms that classifiers lack.
 
-    So may a backbone that is loaded `alone`. `notes` gets what was changed.
+    The weights of a backbone that is loaded `alone` may lack them too. `notes` gets what was
+    changed.
     """
     kept = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIER)}
     is_classifier = len(kept) < len(weights)

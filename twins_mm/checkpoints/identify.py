@@ -1,4 +1,4 @@
-"""Identifies a backbone from its weights."""
+"""Identifies a backbone by its weights."""
 
 from typing import NamedTuple
 

@@ -8,7 +8,7 @@ from ..config import count_classes
 from ..methods import METHODS, Method
 from ..models.published_weights import Contents
 from .identify import identify
-from .read_file import weights_of
+from .read import weights_of
 from .unpack import unpack
 
 

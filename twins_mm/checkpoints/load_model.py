@@ -12,8 +12,7 @@ from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu, requ
 from ..errors import UserError
 from ..models.backbone import Backbone
 from .fit import fit_model
-from .read import read_checkpoint
-from .read_file import weights_of
+from .read import read_checkpoint, weights_of
 
 
 def load_model(
