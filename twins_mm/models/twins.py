@@ -20,52 +20,6 @@ from .published_weights import Layout, Weights
 NUMERICS = dict(released=(1e-6, False), mmseg=(1e-5, True))
 
 
-def _openmmlab(blocks: str) -> dict[str, str]:
-    """The rows that mmseg and mmpretrain share."""
-    return {
-        'patch_embeds.#.proj.': 'patch_embeds.#.projection.',
-        'pos_block.#.proj.0.': 'position_encodings.#.proj.',
-        'blocks.#.#.mlp.fc1.': f'{blocks}.#.#.ffn.layers.0.0.',
-        'blocks.#.#.mlp.fc2.': f'{blocks}.#.#.ffn.layers.1.',
-        'blocks.#.#.': f'{blocks}.#.#.',
-    }
-
-
-_FIRST_NORM = 'patch_embeds.0.norm.weight'
-# mmpretrain gives the norm after the last stage and a classifier's final norm the same name.
-_LAYOUTS = (
-    Layout(
-        'released',
-        "released: the authors', timm's and twins_mm's names",
-        (_FIRST_NORM, 'blocks.0.0.norm1.weight'),
-        {},
-    ),
-    Layout(
-        'mmseg',
-        "mmseg's",
-        (_FIRST_NORM, 'layers.0.0.norm1.weight'),
-        {
-            'blocks.#.#.gsa.qkv.': 'layers.#.#.attn.attn.in_proj_',
-            'blocks.#.#.gsa.proj.': 'layers.#.#.attn.attn.out_proj.',
-            **_openmmlab('layers'),
-        },
-        fused_gsa=True,
-    ),
-    Layout(
-        'mmpretrain',
-        "mmpretrain's",
-        (_FIRST_NORM, 'norm_after_stage0.weight'),
-        {'norm_list.#.': 'norm_after_stage#.', **_openmmlab('stages')},
-    ),
-    Layout(
-        'mmpretrain',
-        "mmpretrain's",
-        (_FIRST_NORM, 'stages.0.0.norm1.weight'),
-        {'norm.': 'norm_after_stage3.', **_openmmlab('stages')},
-    ),
-)
-
-
 def _check_arch(arch: Arch, pattern: str) -> None:
     """Raises a ValueError unless the architecture is valid; `pattern` is the family's."""
     patterns = arch.get('patterns', pattern)
@@ -137,8 +91,6 @@ class Twins(Backbone):
     Raises:
         ValueError: An argument is invalid; or, in `forward`, an image is too small.
     """
-
-    layouts = _LAYOUTS
 
     def __init__(
         self,
@@ -246,6 +198,52 @@ class Twins(Backbone):
         return tuple(pyramid)
 
 
+def _openmmlab(blocks: str) -> dict[str, str]:
+    """The rows that mmseg and mmpretrain share."""
+    return {
+        'patch_embeds.#.proj.': 'patch_embeds.#.projection.',
+        'pos_block.#.proj.0.': 'position_encodings.#.proj.',
+        'blocks.#.#.mlp.fc1.': f'{blocks}.#.#.ffn.layers.0.0.',
+        'blocks.#.#.mlp.fc2.': f'{blocks}.#.#.ffn.layers.1.',
+        'blocks.#.#.': f'{blocks}.#.#.',
+    }
+
+
+_FIRST_NORM = 'patch_embeds.0.norm.weight'
+# mmpretrain gives the norm after the last stage and a classifier's final norm the same name.
+_LAYOUTS = (
+    Layout(
+        'released',
+        "released: the authors', timm's and twins_mm's names",
+        (_FIRST_NORM, 'blocks.0.0.norm1.weight'),
+        {},
+    ),
+    Layout(
+        'mmseg',
+        "mmseg's",
+        (_FIRST_NORM, 'layers.0.0.norm1.weight'),
+        {
+            'blocks.#.#.gsa.qkv.': 'layers.#.#.attn.attn.in_proj_',
+            'blocks.#.#.gsa.proj.': 'layers.#.#.attn.attn.out_proj.',
+            **_openmmlab('layers'),
+        },
+        fused_gsa=True,
+    ),
+    Layout(
+        'mmpretrain',
+        "mmpretrain's",
+        (_FIRST_NORM, 'norm_after_stage0.weight'),
+        {'norm_list.#.': 'norm_after_stage#.', **_openmmlab('stages')},
+    ),
+    Layout(
+        'mmpretrain',
+        "mmpretrain's",
+        (_FIRST_NORM, 'stages.0.0.norm1.weight'),
+        {'norm.': 'norm_after_stage3.', **_openmmlab('stages')},
+    ),
+)
+
+
 # Architectures: Tables 9 and 10 with the released code's corrections (depth 4 in PCPVT's second
 # stage) and its head counts.
 _PCPVT_SMALL = dict(
@@ -283,6 +281,7 @@ class TwinsPCPVT(Twins):
         large=dict(_PCPVT_SMALL, depths=(3, 8, 27, 3)),
     )
     pattern = 'G'
+    layouts = _LAYOUTS
 
     def __init__(
         self,
@@ -381,6 +380,7 @@ class TwinsSVT(Twins):
         small_lllg=dict(_SVT_SMALL, patterns=('L', 'L', 'L', 'G')),
     )
     pattern = 'LG'
+    layouts = _LAYOUTS
 
     def __init__(
         self,
