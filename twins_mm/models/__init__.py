@@ -1,5 +1,7 @@
 """The networks, which need torch and mmengine only, and mmdet's and mmseg's that are changed."""
 
+from typing import Any
+
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -16,7 +18,7 @@ __all__ = ['NormedAveragePooling', 'ProjectedAveragePooling', 'STViT', 'TwinsPCP
 
 
 @MODELS.register_module('SwinCPVT')
-def build_swin_cpvt(**kwargs) -> nn.Module:
+def build_swin_cpvt(**kwargs: Any) -> nn.Module:
     """Builds `swin_cpvt.SwinCPVT`, so that mmdet is imported only then."""
     from .swin_cpvt import SwinCPVT
 
@@ -24,7 +26,7 @@ def build_swin_cpvt(**kwargs) -> nn.Module:
 
 
 @MODELS.register_module('DeepStemResNet')
-def build_deep_stem_resnet(**kwargs) -> nn.Module:
+def build_deep_stem_resnet(**kwargs: Any) -> nn.Module:
     """Builds `deep_stem_resnet.DeepStemResNet`, so that mmseg is imported only then."""
     from .deep_stem_resnet import DeepStemResNet
 

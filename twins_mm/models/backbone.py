@@ -169,11 +169,11 @@ class Backbone(BaseModule):
             kind = ours if ours in WEIGHT_INITIALIZERS else 'Pretrained'
             initialize(self, [dict(init, type=kind) for init in pretrained])
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         translate_(state_dict, prefix, self.state_dict(), self.layouts)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _checkpoint_filter(self, state_dict: dict, prefix: str, *args) -> None:
+    def _checkpoint_filter(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # mmpretrain's ImageClassifier calls it for its own state dict, before its modules load.
         translate_classifier_(state_dict, prefix, self.layouts)
 

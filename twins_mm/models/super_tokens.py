@@ -33,7 +33,7 @@ class SuperTokenAttention(nn.Module):
 
     `(B, H, W, dim)` to the same. The super tokens start as the cells' means. A softmax of each
     token's products with its nine gives its association with them; they become means weighted by
-    it, attend to each other, and are distributed to the tokens by it. It has no gradient. Super
+    it, attend to each other, and are mapped back to the tokens by it. It has no gradient. Super
     tokens beyond the map are zero, and stay in the softmax; so do the zeros that complete the
     cells.
 
@@ -72,7 +72,7 @@ def unfold(cells: torch.Tensor) -> torch.Tensor:
 
 
 def fold(neighbours: torch.Tensor) -> torch.Tensor:
-    """Adds what each cell has for its neighbours up: `(B, P, Q, 9, C)` to `(B, P, Q, C)`."""
+    """Adds each cell's nine values to its neighbours: `(B, P, Q, 9, C)` to `(B, P, Q, C)`."""
     return sum(
         _shift(part, rows, columns)
         for part, (rows, columns) in zip(neighbours.unbind(3), _NEIGHBOURS)
