@@ -15,7 +15,7 @@ from ..config import drop_pretrained, fit_to_cpu
 from ..methods import METHODS, Method
 from ..models import STViT
 from ..models.variants import BACKBONES, VARIANTS, Variant
-from ..paper.baselines import BASELINES, TWINS, Baseline, backbone_of
+from ..paper.baselines import TWINS, Baseline, backbone_of, compared_baseline
 from ..paper.figures import TABLES
 from ..shipped import CONFIGS
 
@@ -109,12 +109,11 @@ def _build_baseline(name: str, **kwargs) -> nn.Module:
 
 
 def _build_compared(family: str, variant: str) -> nn.Module:
-    """The baseline of a family in a variant's size."""
-    ours, size, _ = VARIANTS[variant]
-    if ours not in TWINS.families:
-        raise ValueError(f'{family} is not compared with {ours.title}')
-    (name,) = (name for name, baseline in BASELINES.items() if (baseline[2:]) == (family, size))
-    return _build_baseline(name)
+    ours = VARIANTS[variant]
+    baseline = compared_baseline(ours, family)
+    if baseline is None:
+        raise ValueError(f'{family} is not compared with {ours.family.title}')
+    return _build_baseline(baseline.name)
 
 
 # The other rows of Table 1 with a throughput: size and timm's name. CPVT is in no library, and

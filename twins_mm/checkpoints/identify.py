@@ -37,7 +37,7 @@ class Identity(NamedTuple):
 
     @property
     def variant(self) -> Variant | None:
-        """None if the paper has no backbone with these blocks and widths."""
+        """The variant of these blocks and widths; None without one."""
         stages = len(self.blocks)
         for variant in BACKBONES.values():
             if self == (

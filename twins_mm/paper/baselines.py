@@ -97,3 +97,11 @@ def baseline_of(row: str) -> Baseline | None:
 def backbone_of(row: str) -> Variant | Baseline | None:
     """The variant or baseline that a row of the tables is of; None without one."""
     return our_backbone_of(row) or baseline_of(row)
+
+
+def compared_baseline(variant: Variant, family: str) -> Baseline | None:
+    """The baseline of a family that the paper compares with a variant; None without one."""
+    if variant.family not in TWINS.families:
+        return None
+    size = (family, variant.size)
+    return next((each for each in BASELINES.values() if (each.family, each.size) == size), None)
