@@ -103,5 +103,5 @@ def compared_baseline(variant: Variant, family: str) -> Baseline | None:
     """The baseline of a family that the paper compares with a variant; None without one."""
     if variant.family not in TWINS.families:
         return None
-    size = (family, variant.size)
-    return next((each for each in BASELINES.values() if (each.family, each.size) == size), None)
+    wanted = (family, variant.size)
+    return next((each for each in BASELINES.values() if (each.family, each.size) == wanted), None)
