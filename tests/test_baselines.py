@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from twins_mm.config import walk
-from twins_mm.families import RIVALS
+from twins_mm.paper.baselines import BASELINES
 from twins_mm.paper.costs import build_on_meta
 from twins_mm.paper.figures import TABLES, figures_of
 
@@ -21,11 +21,11 @@ CONFIGS = Path(__file__).parent.parent / 'configs'
 # Accuracies that the paper prints, but for the classifiers of Table 1.
 CELLS = sorted(
     {
-        column.config_of(rival)
+        column.config_of(baseline)
         for number, table in TABLES.items()
         if number != 1
-        for rival, column, _ in table.list_rivals()
-        if column.config_of(rival)
+        for baseline, column, _ in table.list_baselines()
+        if column.config_of(baseline)
     }
 )
 WHOLE = [
@@ -40,13 +40,13 @@ WHOLE = [
 ALIKE = {'resnet_101', 'resnext_101_32x4d', 'pvt_m', 'pvt_l', 'swin_s', 'swin_b'}
 
 
-def rival_in(name):
-    return max((rival for rival in RIVALS if rival in name), key=len)
+def baseline_in(name):
+    return max((baseline for baseline in BASELINES if baseline in name), key=len)
 
 
 def one_of_each(names):
     return [
-        pytest.param(name, marks=pytest.mark.large) if rival_in(name) in ALIKE else name
+        pytest.param(name, marks=pytest.mark.large) if baseline_in(name) in ALIKE else name
         for name in names
     ]
 
@@ -69,18 +69,18 @@ def test_files_are_the_cells_of_the_tables():
 
 @pytest.mark.parametrize('name', one_of_each(CELLS))
 def test_all_but_the_backbone_is_the_recipe_of_twins(name):
-    rival = rival_in(name)
-    cfg, twins = read(name), deepcopy(read_twins(name.replace(rival, 'twins_svt_s')))
+    baseline = baseline_in(name)
+    cfg, twins = read(name), deepcopy(read_twins(name.replace(baseline, 'twins_svt_s')))
     assert set(cfg) - set(twins) <= {'segmentor_backbone', 'no_decay_of_positions'}
     # Recipes that exempt position encodings from weight decay know those of Twins.
     keys = (cfg.optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys', {})
-    positions = dict(swin='relative_position_bias_table', pvt='pos_embed').get(rival[:-2])
+    positions = dict(swin='relative_position_bias_table', pvt='pos_embed').get(baseline[:-2])
     if keys and positions:
         assert keys.pop(positions) == dict(decay_mult=0.0)
     assert positions not in keys
     drop_path = 0.4 if name in ('semantic_fpn_swin_b_80k', 'semantic_fpn_pvt_l_80k') else 0.2
     assert cfg.model.backbone.get('drop_path_rate') == (
-        None if rival.startswith('resn') else drop_path
+        None if baseline.startswith('resn') else drop_path
     )
     for node in (cfg, twins):
         for key in ('backbone', 'channels', 'segmentor_backbone', 'no_decay_of_positions'):
@@ -112,13 +112,13 @@ def shipped():
     return re.sub(r"'\s+'", '', text)  # some addresses are written as two strings
 
 
-@pytest.mark.parametrize('rival', one_of_each(RIVALS))
-def test_backbones_are_the_libraries_own(rival, shipped):
+@pytest.mark.parametrize('baseline', one_of_each(BASELINES))
+def test_backbones_are_the_libraries_own(baseline, shipped):
     """Their channels, and the weights that the libraries' own configs start from.
 
     timm's weights are in place of those that are gone; `tests/peers` shows that all of them fit.
     """
-    cfg = Config.fromfile(CONFIGS / f'_base_/backbones/{rival}.py')
+    cfg = Config.fromfile(CONFIGS / f'_base_/backbones/{baseline}.py')
     known = mmengine.load(Path(mmengine.__file__).parent / 'hub/torchvision_0.12.json')
     backbones = [cfg[key] for key in ('backbone', 'segmentor_backbone') if key in cfg]
     for backbone in backbones:
@@ -145,8 +145,8 @@ def test_papers_parameters_tell_the_stem_of_segmentors(stem, millions):
     assert round(sum(value.numel() for value in model.parameters()) / 1e6) == millions
     (printed,) = (
         value
-        for rival, column, value in TABLES[2].list_rivals()
-        if (rival.name, column.method, column.figure) == ('resnet_101', 'upernet', 'params')
+        for baseline, column, value in TABLES[2].list_baselines()
+        if (baseline.name, column.method, column.figure) == ('resnet_101', 'upernet', 'params')
     )
     assert (printed == millions) == (stem == 'DeepStemResNet')
 

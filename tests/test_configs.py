@@ -11,7 +11,8 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from tiny_archs import TINY_ARCHS
 
 from twins_mm.config import walk
-from twins_mm.families import BACKBONES, RIVALS
+from twins_mm.models.variants import BACKBONES
+from twins_mm.paper.baselines import BASELINES
 from twins_mm.paper.costs import build_on_meta
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
@@ -78,7 +79,7 @@ def test_files_of_backbones_are_the_tables():
         )
         with torch.device('meta'):
             assert MODELS.build(cfg.backbone).out_channels == tuple(cfg.channels)
-    assert {path.stem for path in CONFIGS.glob('_base_/backbones/*.py')} == {*BACKBONES, *RIVALS}
+    assert {path.stem for path in CONFIGS.glob('_base_/backbones/*.py')} == {*BACKBONES, *BASELINES}
 
 
 @every_config

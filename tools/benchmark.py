@@ -30,7 +30,7 @@ from twins_mm.cli import (
 from twins_mm.config import fit_to_cpu
 from twins_mm.data.in_place import check_data
 from twins_mm.errors import UserError
-from twins_mm.families import VARIANTS
+from twins_mm.models.variants import VARIANTS
 
 EXAMPLES = """examples:
   python tools/benchmark.py --preset det

@@ -108,7 +108,7 @@ def main() -> None:
             track(
                 count(counting, CONFIGS),
                 counting.title,
-                len(counting.rivals if args.baselines else counting.variants),
+                len(counting.baselines if args.baselines else counting.variants),
                 console=Console(stderr=True),
                 transient=True,
             )

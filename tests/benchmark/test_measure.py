@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from twins_mm.benchmark import measure as bench
 from twins_mm.benchmark.measure import Case, matmul_rate, measure
 from twins_mm.benchmark.peers import ABLATION_PEERS, PEERS, ROW_PEERS, SEGMENTOR_PEERS
-from twins_mm.families import VARIANTS
+from twins_mm.models.variants import VARIANTS
 from twins_mm.paper.figures import TABLES
 from twins_mm.paper.flops import count_macs
 

@@ -7,9 +7,10 @@ from tiny_archs import TINY_ARCHS, tiny_arch
 
 from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.checkpoints.convert import TARGETS, convert
+from twins_mm.checkpoints.unpack import LAYOUTS, unpack
 from twins_mm.errors import UserError
 from twins_mm.models.attention import SUB_SAMPLINGS
-from twins_mm.models.published_weights import name_classifier, unpack
+from twins_mm.models.published_weights import name_classifier
 
 
 def weights_of(family, norm_after_stage=False, classifier=False, prefix='', heads=False):
@@ -68,7 +69,7 @@ def test_round_trips_are_lossless(family, kind, target):
 @pytest.mark.parametrize('family', ['PCPVT', 'SVT'])
 def test_our_image_classifiers_convert_to_every_layout_and_back(family, target):
     released = weights_of(family, classifier=True)
-    ours = name_classifier(released)
+    ours = name_classifier(released, LAYOUTS)
     assert {name.partition('.')[0] for name in ours} == {'backbone', 'neck', 'head'}
     assert {name for name in ours if not name.startswith('backbone.')} == {
         'neck.norm.weight',
@@ -78,14 +79,14 @@ def test_our_image_classifiers_convert_to_every_layout_and_back(family, target):
     }
     converted = convert(ours, target)
     assert_same(converted, convert(released, target))
-    assert_same(name_classifier(converted), ours)
-    assert_same(name_classifier(ours), ours)
+    assert_same(name_classifier(converted, LAYOUTS), ours)
+    assert_same(name_classifier(ours, LAYOUTS), ours)
 
 
 @pytest.mark.parametrize('kind', [kind for kind in KINDS if kind != 'classifier'])
 def test_only_classifiers_get_an_image_classifiers_names(kind):
     weights = weights_of('SVT', **KINDS[kind])
-    assert name_classifier(weights) is weights
+    assert name_classifier(weights, LAYOUTS) is weights
 
 
 @pytest.mark.parametrize('source', ['mmseg', 'mmpretrain'])
@@ -166,7 +167,7 @@ def test_stvit_has_one_layout():
     weights, expected = stvit_file(), stvit_file(constants=False)
     found = convert(weights, 'twins_mm')
     assert found.keys() == expected.keys()
-    classifier = name_classifier(weights)
+    classifier = name_classifier(weights, LAYOUTS)
     assert {name.partition('.')[0] for name in classifier} == {'backbone', 'neck', 'head'}
     assert_same(convert(classifier, 'twins_mm'), found)
     for target in TARGETS[1:]:

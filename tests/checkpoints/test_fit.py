@@ -94,7 +94,9 @@ def test_backbone_starts_from_a_classifier(family, layout, wrap, tmp_path, log):
 @pytest.mark.parametrize('family', FAMILIES)
 def test_backbone_starts_from_our_own_classifier(family, tmp_path, log):
     weights = classifier_weights(family)
-    torch.save(dict(state_dict=name_classifier(weights)), tmp_path / 'classifier.pth')
+    torch.save(
+        dict(state_dict=name_classifier(weights, TwinsSVT.layouts)), tmp_path / 'classifier.pth'
+    )
     model = build(
         family, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'classifier.pth'))
     )

@@ -7,14 +7,13 @@ import torch
 from checkpoints.classifiers import with_classifier
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from tiny_archs import tiny_arch
 
-from twins_mm import STViT, TwinsPCPVT, TwinsSVT
+from twins_mm import TwinsPCPVT, TwinsSVT
 from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspect import describe_checkpoint
+from twins_mm.checkpoints.unpack import LAYOUTS
 from twins_mm.config import drop_pretrained
-from twins_mm.families import BACKBONES
 from twins_mm.models.published_weights import name_classifier
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -127,60 +126,6 @@ def test_similar_models_are_not_confused_with_ours(library, name, options, parts
     assert topics['config'] == 'none'
 
 
-def test_backbone_of_neither_family():
-    """No position encodings, like a PVT, and windows in every block, like a Swin."""
-    weights = TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict()
-    others = [
-        {name: value for name, value in weights.items() if 'pos_block' not in name},
-        {name.replace('.attn.q.', '.attn.qkv.'): value for name, value in weights.items()},
-    ]
-    for weights in others:
-        topics = describe_checkpoint(weights, CONFIGS)
-        assert topics['backbone'] == (
-            'unknown Twins with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels'
-        )
-        assert topics['config'] == 'none'
-
-
-@pytest.mark.parametrize('name', BACKBONES)
-def test_backbones_of_the_paper(name):
-    with torch.device('meta'):
-        weights = MODELS.build(BACKBONES[name].backbone).state_dict()
-    topics = describe_checkpoint(weights, CONFIGS)
-    assert topics['backbone'] == str(BACKBONES[name])
-    assert f'{CONFIGS}/_base_/backbones/{name}.py' in topics['config']
-
-
-@pytest.mark.parametrize(
-    ('patterns', 'sub_sampling', 'name'),
-    [
-        (
-            ('L', 'LG', 'LLG', 'G'),
-            'convolution',
-            'Twins with LL, LG, LLG, GG blocks and 8, 16, 24, 32 channels',
-        ),
-        (('L', 'L', 'L'), 'convolution', 'Twins with LL, LL, LLL blocks and 8, 16, 24 channels'),
-        (
-            ('G', 'G', 'G', 'G'),
-            'separable_convolution',
-            'Twins-PCPVT with 2, 2, 3, 2 blocks and 8, 16, 24, 32 channels, sub-sampled by '
-            'separable_convolution',
-        ),
-    ],
-)
-def test_backbone_of_another_pattern(patterns, sub_sampling, name):
-    weights = TwinsSVT(tiny_arch(patterns), sub_sampling=sub_sampling).state_dict()
-    topics = describe_checkpoint(weights, CONFIGS)
-    assert topics['backbone'] == name
-    assert topics['config'] == 'none'
-
-
-def test_stvit_without_convolutions():
-    with torch.device('meta'):
-        topics = describe_checkpoint(STViT('small_isotropic').state_dict(), CONFIGS)
-    assert topics['backbone'] == 'STViT-S_isotropic'
-
-
 def test_detector_with_a_backbone_that_no_config_has():
     weights = build(
         'retinanet_twins_svt_s_1x', **{'model.backbone.sub_sampling': 'average_pooling'}
@@ -218,7 +163,8 @@ def test_our_classifier_of_other_classes():
         weights = name_classifier(
             with_classifier(
                 TwinsSVT('base', norm_after_stage=False).state_dict(), 768, num_classes=10
-            )
+            ),
+            LAYOUTS,
         )
     topics = describe_checkpoint(dict(state_dict=weights), CONFIGS)
     assert topics['backbone'] == 'Twins-SVT-B'

@@ -25,7 +25,7 @@ LAYERS = {
     **{f'GSA {ratio}': partial(GlobalSubsampledAttention, DIM, sr_ratio=ratio) for ratio in (1, 2)},
     **{
         kind: partial(GlobalSubsampledAttention, DIM, sr_ratio=2, sub_sampling=kind)
-        for kind in SUB_SAMPLINGS[1:]
+        for kind in [*SUB_SAMPLINGS][1:]
     },
 }
 # Padding on both sides, on one, and on none; 2 divides neither 9 nor 11.

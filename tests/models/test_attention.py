@@ -40,7 +40,7 @@ def test_mask_for_any_size_changes_nothing(size, padding, monkeypatch):
     monkeypatch.setattr(attention, '_is_for_any_size', lambda: True)
     torch.testing.assert_close(layer(x), expected)
     if padding != 'zero':
-        assert layer.real_tokens(x) is not None
+        assert layer.make_mask(x) is not None
 
 
 @pytest.mark.parametrize('padding', ['mask', 'zero'])

@@ -1,6 +1,7 @@
 """What every registered backbone keeps to, one body for all and a line for each."""
 
 import copy
+import inspect
 import math
 import pickle
 from collections.abc import Callable
@@ -38,7 +39,7 @@ CONTRACTS = dict(
     **{
         f'svt_{padding}': Contract(dict(SVT, window_padding=padding)) for padding in WINDOW_PADDINGS
     },
-    **{f'svt_{kind}': Contract(dict(SVT, sub_sampling=kind)) for kind in SUB_SAMPLINGS[1:]},
+    **{f'svt_{kind}': Contract(dict(SVT, sub_sampling=kind)) for kind in [*SUB_SAMPLINGS][1:]},
     svt_mmseg=Contract(dict(SVT, numerics='mmseg'), round=math.ceil),
     svt_patterns=Contract(dict(type='TwinsSVT', arch=tiny_arch(('G', 'LG', 'GGL', 'LLG')))),
     swin_cpvt=Contract(
@@ -92,6 +93,15 @@ def test_every_backbone_has_a_line():
         if kind.__module__.startswith(twins_mm.__name__) and not name.endswith('Pooling')
     }
     assert ours == {contract.config['type'] for contract in CONTRACTS.values()}
+
+
+@every_one_of_ours
+def test_arguments_are_spelled_out(contract):
+    kind = MODELS.get(contract.config['type'])
+    parameters = inspect.signature(kind).parameters.values()
+    assert not [each.name for each in parameters if each.kind is each.VAR_KEYWORD]
+    with pytest.raises(TypeError, match=rf'{kind.__name__}\.__init__\(\) got an unexpected'):
+        kind(windiow_sizes=7)
 
 
 @pytest.mark.parametrize(

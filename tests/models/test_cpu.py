@@ -123,8 +123,8 @@ def test_attention_in_pieces_equals_torchs(images, queries, pieces, keys, masked
         for count in (9, keys, keys)
     ]
     short = [x.bfloat16() for x in tokens]
-    seen = torch.rand(3, 1, 1, keys) > 0.5 if masked else None
-    expected, kept = F.scaled_dot_product_attention(*tokens, seen), []
+    mask = torch.rand(3, 1, 1, keys) > 0.5 if masked else None
+    expected, kept = F.scaled_dot_product_attention(*tokens, mask), []
     with (
         mock.patch.object(F, 'scaled_dot_product_attention') as torchs,
         mock.patch.object(cpu, '_attend', wraps=cpu._attend) as run,
@@ -132,12 +132,12 @@ def test_attention_in_pieces_equals_torchs(images, queries, pieces, keys, masked
             lambda tensor: (kept.append(tensor.shape), tensor)[1], lambda tensor: tensor
         ),
     ):
-        found = attend(*short, seen)
+        found = attend(*short, mask)
         assert run.call_count == pieces and not torchs.called
         with torch.no_grad():
-            assert torch.equal(attend(*short, seen), found)
-        attend(*short, seen, drop=0.5)
-        attend(*(x.float() for x in tokens), seen)
+            assert torch.equal(attend(*short, mask), found)
+        attend(*short, mask, drop=0.5)
+        attend(*(x.float() for x in tokens), mask)
         assert torchs.call_count == 2
     of_weights = [shape for shape in kept if shape[-1] == keys and shape[1] == 2]
     assert bool(of_weights) == (keys <= FEW_KEYS)

@@ -10,10 +10,9 @@ from torch.nn import functional as F
 
 from twins_mm import STViT
 from twins_mm.benchmark.plain_stvit import plain_stvit
-from twins_mm.models.layers import ResidualDepthwiseConv
 from twins_mm.models.necks import ProjectedAveragePooling
-from twins_mm.models.stvit import ConvFfn
-from twins_mm.models.super_tokens import _gather, _scatter
+from twins_mm.models.stvit import ConvFfn, ResidualDepthwiseConv
+from twins_mm.models.super_tokens import fold, unfold
 
 TINY = TINY_ARCHS['STViT']
 SIZES = ('small', 'base', 'large')
@@ -118,14 +117,14 @@ def test_blocks_without_convolutions_are_those_with_kernels_of_zero(patterns):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 4), (3, 5)])
-def test_surroundings_are_those_of_unfold_and_fold(size):
+def test_neighbours_are_those_of_torchs_unfold_and_fold(size):
     cells = torch.randn(2, *size, 4, dtype=torch.double)
     expected = F.unfold(cells.permute(0, 3, 1, 2), 3, padding=1).view(2, 4, 9, *size)
-    torch.testing.assert_close(_gather(cells), expected.permute(0, 3, 4, 2, 1))
+    torch.testing.assert_close(unfold(cells), expected.permute(0, 3, 4, 2, 1))
     shares = torch.randn(2, *size, 9, 4, dtype=torch.double)
     columns = shares.permute(0, 4, 3, 1, 2).reshape(2, 36, -1)
     torch.testing.assert_close(
-        _scatter(shares), F.fold(columns, size, 3, padding=1).permute(0, 2, 3, 1)
+        fold(shares), F.fold(columns, size, 3, padding=1).permute(0, 2, 3, 1)
     )
 
 
@@ -182,3 +181,21 @@ def test_hidden_map_is_kept_once():
         torch.autograd.grad(y.square().sum(), [x, *ffn.parameters()]) for y in (output, expected)
     ]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('autocast', [False, True])
+def test_residual_of_a_convolution(dtype, autocast):
+    """In half precision, the convolution is rounded and the input is not."""
+    layer, x = ResidualDepthwiseConv(4).to(dtype), 8 * torch.randn(1, 5, 6, 4, dtype=dtype)
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        expected = x + layer.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        output = layer(x)
+        if dtype == torch.float32 and not autocast:
+            torch.testing.assert_close(output, expected)
+        else:
+            assert torch.equal(output, expected)
+    calls = []
+    layer.conv.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(layer(x).float(), expected.float(), atol=0.05, rtol=0.02)
+    assert calls

@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
 from twins_mm.benchmark.plain_twins import TINY, _GlobalAttention, _LocalAttention, plain_twins
-from twins_mm.families import FAMILIES
 from twins_mm.models.attention import SUB_SAMPLINGS
+from twins_mm.models.backbone import FAMILIES
 from twins_mm.models.layers import DropPath
 
 TWINS = ['TwinsPCPVT', 'TwinsSVT']
@@ -245,7 +245,7 @@ def test_compiles_into_one_graph(name, size):
             torch.testing.assert_close(level, expected)
 
 
-@pytest.mark.parametrize('sub_sampling', SUB_SAMPLINGS[1:])
+@pytest.mark.parametrize('sub_sampling', [*SUB_SAMPLINGS][1:])
 def test_patterns_and_sub_samplings_compile_into_one_graph(sub_sampling):
     model = build('TwinsSVT', tiny_arch(PATTERNS[-1]), sub_sampling=sub_sampling).eval()
     images = torch.randn(1, 3, 70, 96)

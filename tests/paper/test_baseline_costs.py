@@ -18,13 +18,13 @@ def test_every_cost_of_others_that_have_configs_is_read():
     read = [
         value
         for counting in BASELINE_COUNTINGS
-        for costs in counting.rivals.values()
+        for costs in counting.baselines.values()
         for value in costs.values()
     ]
     printed = [
         value
         for number in (1, 2, 3, 4, 7, 8)
-        for _, column, value in TABLES[number].list_rivals()
+        for _, column, value in TABLES[number].list_baselines()
         if column.figure in ('params', 'flops')
     ]
     assert sorted(read) == sorted(printed)
@@ -48,7 +48,7 @@ def test_costs_are_the_papers(counting):
     """
     costs = list(count_baselines(counting, CONFIGS))
     page = (CONFIGS.parent / 'docs/model_zoo.md').read_text()
-    assert len(costs) == len(counting.rivals)
+    assert len(costs) == len(counting.baselines)
     for cost in costs:
         printed, millions = cost.paper['params'], cost.counted_params / 1e6
         # Halves of the last digit are rounded up or down.

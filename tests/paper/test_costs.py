@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
-from twins_mm.families import FAMILIES
+from twins_mm.models.backbone import FAMILIES
 from twins_mm.paper.costs import COUNTINGS, Counting, count_costs
 from twins_mm.paper.figures import TABLES
 from twins_mm.paper.flops import count_macs
@@ -154,7 +154,7 @@ def test_stvit_with_norms_is_the_supplements_to_its_last_digit(name, arch, row):
     norms = []
     model = Config.fromfile(CONFIGS / f'{name}.py').model
     if arch:
-        named = FAMILIES['STViT'].named_archs[model.backbone.arch]
+        named = FAMILIES['STViT'].find_arch(model.backbone.arch)
         model.backbone.arch = {**named, **arch}
         model.neck.in_channels = model.head.in_channels = arch['embed_dims'][-1]
     with torch.device('meta'):

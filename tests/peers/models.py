@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from twins_mm.benchmark.plain_twins import TINY_ARCHS
-from twins_mm.families import VARIANTS
+from twins_mm.models.variants import VARIANTS
 
 CLASSIFIER = Path(__file__).parents[2] / 'configs/_base_/models/classifier.py'
 
@@ -19,10 +19,10 @@ def build_peer(peer: str, variant: str) -> nn.Module:
     if peer == 'timm':
         import timm
 
-        return timm.create_model(f'twins_{family.name}_{size}')
+        return timm.create_model(f'twins_{family.config_name}_{size}')
     import mmpretrain
 
-    (name,) = mmpretrain.list_models(f'twins-{family.name}-{size}*')
+    (name,) = mmpretrain.list_models(f'twins-{family.config_name}-{size}*')
     # mmpretrain's default epsilon; its PCPVT config overrides it, its SVT config doesn't.
     return mmpretrain.get_model(name, pretrained=False, backbone=dict(norm_cfg=dict(eps=1e-5)))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from twins_mm.families import RIVALS
+from twins_mm.paper.baselines import BASELINES
 from twins_mm.paper.costs import build_on_meta
 from twins_mm.paper.figures import TABLES
 
@@ -25,8 +25,8 @@ LEFT = dict(
     swin_t_cpvt=r'norm\.|head\.|.+\.relative_position_',
 )
 # With an output of each stage. All other baselines have one of these backbones.
-BASELINES = [
-    *(f'mask_rcnn_{rival}_1x' for rival in RIVALS),
+CASES = [
+    *(f'mask_rcnn_{baseline}_1x' for baseline in BASELINES),
     'semantic_fpn_resnet_50_80k',
     'semantic_fpn_resnet_101_80k',
     'semantic_fpn_resnext_101_64x4d_80k',
@@ -46,8 +46,8 @@ def read(name):
 
 def names_like(patterns, config, names):
     """Those that match the pattern of a config's baseline, or of its family."""
-    rival = max((rival for rival in RIVALS if rival in config), key=len)
-    pattern = patterns.get(rival, patterns.get(rival.partition('_')[0], '$'))
+    baseline = max((baseline for baseline in BASELINES if baseline in config), key=len)
+    pattern = patterns.get(baseline, patterns.get(baseline.partition('_')[0], '$'))
     return {name for name in names if re.match(pattern, name)}
 
 
@@ -158,13 +158,13 @@ def test_every_baseline_has_a_backbone_that_is_tested():
             if key not in ('drop_path_rate', 'out_indices')
         }
 
-    tested = [parts_of(name) for name in BASELINES]
-    others = {path.stem for path in CONFIGS.glob('*.py')} - {*BASELINES}
+    tested = [parts_of(name) for name in CASES]
+    others = {path.stem for path in CONFIGS.glob('*.py')} - {*CASES}
     # The classifier is trained from random weights.
     assert [name for name in others if parts_of(name) not in tested] == ['swin_t_cpvt']
 
 
-@pytest.mark.parametrize('name', BASELINES)
+@pytest.mark.parametrize('name', CASES)
 def test_weights_fill_the_backbone(name, tmp_path):
     cfg = read(name)
     published = publish(cfg)

@@ -7,11 +7,13 @@ import torch
 from peers.models import build_classifier, build_peer, shapes
 
 from twins_mm.checkpoints import convert
-from twins_mm.families import TWINS, VARIANTS
+from twins_mm.checkpoints.unpack import LAYOUTS
 from twins_mm.models.published_weights import name_classifier
+from twins_mm.models.variants import VARIANTS
+from twins_mm.paper.baselines import TWINS
 
 # Neither peer has STViT.
-OF_TWINS = [name for name, variant in VARIANTS.items() if variant.family.source == TWINS]
+OF_TWINS = [name for name, variant in VARIANTS.items() if variant.family in TWINS.families]
 every_peer = pytest.mark.parametrize('peer', ['timm', 'mmpretrain'])
 NUMERICS = dict(timm=dict(), mmpretrain=dict(numerics='mmseg', eps=1e-5))
 
@@ -45,7 +47,7 @@ def test_names_are_the_same(variant, peer, monkeypatch):
         theirs = build_peer(peer, variant).state_dict()
         ours = build_classifier(**VARIANTS[variant].backbone).state_dict()
         assert shapes(convert(ours, to=peer)) == shapes(theirs)
-        assert shapes(name_classifier(theirs)) == shapes(ours)
+        assert shapes(name_classifier(theirs, LAYOUTS)) == shapes(ours)
 
 
 @every_peer

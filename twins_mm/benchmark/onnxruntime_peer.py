@@ -11,7 +11,7 @@ from torch import nn
 
 from ..export.comparison import OnnxModel
 from ..export.onnx_file import export
-from ..families import VARIANTS
+from ..models.variants import VARIANTS
 
 
 class OnnxBackbone(nn.Module):

@@ -1,4 +1,4 @@
-"""The implementations that the bench compares: ours, other Twins, and the paper's rivals."""
+"""The implementations that the bench compares: ours, other Twins, and the paper's baselines."""
 
 import importlib
 import warnings
@@ -12,8 +12,10 @@ from torch import nn
 
 from ..checkpoints import convert
 from ..config import drop_pretrained, fit_to_cpu
-from ..families import BACKBONES, FAMILIES, TWINS, VARIANTS, Rival, Variant, backbone_of
 from ..methods import METHODS, Method
+from ..models import STViT
+from ..models.variants import BACKBONES, VARIANTS, Variant
+from ..paper.baselines import TWINS, Baseline, backbone_of, compared_baseline
 from ..paper.figures import TABLES
 from ..shipped import CONFIGS
 
@@ -62,9 +64,7 @@ def _build_plain(variant: str) -> nn.Module:
 
     family, size, _ = VARIANTS[variant]
     model = (
-        plain_stvit(size)
-        if family.backbone == 'STViT'
-        else plain_twins(family.backbone, family.archs[size])
+        plain_stvit(size) if family is STViT else plain_twins(family.__name__, family.archs[size])
     )
     model.load_state_dict({**model.state_dict(), **build_ours(variant).state_dict()})
     return model
@@ -79,7 +79,7 @@ def _build_mmseg(variant: str) -> nn.Module:
     }
     model = MODELS.build(
         dict(
-            type=f'mmseg.{family.backbone.removeprefix("Twins")}',
+            type=f'mmseg.{family.__name__.removeprefix("Twins")}',
             qkv_bias=True,
             drop_path_rate=0.2,
             **arch,
@@ -94,23 +94,26 @@ def _build_timm(variant: str) -> nn.Module:
 
     family, size, _ = VARIANTS[variant]
     # timm has one norm, after the last stage.
-    options = dict(norm_after_stage=False) if family.source == TWINS else {}
+    options = dict(norm_after_stage=False) if family in TWINS.families else {}
     weights = convert(build_ours(variant, **options).state_dict(), 'timm')
-    model = timm.create_model(f'twins_{family.name}_{size}', num_classes=0, drop_path_rate=0.2)
+    model = timm.create_model(
+        f'twins_{family.config_name}_{size}', num_classes=0, drop_path_rate=0.2
+    )
     model.load_state_dict(weights, strict=False)
     return model
 
 
-def _build_rival(name: str, **kwargs) -> nn.Module:
+def _build_baseline(name: str, **kwargs) -> nn.Module:
     backbone = Config.fromfile(CONFIGS / f'_base_/backbones/{name}.py').backbone
     return MODELS.build(dict(backbone, drop_path_rate=0.2, **kwargs))
 
 
-def _build_kin(kin: str, variant: str) -> nn.Module:
-    family, size, _ = VARIANTS[variant]
-    if kin not in family.rivals:
-        raise ValueError(f'{kin} is not compared with {family.title}')
-    return _build_rival(family.rivals[kin][size])
+def _build_compared(family: str, variant: str) -> nn.Module:
+    ours = VARIANTS[variant]
+    baseline = compared_baseline(ours, family)
+    if baseline is None:
+        raise ValueError(f'{family} is not compared with {ours.family.title}')
+    return _build_baseline(baseline.name)
 
 
 # The other rows of Table 1 with a throughput: size and timm's name. CPVT is in no library, and
@@ -136,7 +139,7 @@ def _build_row(row: str, _: str) -> nn.Module:
     if isinstance(backbone, Variant):
         return build_ours(backbone.name, out_indices=(3,), norm_after_stage=False)
     if backbone:
-        return _build_rival(backbone.name, out_indices=(3,))
+        return _build_baseline(backbone.name, out_indices=(3,))
     import timm
 
     return timm.create_model(_TIMM_ROWS[row][1], num_classes=0)
@@ -146,7 +149,7 @@ def _module_of(row: str) -> str:
     """What a row of Table 1 needs; '' if it is nowhere."""
     if row in _TIMM_ROWS:
         return 'timm'
-    kinds = {Variant: 'twins_mm', Rival: 'mmdet.models'}
+    kinds = {Variant: 'twins_mm', Baseline: 'mmdet.models'}
     return kinds.get(type(backbone_of(row)), '')
 
 
@@ -195,9 +198,7 @@ PEERS = {
     'mmseg': Peer('mmseg.models', _build_mmseg),
     'timm': Peer('timm', _build_timm),
     **{
-        kin: Peer('mmdet.models', partial(_build_kin, kin))
-        for family in FAMILIES.values()
-        for kin in family.rivals
+        family: Peer('mmdet.models', partial(_build_compared, family)) for family in ('Swin', 'PVT')
     },
     **ABLATION_PEERS,
     **ROW_PEERS,

@@ -3,8 +3,9 @@
 import torch
 
 from ..errors import UserError
-from ..families import FAMILIES, Layout
-from ..models.published_weights import LAYOUTS, Weights, pop, rename, unpack
+from ..models.backbone import FAMILIES
+from ..models.published_weights import Layout, Weights, pop, rename
+from .unpack import LAYOUTS, unpack
 
 TARGETS = ('twins_mm', 'timm', *dict.fromkeys(layout.name for layout in LAYOUTS if layout.names))
 

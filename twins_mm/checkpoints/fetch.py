@@ -1,4 +1,4 @@
-"""Loads weights from the Hugging Face hub and the web wherever mmengine takes a checkpoint."""
+"""Fetches checkpoints from the Hugging Face hub and the web, once, into their usual caches."""
 
 import hashlib
 import os
@@ -11,20 +11,18 @@ from mmengine.dist import barrier
 
 from ..config import OTHER_WEIGHTS
 from ..errors import UserError
-from .read_file import load_from_file
 
 _ADDRESS = re.compile(r'hf://(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?')
 
 
-def load_from_hub(address: str, map_location: str | torch.device | None = None) -> dict:
-    """Loads `hf://ORG/NAME[@REVISION][/FILE]`, by default the file `model.safetensors`.
+def fetch_from_hub(address: str) -> str:
+    """The path of `hf://ORG/NAME[@REVISION][/FILE]`, by default the file `model.safetensors`.
 
-    `huggingface_hub` downloads it into its cache, once, and respects `HF_ENDPOINT`, `HF_HOME` and
+    `huggingface_hub` downloads it into its cache, and respects `HF_ENDPOINT`, `HF_HOME` and
     `HF_HUB_OFFLINE`.
 
     Raises:
-        UserError: The address is malformed, the file is neither cached nor downloadable, or it is
-            damaged.
+        UserError: The address is malformed, or the file is neither cached nor downloadable.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -34,20 +32,19 @@ def load_from_hub(address: str, map_location: str | torch.device | None = None) 
         raise UserError(f'{address} is not of the form hf://ORG/NAME[@REVISION][/FILE]')
     file = match['file'] or 'model.safetensors'
     try:
-        path = hf_hub_download(match['repo'], file, revision=match['revision'])
+        return hf_hub_download(match['repo'], file, revision=match['revision'])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         source = f'{file} of https://huggingface.co/{match["repo"]}'
         raise _download_error(address, source, error) from error
-    return load_from_file(path, map_location)
 
 
-def load_from_url(url: str, map_location: str | torch.device | None = None) -> dict:
-    """Loads a checkpoint from the web, through torch's cache.
+def fetch_from_url(url: str) -> str:
+    """The path of a file from the web in torch's cache.
 
     In a distributed run, one process per machine downloads it.
 
     Raises:
-        UserError: It could not be downloaded, or it is damaged.
+        UserError: It could not be downloaded.
     """
     file = Path(urlsplit(url).path)
     # Many URLs end in the same name, such as best.pth, which is all that torch's names have.
@@ -63,7 +60,7 @@ def load_from_url(url: str, map_location: str | torch.device | None = None) -> d
         except OSError as error:
             raise _download_error(url, url, error) from error
     barrier()
-    return load_from_file(str(path), map_location)
+    return str(path)
 
 
 def _download_error(address: str, source: str, error: Exception) -> UserError:

@@ -17,18 +17,23 @@ from ..models.published_weights import (
     list_differences,
     name_classifier,
     replace_,
-    unpack,
     weights_under,
 )
 from .identify import identify
+from .unpack import LAYOUTS, unpack
 
 
 def fit_backbone(weights: Weights, model: Backbone, alone: bool = True) -> dict[str, torch.Tensor]:
-    """The weights that `model` loads of a file's, in any layout.
+    """The weights that a backbone loads of a file's, in any layout.
 
     What it doesn't build is left out, and stage norms that classifiers lack start anew; one line of
-    the log says so. A backbone that is loaded `alone`, and not as a part of a model, takes them out
-    of a whole model too, and adapts those for RGB to its number of channels.
+    the log says so.
+
+    Args:
+        weights: The file's.
+        model: The backbone.
+        alone: It isn't loaded as a part of a whole model. Then it takes its weights out of a whole
+            model's, and adapts those for RGB to its number of channels.
 
     Raises:
         UserError: They don't fit.
@@ -65,7 +70,7 @@ def fit_model(weights: Weights, model: nn.Module, heads: bool = False) -> dict[s
     fitted = {name.removeprefix('module.'): value for name, value in weights.items()}
     expected = {name.removeprefix('module.'): value for name, value in model.state_dict().items()}
     if 'head.fc.weight' in expected:
-        fitted = dict(name_classifier(fitted))
+        fitted = dict(name_classifier(fitted, LAYOUTS))
     backbones = {
         f'{name}.'.removeprefix('module.').removeprefix('.'): module
         for name, module in model.named_modules()
@@ -120,7 +125,8 @@ def _fit_extent(
 ) -> dict[str, torch.Tensor]:
     """Drops weights that the model doesn't build, and adds the stage norms that classifiers lack.
 
-    So may a backbone that is loaded `alone`. `notes` gets what was changed.
+    The weights of a backbone that is loaded `alone` may lack them too. `notes` gets what was
+    changed.
     """
     kept = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIER)}
     is_classifier = len(kept) < len(weights)

@@ -1,16 +1,11 @@
-"""Identifies a backbone from its weights."""
+"""Identifies a backbone by its weights."""
 
 from typing import NamedTuple
 
-from ..families import BACKBONES, FAMILIES, Family, Variant
+from ..models.attention import SUB_SAMPLINGS
+from ..models.backbone import FAMILIES, Backbone
 from ..models.published_weights import Weights
-
-# What GSA has after `attn.`, by its sub-sampling.
-_SUB_SAMPLINGS = {
-    'sr.depthwise.weight': 'separable_convolution',
-    'sr.weight': 'convolution',
-    'norm.weight': 'average_pooling',
-}
+from ..models.variants import BACKBONES, Variant
 
 
 class Identity(NamedTuple):
@@ -18,7 +13,7 @@ class Identity(NamedTuple):
 
     Attributes:
         embed_dims: The channels of each stage.
-        blocks: The blocks of each stage, as letters of `Family`; '?' is one of another network.
+        blocks: The blocks of each stage, as letters of its family; '?' is one of another network.
         sub_sampling: GSA's, if any.
     """
 
@@ -32,7 +27,7 @@ class Identity(NamedTuple):
         return '?' not in ''.join(self.blocks)
 
     @property
-    def family(self) -> Family | None:
+    def family(self) -> type[Backbone] | None:
         """The family whose pattern the blocks repeat."""
         depths = dict(depths=tuple(map(len, self.blocks)))
         return next(
@@ -42,13 +37,12 @@ class Identity(NamedTuple):
 
     @property
     def variant(self) -> Variant | None:
-        """None if the paper has no backbone with these blocks and widths."""
+        """The variant of these blocks and widths; None without one."""
         stages = len(self.blocks)
         for variant in BACKBONES.values():
-            arch = variant.family.named_archs[variant.size]
             if self == (
-                arch['embed_dims'][:stages],
-                variant.family.blocks_of(arch)[:stages],
+                variant.arch['embed_dims'][:stages],
+                variant.family.blocks_of(variant.arch)[:stages],
                 variant.sub_sampling,
             ):
                 return variant
@@ -70,33 +64,22 @@ class Identity(NamedTuple):
 
 def identify(backbone: Weights) -> Identity:
     """Identifies a backbone by its weights under our names; later stages may be missing."""
-    names = next(
-        (
-            family.blocks
-            for family in FAMILIES.values()
-            if f'{family.blocks.format(0, 0)}norm2.weight' in backbone
-        ),
-        '',
-    )
+
+    def norm(family: type[Backbone], stage: int, block: int) -> str:
+        return f'{family.block_prefix.format(stage, block)}norm2.weight'
+
+    families = FAMILIES.values()
+    family = next((family for family in families if norm(family, 0, 0) in backbone), Backbone)
     embed_dims, blocks = [], []
-    while (width := f'{names.format(len(blocks), 0)}norm2.weight') in backbone:
+    while (width := norm(family, len(blocks), 0)) in backbone:
         kinds = ''
-        while f'{(block := names.format(len(blocks), len(kinds)))}norm2.weight' in backbone:
-            kinds += _kind_of(block, backbone)
+        while norm(family, len(blocks), len(kinds)) in backbone:
+            prefix = family.block_prefix.format(len(blocks), len(kinds))
+            kinds += family.kind_of(prefix, backbone)
         blocks.append(kinds)
         embed_dims.append(len(backbone[width]))
     parts = {name.partition('.attn.')[2] for name in backbone}
     sub_sampling = next(
-        (kind for part, kind in _SUB_SAMPLINGS.items() if part in parts), 'convolution'
+        (name for name, kind in SUB_SAMPLINGS.items() if kind.mark in parts), 'convolution'
     )
     return Identity(tuple(embed_dims), tuple(blocks), sub_sampling)
-
-
-def _kind_of(block: str, backbone: Weights) -> str:
-    """The letter of the block whose names begin with `block`."""
-    if f'{block}attn.stoken_refine.qkv.weight' in backbone:
-        return 'S' if f'{block}pos_embed.conv.weight' in backbone else 'T'
-    if 'pos_block.0.proj.0.weight' not in backbone:
-        return '?'  # of PVT or Swin
-    parts = {part for part in ('q', 'kv', 'qkv') if f'{block}attn.{part}.weight' in backbone}
-    return 'L' if parts == {'qkv'} else 'G' if parts == {'q', 'kv'} else '?'

@@ -7,8 +7,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from ..models.backbone import Backbone
 from ..models.published_weights import weights_under
 from .fit import fit_backbone
-from .read import read_checkpoint
-from .read_file import weights_of
+from .read import read_checkpoint, weights_of
 
 
 @WEIGHT_INITIALIZERS.register_module()

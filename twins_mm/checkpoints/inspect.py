@@ -6,9 +6,10 @@ from mmengine.config import Config
 
 from ..config import count_classes
 from ..methods import METHODS, Method
-from ..models.published_weights import Contents, unpack
+from ..models.published_weights import Contents
 from .identify import identify
-from .read_file import weights_of
+from .read import weights_of
+from .unpack import unpack
 
 
 def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:

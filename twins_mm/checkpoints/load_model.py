@@ -13,8 +13,7 @@ from ..errors import UserError
 from ..models.backbone import Backbone
 from ..tasks import require_library
 from .fit import fit_model
-from .read import read_checkpoint
-from .read_file import weights_of
+from .read import read_checkpoint, weights_of
 
 
 def load_model(

@@ -9,7 +9,9 @@ strings.
 import argparse
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ _FUNCTIONS = {
 }
 
 
-def _get_function(owner: type, name: str):
+def _get_function(owner: type, name: str) -> Callable:
     """Stands in for `getattr`."""
     if name not in _FUNCTIONS.get(owner, ()):
         raise pickle.UnpicklingError(f'refused: getattr({owner!r}, {name!r})')
@@ -39,24 +41,24 @@ def _get_function(owner: type, name: str):
 class _DType:
     """Stands in for `numpy.dtype`; allows numbers and strings only."""
 
-    def __init__(self, code: str, *_):
+    def __init__(self, code: str, *_: object):
         if not re.fullmatch(rf'[{_KINDS}]\d+', code):
             raise pickle.UnpicklingError(
                 f'refused: numpy values of type {code!r}, which are neither numbers nor strings'
             )
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: tuple):
+    def __setstate__(self, state: tuple) -> None:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class _Array(np.ndarray):
     """Stands in for `numpy.ndarray`, and is pickled as one."""
 
-    def __new__(cls, *_):
+    def __new__(cls, *_: object) -> '_Array':
         return super().__new__(cls, 0)
 
-    def __setstate__(self, state: tuple):
+    def __setstate__(self, state: tuple) -> None:
         version, shape, dtype, is_fortran, data = state
         if isinstance(dtype, _DType):
             dtype = dtype.dtype
@@ -65,11 +67,11 @@ class _Array(np.ndarray):
             raise pickle.UnpicklingError(f'refused: an array of {dtype!r}')
         super().__setstate__((version, shape, dtype, is_fortran, data))
 
-    def __array_wrap__(self, array: np.ndarray, *_):
+    def __array_wrap__(self, array: np.ndarray, *_: object) -> object:
         # Results of operations on it are ordinary arrays or scalars, such as the mean of a log.
         return array[()]
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return self.view(np.ndarray).__reduce__()
 
 
@@ -80,7 +82,7 @@ def _make_scalar(dtype: _DType, data: bytes) -> np.generic:
     return array[()]
 
 
-def _name(entry) -> str:
+def _name(entry: Any) -> str:
     return entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
 
 

@@ -12,8 +12,7 @@ from torch import nn
 from ..checkpoints.load_model import load_model
 from ..config import test_steps, walk
 from ..errors import UserError
-from ..families import FAMILIES
-from ..models.backbone import Backbone
+from ..models.backbone import FAMILIES, Backbone
 
 
 def load_backbone(cfg: Config, checkpoint: str, device: str | torch.device = 'cpu') -> nn.Module:

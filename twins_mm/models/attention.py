@@ -5,7 +5,9 @@ K tokens per side of a window, L windows.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import repeat
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -15,7 +17,6 @@ from .cpu import attend_in_pieces, lacks_bfloat16_attention, linear
 from .layers import make_depthwise
 
 WINDOW_PADDINGS = ('mask', 'zero', 'mask_legacy')
-SUB_SAMPLINGS = ('convolution', 'separable_convolution', 'average_pooling')
 # torch's CUDA kernels for attention fail beyond this batch (pytorch issues 142228 and 146704).
 MAX_BATCH = 2**16 - 1
 
@@ -80,32 +81,37 @@ def attend(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    seen: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
     drop: float = 0.0,
 ) -> torch.Tensor:
     """`F.scaled_dot_product_attention` of `(B, N, T, D)`.
 
-    `seen`, `(B, 1, 1, T)`, are the keys that queries may see, at least one; None is all. `drop` is
-    the dropout on the weights.
+    `mask`, `(B, 1, 1, T)`, is True for the keys that take part, at least one; None is all. `drop`
+    is the dropout on the attention weights.
     """
     if not drop and lacks_bfloat16_attention(q):
-        return attend_in_pieces(q, k, v, seen)
-    return F.scaled_dot_product_attention(q, k, v, seen, drop)
+        return attend_in_pieces(q, k, v, mask)
+    return F.scaled_dot_product_attention(q, k, v, mask, drop)
 
 
 class LocallyGroupedAttention(nn.Module):
     """LSA: self-attention inside each K x K window. `(B, H, W, C)` to the same.
 
     Args:
+        dim: C.
+        num_heads: N, which divides `dim`.
+        window_size: K, in tokens.
         padding: How padding is treated if windows don't fit the map. 'mask' excludes it from
             the softmax; 'zero' includes it, like the released detection code; 'mask_legacy' is
             the released segmentation code, whose mask vanishes when exactly one side needs
             padding.
+        attn_drop: Dropout on the attention weights.
+        proj_drop: Dropout on the output.
 
     Raises:
         ValueError: `padding` is not one of these.
 
-    Source: Twins, section 3.2, equation 1.
+    Source: Twins, section 3.2.
     """
 
     def __init__(
@@ -130,37 +136,37 @@ class LocallyGroupedAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
 
-    def forward(self, x: torch.Tensor, real: torch.Tensor | None = None) -> torch.Tensor:
-        """`real` is what `real_tokens` returns; a stage finds it once for all of its blocks."""
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """`mask` is that of `make_mask`; a stage makes it once for all of its blocks."""
         height, width = x.shape[1:3]
-        if real is None:
-            real = self.real_tokens(x)
+        if mask is None:
+            mask = self.make_mask(x)
         windows = window_partition(x, self.window_size)
         # A list, because torch.compile of torch 2.1 can't unpack a generator.
         qkv = linear(self.qkv, windows).chunk(3, -1)
         q, k, v = [_split_heads(part, self.num_heads) for part in qkv]
-        windows = self._attend(q, k, v, real)
+        windows = self._attend(q, k, v, mask)
         x = window_unpartition(merge_heads(windows), self.window_size, height, width)
         return self.proj_drop(linear(self.proj, x))
 
     def _attend(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, real: torch.Tensor | None
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         drop = self.attn_drop if self.training else 0.0
         if _is_for_any_size() or q.shape[0] <= MAX_BATCH:
-            return attend(q, k, v, real, drop)
+            return attend(q, k, v, mask, drop)
         return torch.cat(
             [
                 self._attend(*parts)
                 for parts in zip(
                     *(tensor.split(MAX_BATCH) for tensor in (q, k, v)),
-                    repeat(None) if real is None else real.split(MAX_BATCH),
+                    repeat(None) if mask is None else mask.split(MAX_BATCH),
                 )
             ]
         )
 
-    def real_tokens(self, x: torch.Tensor) -> torch.Tensor | None:
-        """The keys that attention may see, `(B * L, 1, 1, K * K)`; None for all."""
+    def make_mask(self, x: torch.Tensor) -> torch.Tensor | None:
+        """False for keys of padding, `(B * L, 1, 1, K * K)`; None if all take part."""
         batch, height, width, _ = x.shape
         extra_rows, extra_columns = height % self.window_size, width % self.window_size
         if self.padding == 'zero':
@@ -169,38 +175,58 @@ class LocallyGroupedAttention(nn.Module):
             padded_sides = (extra_rows > 0) + (extra_columns > 0)
             if padded_sides == 0 or self.padding == 'mask_legacy' and padded_sides == 1:
                 return None
-        real = window_partition(x.new_ones(1, height, width, 1), self.window_size) > 0
+        mask = window_partition(x.new_ones(1, height, width, 1), self.window_size) > 0
         if self.padding == 'mask_legacy':
-            real = real | (x.new_full((), extra_rows * extra_columns) == 0)
-        return real.view(-1, 1, 1, self.window_size**2).repeat(batch, 1, 1, 1)
+            mask = mask | (x.new_full((), extra_rows * extra_columns) == 0)
+        return mask.view(-1, 1, 1, self.window_size**2).repeat(batch, 1, 1, 1)
 
 
-def _make_sub_sampling(kind: str, dim: int, ratio: int) -> nn.Module:
-    """`(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`."""
-    if kind == 'average_pooling':
-        return nn.AvgPool2d(ratio)
-    if kind == 'convolution':
-        return nn.Conv2d(dim, dim, ratio, ratio)
+class SubSampling(NamedTuple):
+    """What turns each square of tokens into one key of GSA.
+
+    Attributes:
+        make: From channels and ratio, `(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`.
+        mark: Among the weights of an attention, the first of these that there is tells which it is.
+    """
+
+    make: Callable[[int, int], nn.Module]
+    mark: str
+
+
+def _make_separable(dim: int, ratio: int) -> nn.Module:
     return nn.Sequential(
         OrderedDict(depthwise=make_depthwise(dim, ratio, ratio), pointwise=nn.Conv2d(dim, dim, 1))
     )
+
+
+SUB_SAMPLINGS = {
+    'convolution': SubSampling(
+        lambda dim, ratio: nn.Conv2d(dim, dim, ratio, ratio), mark='sr.weight'
+    ),
+    'separable_convolution': SubSampling(_make_separable, mark='sr.depthwise.weight'),
+    'average_pooling': SubSampling(lambda dim, ratio: nn.AvgPool2d(ratio), mark='norm.weight'),
+}
 
 
 class GlobalSubsampledAttention(nn.Module):
     """GSA: every token attends to a sub-sampled map. `(B, H, W, C)` to the same.
 
     Args:
+        dim: C.
+        num_heads: N, which divides `dim`.
         sr_ratio: Side of the square of tokens that one key represents, flooring sizes that it
             doesn't divide. 1 is plain global self-attention.
         sub_sampling: What turns each square into a key, before a LayerNorm: 'convolution', with
             this kernel and stride; 'separable_convolution', the same depthwise, then 1 x 1; or
             'average_pooling', without parameters.
+        attn_drop: Dropout on the attention weights.
+        proj_drop: Dropout on the output.
 
     Raises:
         ValueError: `sub_sampling` is not one of these.
 
-    Source: Twins, section 3.2, equation 4; with a convolution, it is the attention of PVT, arXiv
-    2102.12122. Table 6 doesn't say whether its separable convolution has the 1 x 1 part.
+    Source: Twins, section 3.2; with a convolution, it is the attention of PVT, arXiv 2102.12122.
+    Table 6 doesn't say whether its separable convolution has the 1 x 1 part.
     """
 
     def __init__(
@@ -225,7 +251,7 @@ class GlobalSubsampledAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
         if sr_ratio > 1:
-            self.sr = _make_sub_sampling(sub_sampling, dim, sr_ratio)
+            self.sr = SUB_SAMPLINGS[sub_sampling].make(dim, sr_ratio)
             self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,22 +1,38 @@
-"""What the backbones of all families have in common."""
+"""The contract of a family of backbones, and what all of them have in common."""
 
-from collections.abc import Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from mmengine.model import BaseModule, PretrainedInit, initialize
+from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..families import Arch, Family
-from .published_weights import translate_, translate_classifier_
+from .published_weights import Layout, Weights, translate_, translate_classifier_
+
+# An architecture: in each entry, one value per stage.
+Arch = Mapping[str, tuple]
+# By the name that their class is registered under.
+FAMILIES: dict[str, type['Backbone']] = {}
 
 
 class Backbone(BaseModule):
     """The base class of all backbones: maps images to one map for each of `out_indices`.
 
+    A subclass that has `archs` is a family. What others know about it are its class attributes:
+
+        title: Its name, such as 'Twins-SVT'.
+        config_name: In the names of configs: 'svt' in `configs/_base_/backbones/svt_s.py`.
+        archs: Its architectures by size: what the class takes as `arch`.
+        ablations: Others that it takes by name.
+        pattern: What each stage's blocks repeat, as letters, where an arch has no `patterns`.
+        layouts: The layouts that its weights are published in, ours first.
+        block_prefix: What the names of a block's weights begin with; stage and block to be filled
+            in.
+
     Args:
-        family: Its row in `FAMILIES`.
         arch: One value per stage in each entry, among them `embed_dims` and `depths`.
         out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
             built.
@@ -33,11 +49,23 @@ class Backbone(BaseModule):
         ValueError: An argument is invalid.
     """
 
+    title: str
+    config_name: str
+    archs: Mapping[str, Arch]
+    ablations: Mapping[str, Arch] = {}
+    pattern: str
+    layouts: tuple[Layout, ...]
+    block_prefix = 'blocks.{}.{}.'
+
     init_cfg: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if 'archs' in vars(cls):
+            FAMILIES[cls.__name__] = cls
 
     def __init__(
         self,
-        family: Family,
         arch: Arch,
         out_indices: Sequence[int] | None,
         drop_path_rate: float,
@@ -46,7 +74,6 @@ class Backbone(BaseModule):
         init_cfg: dict | None,
     ):
         super().__init__(init_cfg)
-        self.family = family
         self.out_indices = _check_out_indices(out_indices, len(arch['depths']))
         self.out_channels = tuple(arch['embed_dims'][index] for index in self.out_indices)
         if not 0 <= drop_path_rate < 1:
@@ -62,10 +89,53 @@ class Backbone(BaseModule):
         ).tolist()
         self._frozen: list[nn.Module] = []
 
+    @abstractmethod
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Maps images `(B, in_channels, H, W)` to the maps of `out_indices`.
+
+        Each is a contiguous `(B, C, H_i, W_i)`, with strides 4, 8, 16 and 32; see `to_nchw`.
+        """
+
     @property
+    @abstractmethod
     def stages(self) -> Sequence[nn.ModuleList]:
         """The blocks of each stage."""
-        raise NotImplementedError
+
+    @classmethod
+    @abstractmethod
+    def kind_of(cls, block: str, weights: Weights) -> str:
+        """The letter of the block whose names begin with `block`; '?' if it is another network's.
+
+        `weights` are the backbone's, under our names.
+        """
+
+    @classmethod
+    def named_archs(cls) -> dict[str, Arch]:
+        """Every architecture that the class takes by name."""
+        return {**cls.archs, **cls.ablations}
+
+    @classmethod
+    def blocks_of(cls, arch: Arch) -> tuple[str, ...]:
+        """The blocks of each stage as letters, such as 'LGLG'."""
+        patterns = arch.get('patterns', [cls.pattern] * len(arch['depths']))
+        return tuple((pattern * depth)[:depth] for pattern, depth in zip(patterns, arch['depths']))
+
+    @classmethod
+    def find_arch(cls, arch: str | Arch) -> Arch:
+        """The architecture that a name or a dict stands for.
+
+        Raises:
+            ValueError: The family has no architecture of this name.
+        """
+        if not isinstance(arch, str):
+            return arch
+        named = cls.named_archs()
+        if arch not in named:
+            raise ValueError(
+                f'arch={arch!r} is unknown; pass one of {", ".join(named)}, '
+                f'or a dict of {", ".join(next(iter(named.values())))}'
+            )
+        return named[arch]
 
     def _freeze(self, modules: Iterable[nn.Module]) -> None:
         """Keeps modules, which are no longer trained, in evaluation mode."""
@@ -83,12 +153,9 @@ class Backbone(BaseModule):
     def init_weights(self) -> None:
         """Initialises by `init_cfg`, and last by the file, URL or hub address of its `Pretrained`.
 
-        That may be in any published layout and in pickle or safetensors format; none of its code is
-        run, as far as this torch can tell.
-
-        Raises:
-            UserError: It is missing or damaged, contains more than weights and a log, or doesn't
-                fit; nothing was loaded.
+        That may be in any published layout. Where `twins_mm.checkpoints` is imported, which
+        registers `PretrainedBackbone`, it may also be in safetensors format, and is refused unless
+        it is safe and fits.
         """
         given = self.init_cfg
         inits = [given] if isinstance(given, dict) else list(given or ())
@@ -98,16 +165,17 @@ class Backbone(BaseModule):
         super().init_weights()
         self.init_cfg = given
         if is_first and pretrained:
-            # Registered by `checkpoints`, which imports the networks.
-            initialize(self, [dict(init, type='PretrainedBackbone') for init in pretrained])
+            ours = 'PretrainedBackbone'
+            kind = ours if ours in WEIGHT_INITIALIZERS else 'Pretrained'
+            initialize(self, [dict(init, type=kind) for init in pretrained])
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        translate_(state_dict, prefix, self.state_dict())
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        translate_(state_dict, prefix, self.state_dict(), self.layouts)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _checkpoint_filter(self, state_dict: dict, prefix: str, *args) -> None:
+    def _checkpoint_filter(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # mmpretrain's ImageClassifier calls it for its own state dict, before its modules load.
-        translate_classifier_(state_dict, prefix)
+        translate_classifier_(state_dict, prefix, self.layouts)
 
     def _run(self, block: nn.Module, x: torch.Tensor, *args: Any) -> torch.Tensor:
         """Runs a block, which is recomputed in the backward pass if so configured."""
@@ -123,22 +191,6 @@ def to_nchw(x: torch.Tensor) -> torch.Tensor:
     tenth slower on a CPU, and torch.compile's aot_eager fails in dropout.
     """
     return x.flatten(1).view_as(x).permute(0, 3, 1, 2).contiguous()
-
-
-def named_arch(arch: str | Arch, family: Family) -> Arch:
-    """The architecture that a name or a dict stands for.
-
-    Raises:
-        ValueError: The family has no architecture of this name.
-    """
-    if not isinstance(arch, str):
-        return arch
-    if arch not in family.named_archs:
-        raise ValueError(
-            f'arch={arch!r} is unknown; pass one of {", ".join(family.named_archs)}, '
-            f'or a dict of {", ".join(family.archs["small"])}'
-        )
-    return family.named_archs[arch]
 
 
 def check_arch(arch: Arch, fields: Sequence[str], *optional: str) -> None:

@@ -94,9 +94,9 @@ def run_in_pieces(
 
 
 def attend_in_pieces(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None = None
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Attention of `(B, N, T, D)`, to keys that are `seen` as in `attend`; its weights fit a cache.
+    """Attention of `(B, N, T, D)`, with the mask of `attend`; its weights fit a cache.
 
     Those of many keys are computed again in the backward pass.
     """
@@ -107,7 +107,7 @@ def attend_in_pieces(
     rows = max(1, WEIGHT_BYTES // (heads * keys * q.element_size()))
     images = max(1, rows // queries)
     several = zip(
-        *(x.split(images) for x in (q, k, v)), repeat(None) if seen is None else seen.split(images)
+        *(x.split(images) for x in (q, k, v)), repeat(None) if mask is None else mask.split(images)
     )
     # As the kernel returns it: tokens before heads in memory, so that merging heads copies nothing.
     return torch.cat(
@@ -119,11 +119,11 @@ def attend_in_pieces(
 
 
 def _attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seen: torch.Tensor | None
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
     weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if seen is not None:
-        weights = weights.masked_fill(~seen, -torch.inf)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, -torch.inf)
     return weights.softmax(-1) @ v
 
 

@@ -1,5 +1,7 @@
 """ResNet with the stem of mmseg's segmentors; importing it imports mmseg."""
 
+from typing import Any
+
 from mmseg.models.backbones import ResNetV1c
 
 
@@ -9,7 +11,7 @@ class DeepStemResNet(ResNetV1c):
     The server of mmseg's own weights, `resnet50_v1c`, is gone.
     """
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
         # Not those of a stem of one convolution, whose norm would fit.
         if f'{prefix}conv1.0.weight' in state_dict:
             for theirs, ours in (('conv1.', 'stem.'), ('bn1.', 'stem.7.')):

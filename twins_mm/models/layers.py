@@ -1,4 +1,4 @@
-"""The parts of a stage that are neither attention nor MLP.
+"""The parts of a stage besides attention.
 
 Maps are `(B, H, W, C)`: LayerNorm and Linear take them directly, and the channels-last
 convolutions take `permute(0, 3, 1, 2)`, which is a view.
@@ -7,25 +7,19 @@ convolutions take `permute(0, 3, 1, 2)`, which is a view.
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from .cpu import is_observed, multiply
-
-_AUTOCAST_TAKES_DEVICE = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 4)
-
-
-def _is_autocast(device: str) -> bool:
-    if device == 'meta':
-        return False
-    if device == 'cpu' and not _AUTOCAST_TAKES_DEVICE:
-        return torch.is_autocast_cpu_enabled()
-    return torch.is_autocast_enabled(*[device] * _AUTOCAST_TAKES_DEVICE)
+from .cpu import gelu, linear, run_in_pieces
 
 
 class PatchEmbed(nn.Module):
     """Turns square patches into tokens: a convolution with kernel = stride, then LayerNorm.
 
-    `(B, H, W, C)` becomes `(B, H // patch_size, W // patch_size, dim)`: the right and bottom
-    remainder is dropped, as in the released code. `pad` completes it with zeros instead.
+    `(B, H, W, in_channels)` becomes `(B, H // patch_size, W // patch_size, dim)`.
+
+    Args:
+        pad: Zeros complete the patches at the right and at the bottom. False drops what is left
+            there, as in the released code.
     """
 
     def __init__(self, in_channels: int, dim: int, patch_size: int, pad: bool):
@@ -47,36 +41,6 @@ def make_depthwise(dim: int, kernel_size: int, stride: int = 1, padding: int = 0
     # Gives the weight its gradient's strides, which DistributedDataParallel compares. Nothing
     # moves: in memory, a depthwise weight is the same in both formats.
     return layer.to(memory_format=torch.channels_last)
-
-
-class PointwiseConv(nn.Conv2d):
-    """A 1 x 1 convolution of maps `(..., C)`: a Linear whose weight has a convolution's shape."""
-
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels, out_channels, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return multiply(x, self.weight.flatten(1), self.bias)
-
-
-class ResidualDepthwiseConv(nn.Module):
-    """Adds a depthwise 3x3 convolution to its input. `(B, H, W, C)` to the same.
-
-    In float32 the input is added by the kernel, in its middle, which saves a pass over the map. In
-    half precision, that would round kernel and input together.
-    """
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.conv = make_depthwise(dim, 3, padding=1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight, x = self.conv.weight, x.permute(0, 3, 1, 2)
-        if weight.dtype != torch.float32 or _is_autocast(x.device.type) or is_observed(self):
-            return (x + self.conv(x)).permute(0, 2, 3, 1)
-        kernel = weight + F.pad(weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
-        x = F.conv2d(x, kernel, self.conv.bias, padding=1, groups=self.conv.groups)
-        return x.permute(0, 2, 3, 1)
 
 
 class PositionEncodingGenerator(nn.Module):
@@ -114,10 +78,50 @@ class DropPath(nn.Module):
         return f'p={self.p:.3f}'
 
 
-class Block(nn.Module):
-    """A pre-norm transformer block: attention, then MLP. `(B, H, W, C)` to the same.
+def finish_recomputed(mlp: nn.Module, hidden: torch.Tensor, drop: float = 0.0) -> torch.Tensor:
+    """`mlp.finish(hidden)`; in training recomputed in the backward pass, if `mlp.recompute`.
+
+    The hidden activations are the largest tensors of a network. `drop` is the dropout in `finish`.
+    """
+    if mlp.recompute and mlp.training and hidden.requires_grad:
+        return checkpoint(mlp.finish, hidden, use_reentrant=False, preserve_rng_state=drop > 0)
+    return mlp.finish(hidden)
+
+
+class Mlp(nn.Module):
+    """Linear, GELU, Linear over the last dimension. `(..., dim)` to the same.
 
     Args:
+        hidden_dim: Width between the two layers, 4 or 8 times `dim` in Twins.
+        drop: Dropout after GELU and at the end.
+        recompute: Saves memory in training: the hidden activations are kept once, before GELU.
+            False keeps them twice, before and after it, like plain autograd.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int, drop: float = 0.0, recompute: bool = True):
+        super().__init__()
+        self.recompute = recompute
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return run_in_pieces(self, self._run, x, self.fc1.out_features)
+
+    def _run(self, x: torch.Tensor) -> torch.Tensor:
+        return finish_recomputed(self, linear(self.fc1, x), self.drop.p)
+
+    def finish(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What follows the first layer."""
+        return self.drop(linear(self.fc2, self.drop(gelu(hidden, self))))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block: attention, then MLP. `(B, H, W, dim)` to the same.
+
+    Args:
+        attention: `(B, H, W, dim)` to the same; it may take more than that, see `forward`.
+        mlp: `(B, H, W, dim)` to the same.
         drop_path: Probability of dropping each of the two branches, drawn once for each.
         norm_eps: Epsilon of both norms.
     """

@@ -32,7 +32,7 @@ class NormedAveragePooling(nn.Module):
 
 @MODELS.register_module()
 class ProjectedAveragePooling(nn.Module):
-    """STViT's: a 1 x 1 convolution of the last map, BatchNorm, Swish, then the tokens' mean.
+    """STViT's: a 1 x 1 convolution of the last map, BatchNorm, SiLU, then the tokens' mean.
 
     Takes a backbone's maps, the last `(B, in_channels, H, W)`, and returns a tuple of
     `(B, out_channels)`, as necks do.

@@ -4,25 +4,40 @@ Our names are the released ones, which timm uses too.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import torch
 from mmengine.logging import print_log
 
-from ..errors import UserError
-from ..families import FAMILIES, Layout
-
 Weights = Mapping[str, torch.Tensor]
 
-# Families may share layouts.
-LAYOUTS = {
-    layout.marks: layout for family in FAMILIES.values() for layout in family.layouts
-}.values()
 # mmpretrain's ImageClassifier with our necks: its names, and the released ones.
 _IMAGE_CLASSIFIER = {'neck.proj.': 'proj.', 'neck.norm.': 'norm.', 'head.fc.': 'head.'}
 # The released names of what a classifier has after its backbone.
 CLASSIFIER = tuple(_IMAGE_CLASSIFIER.values())
+
+
+class Layout(NamedTuple):
+    """A naming scheme for the weights of a backbone, as a map from prefixes of our names.
+
+    In a map, `#` matches a number, the first matching row applies, and a name that no row matches
+    stays. Our side writes GSA's `attn` as `gsa`: mmseg names its projection differently from LSA's.
+
+    Attributes:
+        title: Whose names these are.
+        marks: Names that occur together only in this layout, without a whole model's prefix.
+        names: The map from our names to the layout's.
+        fused_gsa: GSA's queries, keys and values are one tensor, `gsa.qkv` in the map.
+        constants: Endings of names that aren't weights, which are left out.
+    """
+
+    name: str
+    title: str
+    marks: tuple[str, ...]
+    names: Mapping[str, str]
+    fused_gsa: bool = False
+    constants: tuple[str, ...] = ()
 
 
 class Contents(NamedTuple):
@@ -42,14 +57,13 @@ class Contents(NamedTuple):
     others: dict[str, torch.Tensor]
 
 
-def unpack(weights: Weights) -> Contents:
-    """Finds the backbone in a state dict of any layout.
-
-    Raises:
-        UserError: There is no backbone.
-    """
+def split(weights: Weights, layouts: Collection[Layout]) -> Contents | None:
+    """Finds the backbone in a state dict of one of these layouts; None if there is none."""
     others = {name.removeprefix('module.'): value for name, value in weights.items()}
-    prefix, layout = _find_backbone(others)
+    found = _find_backbone(others, layouts)
+    if found is None:
+        return None
+    prefix, layout = found
     backbone = _to_released(rename(pop(others, prefix), {prefix: ''}), layout)
     if 'head.fc.weight' in others:
         for part in _IMAGE_CLASSIFIER:
@@ -57,45 +71,41 @@ def unpack(weights: Weights) -> Contents:
     return Contents(layout, prefix, backbone, others)
 
 
-def name_classifier(weights: Weights) -> Weights:
-    """Gives a whole classifier of any layout the names of mmpretrain's `ImageClassifier`.
+def name_classifier(weights: Weights, layouts: Collection[Layout]) -> Weights:
+    """Gives a whole classifier of these layouts the names of mmpretrain's `ImageClassifier`.
 
     That has our backbone and our neck. Weights of anything else stay as they are.
     """
-    try:
-        _, _, backbone, others = unpack(weights)
-    except UserError:
-        return weights
-    if others or not {'norm.weight', 'head.weight'} <= backbone.keys():
+    found = split(weights, layouts)
+    if found is None or found.others or not {'norm.weight', 'head.weight'} <= found.backbone.keys():
         return weights
     names = {released: ours for ours, released in _IMAGE_CLASSIFIER.items()}
-    return rename(backbone, {**names, '': 'backbone.'})
+    return rename(found.backbone, {**names, '': 'backbone.'})
 
 
-def translate_(state_dict: dict, prefix: str, own: Weights) -> None:
+def translate_(state_dict: dict, prefix: str, own: Weights, layouts: Collection[Layout]) -> None:
     """Gives the weights under `prefix` in `state_dict`, in place, our names.
 
     Nothing is left out but constants, and weights under names of the model's `own`, or in which
-    no layout is recognised, stay as they are.
+    none of the layouts is recognised, stay as they are.
     """
     given = weights_under(prefix, state_dict)
     if given.keys() <= own.keys():
         return
-    try:
-        layout, _, backbone, others = unpack(given)
-    except UserError:
+    found = split(given, layouts)
+    if found is None:
         return
-    if layout.names:
-        print_log(f"The backbone's weights are in {layout.name}'s layout", logger='current')
-    replace_(state_dict, prefix, {**backbone, **others})
+    if found.layout.names:
+        print_log(f"The backbone's weights are in {found.layout.name}'s layout", logger='current')
+    replace_(state_dict, prefix, {**found.backbone, **found.others})
 
 
-def translate_classifier_(state_dict: dict, prefix: str) -> None:
+def translate_classifier_(state_dict: dict, prefix: str, layouts: Collection[Layout]) -> None:
     """Gives a whole classifier under `prefix`, in place, `ImageClassifier`'s names.
 
     Anything else stays as it is.
     """
-    replace_(state_dict, prefix, name_classifier(weights_under(prefix, state_dict)))
+    replace_(state_dict, prefix, name_classifier(weights_under(prefix, state_dict), layouts))
 
 
 def list_differences(weights: Weights, expected: Weights) -> list[str]:
@@ -134,18 +144,14 @@ def replace_(state_dict: dict, prefix: str, weights: Weights) -> None:
     state_dict.update({prefix + name: value for name, value in weights.items()})
 
 
-def _find_backbone(names: Iterable[str]) -> tuple[str, Layout]:
-    names = set(names)
-    for name in sorted(names):
-        for layout in LAYOUTS:
+def _find_backbone(weights: Weights, layouts: Collection[Layout]) -> tuple[str, Layout] | None:
+    """The prefix of its names, and their layout."""
+    for name in sorted(weights):
+        for layout in layouts:
             prefix = name.removesuffix(layout.marks[0])
-            if prefix != name and all(prefix + mark in names for mark in layout.marks):
+            if prefix != name and all(prefix + mark in weights for mark in layout.marks):
                 return prefix, layout
-    prefixes = sorted({name.partition('.')[0] for name in names})
-    raise UserError(
-        'No Twins or STViT backbone found; the weights are of '
-        + (', '.join(prefixes[:8]) if names else 'nothing')
-    )
+    return None
 
 
 def pop(weights: dict, prefix: str) -> dict[str, torch.Tensor]:

@@ -9,15 +9,44 @@ from collections.abc import Sequence
 import torch
 from mmengine.registry import MODELS
 from torch import nn
+from torch.nn import functional as F
 
-from ..families import FAMILIES, Arch
-from .backbone import Backbone, are_patterns, check_arch, named_arch, to_nchw
-from .cpu import gelu
-from .layers import DropPath, PatchEmbed, PointwiseConv, ResidualDepthwiseConv
-from .mlp import finish_recomputed
-from .super_tokens import SuperTokenAttention
+from .backbone import Arch, Backbone, are_patterns, check_arch, to_nchw
+from .cpu import gelu, is_observed
+from .layers import DropPath, PatchEmbed, finish_recomputed, make_depthwise
+from .published_weights import Layout, Weights
+from .super_tokens import PointwiseConv, SuperTokenAttention
 
+_AUTOCAST_TAKES_DEVICE = tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 4)
 _FIELDS = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios', 'grid_sizes')
+
+
+def _is_autocast(device: str) -> bool:
+    if device == 'meta':
+        return False
+    if device == 'cpu' and not _AUTOCAST_TAKES_DEVICE:
+        return torch.is_autocast_cpu_enabled()
+    return torch.is_autocast_enabled(*[device] * _AUTOCAST_TAKES_DEVICE)
+
+
+class ResidualDepthwiseConv(nn.Module):
+    """Adds a depthwise 3x3 convolution to its input. `(B, H, W, C)` to the same.
+
+    In float32 the input is added by the kernel, in its middle, which saves a pass over the map. In
+    half precision, that would round kernel and input together.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.conv = make_depthwise(dim, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight, x = self.conv.weight, x.permute(0, 3, 1, 2)
+        if weight.dtype != torch.float32 or _is_autocast(x.device.type) or is_observed(self):
+            return (x + self.conv(x)).permute(0, 2, 3, 1)
+        kernel = weight + F.pad(weight.new_ones(1, 1, 1, 1), (1, 1, 1, 1))
+        x = F.conv2d(x, kernel, self.conv.bias, padding=1, groups=self.conv.groups)
+        return x.permute(0, 2, 3, 1)
 
 
 class _MapNorm(nn.Module):
@@ -51,19 +80,19 @@ def _make_stem(in_channels: int, dim: int) -> nn.Module:
     return _Convolutions(*layers)
 
 
-def _make_merging(in_channels: int, dim: int) -> nn.Module:
+def _make_downsampling(in_channels: int, dim: int) -> nn.Module:
     """A convolution to half the map's size, with BatchNorm."""
     return _Convolutions(nn.Conv2d(in_channels, dim, 3, 2, 1), nn.BatchNorm2d(dim))
 
 
 class ConvFfn(nn.Module):
-    """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, C)` to the same.
-
-    In training, the hidden map is kept once, before GELU, and not three times.
+    """An MLP whose hidden map gets a depthwise 3x3 convolution. `(B, H, W, dim)` to the same.
 
     Args:
+        hidden_dim: Channels of the hidden map.
         has_conv: False makes it a plain MLP.
-        recompute: See `Mlp`.
+        recompute: Saves memory in training: the hidden map is kept once, before GELU, and not
+            three times.
     """
 
     def __init__(self, dim: int, hidden_dim: int, has_conv: bool = True, recompute: bool = True):
@@ -82,11 +111,13 @@ class ConvFfn(nn.Module):
 
 
 class SuperTokenBlock(nn.Module):
-    """A position encoding, STA and ConvFFN, each added to its input. `(B, H, W, C)` to the same.
+    """A position encoding, STA and ConvFFN, each added to its input. `(B, H, W, dim)` to the same.
 
     Args:
+        num_heads: Those of STA, which divide `dim`.
         grid: Side of a super token's cell, see `SuperTokenAttention`.
-        layer_scale: Where the factors of both branches, one a channel, start; 0 has none.
+        hidden_dim: Channels of ConvFFN's hidden map.
+        layer_scale: Initial value of the factors of both branches, one a channel; 0 has none.
         drop_path: Probability of dropping each of the two branches, drawn once for each.
         has_convs: False makes it STA and a plain MLP.
         recompute_mlp: See `ConvFfn`.
@@ -128,12 +159,23 @@ class SuperTokenBlock(nn.Module):
 
 
 class _Stage(nn.Module):
-    """The blocks of a stage and, unless it is the last one, the merging that opens the next."""
+    """The blocks of a stage and, unless it is the last one, the convolution to the next."""
 
     def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.downsample = downsample
+
+
+# Supplementary Table I, and layer scales as released.
+_SMALL = dict(
+    embed_dims=(64, 128, 320, 512),
+    depths=(3, 5, 9, 3),
+    num_heads=(1, 2, 5, 8),
+    mlp_ratios=(4, 4, 4, 4),
+    grid_sizes=(8, 4, 1, 1),
+    layer_scales=(0.0, 0.0, 0.0, 0.0),
+)
 
 
 @MODELS.register_module()
@@ -147,8 +189,8 @@ class STViT(Backbone):
     Args:
         arch: 'small', 'base', 'large'; or a dict with one value per stage in each entry:
             `embed_dims`, `depths`, `num_heads`, `mlp_ratios`, `grid_sizes`, the sides of the
-            super tokens' cells; and, optionally, `layer_scales`, where the factors of a block's
-            branches start, 0 for none, and `patterns`, which the blocks of a stage repeat: 'S'
+            super tokens' cells; and, optionally, `layer_scales`, initial values of the factors of a
+            block's branches, 0 for none, and `patterns`, which the blocks of a stage repeat: 'S'
             is the block, 'T' lacks its convolutions. Where the first is 'T', the map starts with
             patches of 4x4 pixels, as in the supplement's Table II.
         in_channels: Channels of the images.
@@ -174,6 +216,38 @@ class STViT(Backbone):
     [(1, 320, 4, 6), (1, 512, 2, 3)]
     """
 
+    title = 'STViT'
+    config_name = 'stvit'
+    archs = dict(
+        small=_SMALL,
+        base=dict(
+            _SMALL,
+            embed_dims=(96, 192, 384, 512),
+            depths=(4, 6, 14, 6),
+            num_heads=(2, 3, 6, 8),
+            layer_scales=(0.0, 0.0, 1e-6, 1e-6),
+        ),
+        large=dict(
+            _SMALL,
+            embed_dims=(96, 192, 448, 640),
+            depths=(4, 7, 19, 8),
+            num_heads=(2, 3, 7, 10),
+            layer_scales=(0.0, 0.0, 1e-6, 1e-6),
+        ),
+    )
+    ablations = dict(small_isotropic=dict(_SMALL, patterns=('T', 'T', 'T', 'T')))
+    pattern = 'S'
+    layouts = (
+        Layout(
+            'released',
+            "released: the authors' and twins_mm's names",
+            ('layers.0.blocks.0.attn.stoken_refine.qkv.weight',),
+            {},
+            constants=('.fold.weights', '.unfold.weights'),
+        ),
+    )
+    block_prefix = 'layers.{}.blocks.{}.'
+
     def __init__(
         self,
         arch: str | Arch = 'small',
@@ -186,18 +260,15 @@ class STViT(Backbone):
         recompute_mlp: bool = True,
         init_cfg: dict | None = None,
     ):
-        family = FAMILIES['STViT']
-        arch = named_arch(arch, family)
+        arch = self.find_arch(arch)
         check_arch(arch, _FIELDS, 'layer_scales', 'patterns')
-        if not are_patterns(arch.get('patterns', family.pattern), 'ST'):
+        if not are_patterns(arch.get('patterns', self.pattern), 'ST'):
             raise ValueError(
                 f'arch: one of patterns={arch["patterns"]!r} is empty or has letters '
                 'other than S and T'
             )
-        stages = family.blocks_of(arch)
-        super().__init__(
-            family, arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg
-        )
+        stages = self.blocks_of(arch)
+        super().__init__(arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg)
         dims, drop_paths = arch['embed_dims'], iter(self._drop_paths)
         scales = arch.get('layer_scales', [0.0] * len(dims))
         self.patch_embed = (
@@ -223,15 +294,23 @@ class STViT(Backbone):
             ]
             self.layers.append(
                 _Stage(
-                    blocks, _make_merging(dims[stage], dims[stage + 1]) if stage < last else None
+                    blocks,
+                    _make_downsampling(dims[stage], dims[stage + 1]) if stage < last else None,
                 )
             )
-        openings = [self.patch_embed, *(stage.downsample for stage in self.layers)]
-        self._freeze([*openings[: frozen_stages + 1], *self.stages[: frozen_stages + 1]])
+        # What makes a stage's first map is frozen with it.
+        first = [self.patch_embed, *(stage.downsample for stage in self.layers)]
+        self._freeze([*first[: frozen_stages + 1], *self.stages[: frozen_stages + 1]])
 
     @property
     def stages(self) -> list[nn.ModuleList]:
         return [stage.blocks for stage in self.layers]
+
+    @classmethod
+    def kind_of(cls, block: str, weights: Weights) -> str:
+        if f'{block}attn.stoken_refine.qkv.weight' not in weights:
+            return '?'
+        return 'S' if f'{block}pos_embed.conv.weight' in weights else 'T'
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         x = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)

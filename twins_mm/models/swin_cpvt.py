@@ -1,5 +1,7 @@
 """Swin with conditional position encodings, of the paper's Table 7; importing it imports mmdet."""
 
+from typing import Any
+
 import torch
 from mmdet.models.backbones.swin import SwinTransformer, WindowMSA, swin_converter
 from mmengine.logging import print_log
@@ -47,7 +49,7 @@ class SwinCPVT(SwinTransformer):
     Source: section 4.4 and Table 7.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         for stage, dim in zip(self.stages, self.num_features):
             for block in stage.blocks:

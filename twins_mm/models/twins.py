@@ -5,27 +5,24 @@ NeurIPS 2021, arXiv 2104.13840; where the paper is silent, its authors' released
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..families import FAMILIES, Arch, Family
 from .attention import GlobalSubsampledAttention, LocallyGroupedAttention
-from .backbone import Backbone, are_patterns, check_arch, named_arch, to_nchw
-from .layers import Block, PatchEmbed, PositionEncodingGenerator
-from .mlp import Mlp
+from .backbone import Arch, Backbone, are_patterns, check_arch, to_nchw
+from .layers import Block, Mlp, PatchEmbed, PositionEncodingGenerator
+from .published_weights import Layout, Weights
 
 # Epsilon of block and stage norms; whether images and maps are padded to whole patches.
 NUMERICS = dict(released=(1e-6, False), mmseg=(1e-5, True))
 
 
-def _check_arch(arch: str | Arch, family: Family) -> Arch:
-    """The architecture that `arch` names or defines; raises a ValueError if it is invalid."""
-    arch = named_arch(arch, family)
-    patterns = arch.get('patterns', family.pattern)
+def _check_arch(arch: Arch, pattern: str) -> None:
+    """Raises a ValueError unless the architecture is valid; `pattern` is the family's."""
+    patterns = arch.get('patterns', pattern)
     if not are_patterns(patterns, 'LG'):
         raise ValueError(
             'arch needs patterns of L for LSA and G for GSA, such as '
@@ -41,7 +38,6 @@ def _check_arch(arch: str | Arch, family: Family) -> Arch:
         *['window_sizes'] * ('L' in kinds),
     ]
     check_arch(arch, fields, 'patterns')
-    return arch
 
 
 def _init_weights(module: nn.Module) -> None:
@@ -63,21 +59,20 @@ class Twins(Backbone):
     or ceiled if `numerics` is 'mmseg'.
 
     Args:
-        family: The family, which names architectures and patterns.
         arch: A name in the family, or a dict that defines one, with one value per stage in each
             entry: `embed_dims`, `depths`, `num_heads`, `mlp_ratios`; `window_sizes` if there is LSA
             and `sr_ratios` if there is GSA; and, if they are not the family's, `patterns`, which
             the blocks of a stage repeat: 'L' is LSA, 'G' is GSA, 'LLG' is two of LSA, then GSA.
-        local_attention: Makes LSA from width, heads and window size.
-        norm_after_stage: Ends each stage with a LayerNorm, whose output is returned and passed to
-            the next stage.
         in_channels: Channels of the images.
         out_indices: Stages to return, ascending, from 0; all by default. Later stages are not
             built.
         drop_path_rate: Drop path of the last block; it grows linearly from 0 over the blocks.
         drop_rate: Dropout on tokens, in the MLPs and after attention.
         attn_drop_rate: Dropout on attention weights.
+        window_padding: How LSA treats padding, see `LocallyGroupedAttention`.
         sub_sampling: What makes the keys of GSA, see `GlobalSubsampledAttention`.
+        norm_after_stage: Ends each stage with a LayerNorm, whose output is returned and passed to
+            the next stage.
         numerics: 'released', as in the original code; or 'mmseg', for weights that mmseg trained:
             every norm has epsilon 1e-5, and zeros complete the patches of sizes that a stride
             doesn't divide. With 'released', block and stage norms have 1e-6, those of patch
@@ -99,26 +94,25 @@ class Twins(Backbone):
 
     def __init__(
         self,
-        family: Family,
         arch: str | Arch,
-        local_attention: Callable[..., nn.Module],
+        *,
+        in_channels: int,
+        out_indices: Sequence[int] | None,
+        drop_path_rate: float,
+        drop_rate: float,
+        attn_drop_rate: float,
+        window_padding: str,
+        sub_sampling: str,
         norm_after_stage: bool,
-        in_channels: int = 3,
-        out_indices: Sequence[int] | None = None,
-        drop_path_rate: float = 0.2,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        sub_sampling: str = 'convolution',
-        numerics: str = 'released',
-        frozen_stages: int = -1,
-        with_cp: bool = False,
-        recompute_mlp: bool = True,
-        init_cfg: dict | None = None,
+        numerics: str,
+        frozen_stages: int,
+        with_cp: bool,
+        recompute_mlp: bool,
+        init_cfg: dict | None,
     ):
-        arch = _check_arch(arch, family)
-        super().__init__(
-            family, arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg
-        )
+        arch = self.find_arch(arch)
+        _check_arch(arch, self.pattern)
+        super().__init__(arch, out_indices, drop_path_rate, frozen_stages, with_cp, init_cfg)
         if numerics not in NUMERICS:
             raise ValueError(f'numerics={numerics!r} is unknown; pass one of {", ".join(NUMERICS)}')
         self.numerics = numerics
@@ -131,14 +125,16 @@ class Twins(Backbone):
         self.blocks = nn.ModuleList()
         self.pos_block = nn.ModuleList()
         self.norm_list = nn.ModuleList()
-        stages = family.blocks_of(arch)[: self.out_indices[-1] + 1]
+        stages = self.blocks_of(arch)[: self.out_indices[-1] + 1]
         for stage, kinds in enumerate(stages):
             dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
             self.patch_embeds.append(PatchEmbed(in_channels, dim, 2 if stage else 4, pad_patches))
             self.blocks.append(nn.ModuleList())
             for kind in kinds:
                 if kind == 'L':
-                    attention = local_attention(dim, heads, arch['window_sizes'][stage], **drops)
+                    attention = LocallyGroupedAttention(
+                        dim, heads, arch['window_sizes'][stage], window_padding, **drops
+                    )
                 else:
                     attention = GlobalSubsampledAttention(
                         dim, heads, arch['sr_ratios'][stage], sub_sampling, **drops
@@ -171,6 +167,13 @@ class Twins(Backbone):
     def stages(self) -> nn.ModuleList:
         return self.blocks
 
+    @classmethod
+    def kind_of(cls, block: str, weights: Weights) -> str:
+        if 'pos_block.0.proj.0.weight' not in weights:
+            return '?'  # of PVT or Swin
+        parts = {part for part in ('q', 'kv', 'qkv') if f'{block}attn.{part}.weight' in weights}
+        return 'L' if parts == {'qkv'} else 'G' if parts == {'q', 'kv'} else '?'
+
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = images.shape[2:]
         if min(height, width) < self._min_image_size:
@@ -183,16 +186,73 @@ class Twins(Backbone):
         pyramid = []
         for stage, blocks in enumerate(self.blocks):
             x = self.token_drop(self.patch_embeds[stage](x))
-            local = [isinstance(block.attn, LocallyGroupedAttention) for block in blocks]
-            real = blocks[local.index(True)].attn.real_tokens(x) if any(local) else None
+            is_local = [isinstance(block.attn, LocallyGroupedAttention) for block in blocks]
+            mask = blocks[is_local.index(True)].attn.make_mask(x) if any(is_local) else None
             for index, block in enumerate(blocks):
-                x = self._run(block, x, real) if local[index] else self._run(block, x)
+                x = self._run(block, x, mask) if is_local[index] else self._run(block, x)
                 if index == 0:
                     x = self.pos_block[stage](x)
             x = self.norm_list[stage](x)
             if stage in self.out_indices:
                 pyramid.append(to_nchw(x))
         return tuple(pyramid)
+
+
+def _openmmlab(blocks: str) -> dict[str, str]:
+    """The rows that mmseg and mmpretrain share."""
+    return {
+        'patch_embeds.#.proj.': 'patch_embeds.#.projection.',
+        'pos_block.#.proj.0.': 'position_encodings.#.proj.',
+        'blocks.#.#.mlp.fc1.': f'{blocks}.#.#.ffn.layers.0.0.',
+        'blocks.#.#.mlp.fc2.': f'{blocks}.#.#.ffn.layers.1.',
+        'blocks.#.#.': f'{blocks}.#.#.',
+    }
+
+
+_FIRST_NORM = 'patch_embeds.0.norm.weight'
+# mmpretrain gives the norm after the last stage and a classifier's final norm the same name.
+_LAYOUTS = (
+    Layout(
+        'released',
+        "released: the authors', timm's and twins_mm's names",
+        (_FIRST_NORM, 'blocks.0.0.norm1.weight'),
+        {},
+    ),
+    Layout(
+        'mmseg',
+        "mmseg's",
+        (_FIRST_NORM, 'layers.0.0.norm1.weight'),
+        {
+            'blocks.#.#.gsa.qkv.': 'layers.#.#.attn.attn.in_proj_',
+            'blocks.#.#.gsa.proj.': 'layers.#.#.attn.attn.out_proj.',
+            **_openmmlab('layers'),
+        },
+        fused_gsa=True,
+    ),
+    Layout(
+        'mmpretrain',
+        "mmpretrain's",
+        (_FIRST_NORM, 'norm_after_stage0.weight'),
+        {'norm_list.#.': 'norm_after_stage#.', **_openmmlab('stages')},
+    ),
+    Layout(
+        'mmpretrain',
+        "mmpretrain's",
+        (_FIRST_NORM, 'stages.0.0.norm1.weight'),
+        {'norm.': 'norm_after_stage3.', **_openmmlab('stages')},
+    ),
+)
+
+
+# Architectures: Tables 9 and 10 with the released code's corrections (depth 4 in PCPVT's second
+# stage) and its head counts.
+_PCPVT_SMALL = dict(
+    embed_dims=(64, 128, 320, 512),
+    depths=(3, 4, 6, 3),
+    num_heads=(1, 2, 5, 8),
+    mlp_ratios=(8, 8, 4, 4),
+    sr_ratios=(8, 4, 2, 1),
+)
 
 
 @MODELS.register_module()
@@ -203,7 +263,8 @@ class TwinsPCPVT(Twins):
         arch: 'small', 'base', 'large', or a dict of `embed_dims`, `depths`, `num_heads`,
             `mlp_ratios` and `sr_ratios`, see `Twins`.
         norm_after_stage: False by default, as released.
-        **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
+
+    The other arguments are those of `Twins`.
 
     Source: section 3.1 and Table 9.
 
@@ -212,10 +273,59 @@ class TwinsPCPVT(Twins):
     [(1, 64, 16, 24), (1, 128, 8, 12), (1, 320, 4, 6), (1, 512, 2, 3)]
     """
 
-    def __init__(self, arch: str | Arch = 'small', *, norm_after_stage: bool = False, **kwargs):
+    title = 'Twins-PCPVT'
+    config_name = 'pcpvt'
+    archs = dict(
+        small=_PCPVT_SMALL,
+        base=dict(_PCPVT_SMALL, depths=(3, 4, 18, 3)),
+        large=dict(_PCPVT_SMALL, depths=(3, 8, 27, 3)),
+    )
+    pattern = 'G'
+    layouts = _LAYOUTS
+
+    def __init__(
+        self,
+        arch: str | Arch = 'small',
+        *,
+        in_channels: int = 3,
+        out_indices: Sequence[int] | None = None,
+        drop_path_rate: float = 0.2,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        sub_sampling: str = 'convolution',
+        norm_after_stage: bool = False,
+        numerics: str = 'released',
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        recompute_mlp: bool = True,
+        init_cfg: dict | None = None,
+    ):
         super().__init__(
-            FAMILIES['TwinsPCPVT'], arch, LocallyGroupedAttention, norm_after_stage, **kwargs
+            arch,
+            in_channels=in_channels,
+            out_indices=out_indices,
+            drop_path_rate=drop_path_rate,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            window_padding='mask',
+            sub_sampling=sub_sampling,
+            norm_after_stage=norm_after_stage,
+            numerics=numerics,
+            frozen_stages=frozen_stages,
+            with_cp=with_cp,
+            recompute_mlp=recompute_mlp,
+            init_cfg=init_cfg,
         )
+
+
+_SVT_SMALL = dict(
+    embed_dims=(64, 128, 256, 512),
+    depths=(2, 2, 10, 4),
+    num_heads=(2, 4, 8, 16),
+    mlp_ratios=(4, 4, 4, 4),
+    sr_ratios=(8, 4, 2, 1),
+    window_sizes=(7, 7, 7, 7),
+)
 
 
 @MODELS.register_module()
@@ -229,7 +339,8 @@ class TwinsSVT(Twins):
         window_padding: 'mask', 'zero' or 'mask_legacy', see `LocallyGroupedAttention`. None is
             'mask', or with mmseg's numerics 'mask_legacy', as in mmseg.
         norm_after_stage: True by default, as released.
-        **kwargs: `in_channels` and what follows it in `Twins`; anything else is refused.
+
+    The other arguments are those of `Twins`.
 
     Source: section 3.2 and Table 10.
 
@@ -238,22 +349,72 @@ class TwinsSVT(Twins):
     [(1, 256, 4, 6), (1, 512, 2, 3)]
     """
 
+    title = 'Twins-SVT'
+    config_name = 'svt'
+    archs = dict(
+        small=_SVT_SMALL,
+        base=dict(
+            _SVT_SMALL,
+            embed_dims=(96, 192, 384, 768),
+            depths=(2, 2, 18, 2),
+            num_heads=(3, 6, 12, 24),
+        ),
+        large=dict(
+            _SVT_SMALL,
+            embed_dims=(128, 256, 512, 1024),
+            depths=(2, 2, 18, 2),
+            num_heads=(4, 8, 16, 32),
+        ),
+    )
+    # Table 5 as its parameters and FLOPs decide, see docs/model_zoo.md.
+    ablations = dict(
+        small_lll=dict(
+            embed_dims=(64, 128, 256),
+            depths=(2, 2, 10),
+            num_heads=(2, 4, 8),
+            mlp_ratios=(4, 4, 4),
+            window_sizes=(7, 7, 7),
+            patterns=('L', 'L', 'L'),
+        ),
+        small_llg=dict(_SVT_SMALL, patterns=('LG', 'LG', 'LLG', 'G')),
+        small_lllg=dict(_SVT_SMALL, patterns=('L', 'L', 'L', 'G')),
+    )
+    pattern = 'LG'
+    layouts = _LAYOUTS
+
     def __init__(
         self,
         arch: str | Arch = 'small',
         *,
+        in_channels: int = 3,
+        out_indices: Sequence[int] | None = None,
+        drop_path_rate: float = 0.2,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
         window_padding: str | None = None,
+        sub_sampling: str = 'convolution',
         norm_after_stage: bool = True,
         numerics: str = 'released',
-        **kwargs,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        recompute_mlp: bool = True,
+        init_cfg: dict | None = None,
     ):
         if window_padding is None:
             window_padding = 'mask_legacy' if numerics == 'mmseg' else 'mask'
         super().__init__(
-            FAMILIES['TwinsSVT'],
             arch,
-            partial(LocallyGroupedAttention, padding=window_padding),
-            norm_after_stage,
+            in_channels=in_channels,
+            out_indices=out_indices,
+            drop_path_rate=drop_path_rate,
+            drop_rate=drop_rate,
+            attn_drop_rate=attn_drop_rate,
+            window_padding=window_padding,
+            sub_sampling=sub_sampling,
+            norm_after_stage=norm_after_stage,
             numerics=numerics,
-            **kwargs,
+            frozen_stages=frozen_stages,
+            with_cp=with_cp,
+            recompute_mlp=recompute_mlp,
+            init_cfg=init_cfg,
         )

@@ -15,7 +15,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..families import ABLATIONS, BACKBONES, STVIT, TWINS, VARIANTS, Source
+from ..models.variants import BACKBONES, VARIANTS
+from .baselines import ABLATIONS, STVIT, TWINS, Source
 from .figures import TABLES, PaperTable
 from .flops import Macs, count_macs
 
@@ -34,7 +35,7 @@ class Counting(NamedTuple):
         attention: FLOPs include attention's products.
         output_deconvolution: FLOPs include the mask head's transposed convolution as if it were a
             convolution over its output, which is 4 times what it computes.
-        notes: By variant or rival, what explains a difference of more than 1%.
+        notes: By variant or baseline, what explains a difference of more than 1%.
         source: The paper, whose families are counted.
         carries_classifier: Parameters of detectors and segmentors include ImageNet's classifier,
             which the paper's carry unused.
@@ -63,7 +64,7 @@ class Counting(NamedTuple):
         elsewhere = {name for counting in same if counting != self for name in counting.paper}
         printed = self.paper
         variants = [
-            name for name, variant in VARIANTS.items() if variant.family.source == self.source
+            name for name, variant in VARIANTS.items() if variant.family in self.source.families
         ]
         return [
             name
@@ -77,9 +78,9 @@ class Counting(NamedTuple):
         return self._read(PaperTable.list_ours)
 
     @property
-    def rivals(self) -> dict[str, dict[str, float]]:
-        """The same of rivals, by name."""
-        return self._read(PaperTable.list_rivals)
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """The same of baselines, by name."""
+        return self._read(PaperTable.list_baselines)
 
     def _read(self, figures_of: Callable) -> dict[str, dict[str, float]]:
         figures: dict[str, dict[str, float]] = {}
@@ -209,9 +210,9 @@ COUNTINGS = (
         )
     ),
 )
-# The same, and what Table 7 prints of rivals alone.
+# The same, and what Table 7 prints of baselines alone.
 BASELINE_COUNTINGS = (
-    *(counting for counting in COUNTINGS if counting.rivals),
+    *(counting for counting in COUNTINGS if counting.baselines),
     Counting('RetinaNet, Table 7', (7,), 'retinanet', (1280, 800), attention=False),
     Counting('Mask R-CNN, Table 7', (7,), 'mask_rcnn', (1280, 800), attention=False),
 )
@@ -281,8 +282,8 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
 
 
 def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
-    """The same of its rivals. What isn't trained doesn't count: mmdet's counter leaves it out."""
-    for name, paper in counting.rivals.items():
+    """The same of its baselines, but for what isn't trained, which mmdet's counter leaves out."""
+    for name, paper in counting.baselines.items():
         configs = sorted(
             folder.glob(
                 f'baselines/{counting.method}_{name}_[0-9]*.py'

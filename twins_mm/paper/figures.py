@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from ..families import Rival, Variant, backbone_of, rival_of, variant_of
+from ..models.variants import Variant
+from .baselines import Baseline, backbone_of, baseline_of, our_backbone_of
 
 
 class Column(NamedTuple):
@@ -24,7 +25,7 @@ class Column(NamedTuple):
     schedule: str = ''
     tta: bool = False
 
-    def config_of(self, variant: Variant | Rival) -> str:
+    def config_of(self, variant: Variant | Baseline) -> str:
         """The name of the config that gives the figure of a variant; '' if none does."""
         if self.figure in ('flops', 'params', 'throughput'):
             return ''
@@ -40,13 +41,13 @@ class PaperTable(NamedTuple):
 
     def list_ours(self) -> Iterator[tuple[Variant, Column, float]]:
         """The figures of our backbones."""
-        return self._list(variant_of)
+        return self._list(our_backbone_of)
 
-    def list_rivals(self) -> Iterator[tuple[Rival, Column, float]]:
+    def list_baselines(self) -> Iterator[tuple[Baseline, Column, float]]:
         """The figures of the other backbones that have configs."""
-        return self._list(rival_of)
+        return self._list(baseline_of)
 
-    def list_known(self) -> Iterator[tuple[Variant | Rival, Column, float]]:
+    def list_known(self) -> Iterator[tuple[Variant | Baseline, Column, float]]:
         """Both."""
         return self._list(backbone_of)
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..families import Rival, Variant, backbone_of
+from ..models.variants import Variant
 from ..report.nearest_recipe import RELEASED, find_recipe
 from ..report.run import Run
 from ..report.text_table import format_table
+from .baselines import Baseline, backbone_of
 from .figures import TABLES, Column, figures_of
 
 # Tables 5 and 6 have no configs that are trained.
@@ -96,7 +97,7 @@ def format_filled(number: int, figures: dict[Key, float]) -> str:
     return f'**Table {number}: {table.title}**\n\n{format_table(heads, lines)}'
 
 
-def key_of(column: Column, backbone: Variant | Rival) -> Key:
+def key_of(column: Column, backbone: Variant | Baseline) -> Key:
     """What a cell is of; its config is '' where none of ours gives the figure."""
     return Key(column.config_of(backbone), column.figure, column.tta)
 

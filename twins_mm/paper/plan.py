@@ -7,8 +7,9 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 from ..data.data_sets import DATA_SETS
-from ..families import Rival, Variant
+from ..models.variants import Variant
 from ..report.nearest_recipe import path_of
+from .baselines import Baseline
 from .figures import TABLES, Column
 from .filled_tables import FILLED, Key, Results, key_of
 
@@ -78,7 +79,7 @@ def list_tests(
 
 def _missing(results: Results, baselines: bool) -> Iterator[Key]:
     for number in FILLED:
-        figures: Iterable[tuple[Variant | Rival, Column, float]] = (
+        figures: Iterable[tuple[Variant | Baseline, Column, float]] = (
             TABLES[number].list_known() if baselines else TABLES[number].list_ours()
         )
         for backbone, column, _ in figures:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import describe_batch
-from ..families import variant_of
+from ..models.variants import variant_of
 from ..paper.figures import figures_of
 from ..paper.official_logs import LOGS, LOSS_ITERATIONS, LOSS_TOLERANCE, OfficialLog
 from ..tasks import TASKS, task_of

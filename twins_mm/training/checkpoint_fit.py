@@ -6,7 +6,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ..checkpoints.fit import fit_model
-from ..checkpoints.read_file import weights_of
+from ..checkpoints.read import weights_of
 from ..errors import UserError
 from ..models.backbone import Backbone
 

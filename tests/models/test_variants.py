@@ -1,6 +1,7 @@
 import pytest
 
-from twins_mm.families import BACKBONES, VARIANTS, variant_of
+from twins_mm import TwinsSVT
+from twins_mm.models.variants import BACKBONES, VARIANTS, Variant, variant_of
 
 
 @pytest.mark.parametrize(
@@ -9,14 +10,9 @@ from twins_mm.families import BACKBONES, VARIANTS, variant_of
         ('Twins-SVT-S', 'svt_s'),
         ('upernet_twins_pcpvt_b_160k', 'pcpvt_b'),
         ('Swin-T', None),
-        ('(L, LG, LG, G)', 'svt_s'),
-        ('(L, LLG, LLG, G)', 'svt_s_llg'),
-        ('(L, L, L)', 'svt_s_lll'),
         ('PVT-small (G, G, G, G)', None),
-        ('Average Pooling', 'svt_s_average_pooling'),
         ('retinanet_twins_svt_s_lllg_1x', 'svt_s_lllg'),
         ('STViT-S', 'stvit_s'),
-        ('STViT 64-512', 'stvit_s_isotropic'),
         ('STViT 64-512 with RPE', None),
         ('stvit_s_isotropic', 'stvit_s_isotropic'),
     ],
@@ -34,6 +30,17 @@ def test_names_of_backbones():
         assert variant.name == name and variant.in_configs == f'{prefix}{name}'
 
 
+def test_sizes_that_begin_with_the_same_letter():
+    sizes = ('small', 'b0', 'b1', 'tiny', 'b1_lll')
+    assert [Variant(TwinsSVT, size).name for size in sizes] == [
+        'svt_s',
+        'svt_b0',
+        'svt_b1',
+        'svt_tiny',
+        'svt_b1_lll',
+    ]
+
+
 @pytest.mark.parametrize(
     ('name', 'blocks'),
     [
@@ -45,5 +52,5 @@ def test_names_of_backbones():
     ],
 )
 def test_blocks_of_a_variant(name, blocks):
-    family, size, _ = BACKBONES[name]
-    assert family.blocks_of(family.named_archs[size]) == blocks
+    variant = BACKBONES[name]
+    assert variant.family.blocks_of(variant.arch) == blocks
