@@ -38,7 +38,7 @@ TINY_HEADS = dict(
     'decode_head=dict(in_channels=[16] * 4, channels=16)',
     upernet='decode_head=dict(in_channels=[8, 16, 24, 32], channels=16), '
     'auxiliary_head=dict(in_channels=24, channels=16)',
-    hd_map='decode_head=dict(in_channels=[8, 16, 24, 32], channels=16)',
+    segformer='decode_head=dict(in_channels=[8, 16, 24, 32], channels=16)',
     imagenet='neck=dict(in_channels=32), head=dict(in_channels=32)',
 )
 

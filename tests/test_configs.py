@@ -14,6 +14,7 @@ from twins_mm.config import walk
 from twins_mm.models.variants import BACKBONES
 from twins_mm.paper.baselines import BASELINES
 from twins_mm.paper.costs import build_on_meta
+from twins_mm.shipped import list_configs
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
@@ -40,7 +41,7 @@ RELEASED = sorted(
         if variant not in ('pcpvt_b', 'pcpvt_l')
     ]
 )
-HD_MAP = sorted(
+SEGFORMER = sorted(
     f'segformer_twins_{variant}_160k_{data}'
     for variant in VARIANTS
     for data in ('ade20k', 'cityscapes')
@@ -56,7 +57,11 @@ STVIT = sorted(
         'upernet_stvit_{}_160k',
     )
 )
-ALL = [*PAPER, *(f'released/{name}' for name in RELEASED), *(f'hd_map/{name}' for name in HD_MAP)]
+ALL = [
+    *PAPER,
+    *(f'released/{name}_released' for name in RELEASED),
+    *(f'segformer/{name}' for name in SEGFORMER),
+]
 every_config = pytest.mark.parametrize('name', ALL)
 
 
@@ -65,9 +70,19 @@ def read(name):
 
 
 def test_files_are_recipes_times_variants():
-    assert sorted(path.stem for path in CONFIGS.glob('*.py')) == sorted(PAPER + STVIT)
-    assert sorted(path.stem for path in CONFIGS.glob('released/*.py')) == RELEASED
-    assert sorted(path.stem for path in CONFIGS.glob('hd_map/*.py')) == HD_MAP
+    assert sorted(path.stem for path in CONFIGS.glob('*.py')) == PAPER
+    assert sorted(path.stem for path in CONFIGS.glob('stvit/*.py')) == STVIT
+    assert sorted(path.stem for path in CONFIGS.glob('segformer/*.py')) == SEGFORMER
+    # The classifiers' are in test_imagenet_configs.py.
+    released = [path.stem for path in CONFIGS.glob('released/*_twins_*.py')]
+    assert sorted(released) == [f'{name}_released' for name in RELEASED]
+
+
+def test_every_config_is_listed_and_has_a_name_of_its_own():
+    """Runs are named by it."""
+    files = [path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts]
+    assert sorted(list_configs()) == sorted(files)
+    assert len({path.stem for path in files}) == len(files) == 151
 
 
 def test_files_of_backbones_are_the_tables():
@@ -127,14 +142,14 @@ TRAINING = {
     'released/mask_rcnn_3x': (1e-4, 0.05, 36),
     'released/semantic_fpn_80k': (1e-4, 1e-4, 80_000),
     'released/upernet_160k': (6e-5, 0.01, 160_000),
-    **{f'hd_map/segformer_{data}': (6e-5, 0.01, 160_000) for data in ('ade20k', 'cityscapes')},
+    **{f'segformer/segformer_{data}': (6e-5, 0.01, 160_000) for data in ('ade20k', 'cityscapes')},
 }
 
 
 @every_config
 def test_training_numbers_match_the_paper(name):
     cfg = read(name)
-    recipe, _, schedule = name.partition('_twins_')
+    recipe, _, schedule = name.removesuffix('_released').partition('_twins_')
     lr, weight_decay, length = TRAINING[f'{recipe}_{schedule.rpartition("_")[2]}']
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', lr, weight_decay)
@@ -149,7 +164,10 @@ def test_drop_path_and_window_padding(name):
     drop_path = 0.2
     if name.startswith('semantic_fpn') and backbone.arch == 'large':
         drop_path = 0.4
-    if name in ('released/semantic_fpn_twins_svt_l_80k', 'released/upernet_twins_svt_l_160k'):
+    if name in (
+        'released/semantic_fpn_twins_svt_l_80k_released',
+        'released/upernet_twins_svt_l_160k_released',
+    ):
         drop_path = 0.3
     if 'segformer' in name:
         drop_path = 0.1
@@ -166,7 +184,7 @@ def test_batch_matches_the_learning_rate(name):
     cfg = read(name)
     base = cfg.auto_scale_lr.base_batch_size
     thirty_two = name.startswith('released/semantic_fpn') or name == (
-        'released/upernet_twins_pcpvt_s_160k'
+        'released/upernet_twins_pcpvt_s_160k_released'
     )
     assert base == (32 if thirty_two else 8 if name.endswith('cityscapes') else 16)
     assert base % cfg.train_dataloader.batch_size == 0
@@ -174,7 +192,7 @@ def test_batch_matches_the_learning_rate(name):
 
 
 def test_released_mask_rcnn_is_fp16_with_a_static_scale():
-    wrapper = read('released/mask_rcnn_twins_svt_s_3x').optim_wrapper
+    wrapper = read('released/mask_rcnn_twins_svt_s_3x_released').optim_wrapper
     assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 512.0)
     assert read('mask_rcnn_twins_svt_s_3x').optim_wrapper.type == 'OptimWrapper'
 
@@ -221,7 +239,7 @@ def test_learning_rate_equals_the_old_formula(recipe):
     [('ade20k', '8xb2-160k_ade20k-512x512'), ('cityscapes', '8xb1-160k_cityscapes-1024x1024')],
 )
 def test_road_scene_recipe_is_mmsegs_of_segformer(data, theirs):
-    cfg = read(f'hd_map/segformer_twins_svt_s_160k_{data}')
+    cfg = read(f'segformer/segformer_twins_svt_s_160k_{data}')
     mmseg = get_config(f'mmseg::segformer/segformer_mit-b0_{theirs}.py')
     for key in ('type', 'channels', 'in_index', 'dropout_ratio', 'num_classes', 'align_corners'):
         assert cfg.model.decode_head[key] == mmseg.model.decode_head[key], key
@@ -255,7 +273,7 @@ STVIT_PARAMETERS = dict(
 
 @pytest.mark.parametrize('name', STVIT)
 def test_stvit_is_trained_as_its_supplement_says(name):
-    cfg = read(name)
+    cfg = read(f'stvit/{name}')
     recipe, _, rest = name.partition('_stvit_')
     size, schedule = rest.split('_')
     backbone, is_segmentor = cfg.model.backbone, recipe == 'upernet'
@@ -281,7 +299,7 @@ def test_stvit_is_trained_as_its_supplement_says(name):
     'name', ['mask_rcnn_stvit_s_1x', 'mask_rcnn_stvit_s_3x', 'upernet_stvit_s_160k']
 )
 def test_norms_of_stvit_have_no_weight_decay(name):
-    cfg = read(name)
+    cfg = read(f'stvit/{name}')
     backbone = MODELS.build(cfg.model.backbone | dict(arch=TINY_ARCHS['STViT'], init_cfg=None))
     groups = build_optim_wrapper(backbone, cfg.optim_wrapper).optimizer.param_groups
     decay = {id(group['params'][0]): group['weight_decay'] for group in groups}
@@ -323,7 +341,7 @@ def assert_same_settings(ours, theirs):
 def test_cascade_has_the_heads_of_mmdets_convnext():
     (path,) = (Path(mmdet.__file__).parent / '.mim/configs/convnext').glob('cascade*convnext-t-*')
     theirs = Config.fromfile(path, import_custom_modules=False).model
-    ours = read('cascade_mask_rcnn_stvit_s_3x').model
+    ours = read('stvit/cascade_mask_rcnn_stvit_s_3x').model
     for part in ('type', 'rpn_head', 'roi_head', 'train_cfg', 'test_cfg'):
         assert_same_settings(ours[part], theirs[part])
 

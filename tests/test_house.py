@@ -126,7 +126,7 @@ def test_rows_know_each_other():
         assert (REPOSITORY / f'configs/{data.example}.py').is_file()
     for method in METHODS:
         assert method.task in TASKS and set(method.data_sets) <= set(DATA_SETS)
-        assert list((REPOSITORY / 'configs').glob(f'{method.recipe}_*.py'))
+        assert list((REPOSITORY / 'configs').rglob(f'{method.recipe}_*.py'))
 
 
 def test_only_the_task_table_asks_which_library_it_is():
@@ -139,7 +139,6 @@ def test_only_the_task_table_asks_which_library_it_is():
     assert asking == {'__init__'}  # its `task_of`
 
 
-@pytest.mark.xfail(strict=True, reason='B13: checkpoints/ of a user is not ignored')
 def test_git_ignores_downloaded_checkpoints():
     """At the root alone: the folders of code are called so, too."""
     assert '/checkpoints/' in (REPOSITORY / '.gitignore').read_text().splitlines()

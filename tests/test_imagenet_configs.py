@@ -13,7 +13,7 @@ VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']
 RELEASED = dict(pcpvt_s=(1280, 1.25e-3, 5), svt_s=(2048, 2e-3, 5), svt_l=(1024, 1e-3, 20))
 ALL = [
     *(f'imagenet/twins_{name}' for name in VARIANTS),
-    *(f'released/imagenet/twins_{name}' for name in RELEASED),
+    *(f'released/twins_{name}_released' for name in RELEASED),
 ]
 STVIT = [f'imagenet/stvit_{size}' for size in 'sbl']
 every_config = pytest.mark.parametrize('name', ALL)
@@ -26,8 +26,8 @@ def read(name):
 def test_files_are_one_for_each_variant():
     found = [
         path.relative_to(CONFIGS).with_suffix('').as_posix()
-        for folder in ('imagenet', 'released/imagenet')
-        for path in CONFIGS.glob(f'{folder}/*.py')
+        for pattern in ('imagenet/*.py', 'released/twins_*.py')
+        for path in CONFIGS.glob(pattern)
     ]
     assert sorted(found) == sorted(ALL + STVIT)
 
@@ -36,8 +36,9 @@ def test_files_are_one_for_each_variant():
 def test_backbone_is_the_classifiers(name):
     cfg = read(name)
     backbone = cfg.model.backbone
-    assert backbone.arch[0] == name[-1]
-    assert backbone.type == dict(svt='TwinsSVT', pcpvt='TwinsPCPVT')[name.split('_')[-2]]
+    family, size = name.rpartition('twins_')[2].split('_')[:2]
+    assert backbone.arch[0] == size
+    assert backbone.type == dict(svt='TwinsSVT', pcpvt='TwinsPCPVT')[family]
     assert backbone.init_cfg is None
     assert backbone.drop_path_rate == dict(small=0.2, base=0.3, large=0.5)[backbone.arch]
     with torch.device('meta'):
@@ -50,9 +51,8 @@ def test_backbone_is_the_classifiers(name):
 @every_config
 def test_training_numbers_match_the_paper_or_the_logs(name):
     cfg = read(name)
-    batch, lr, warm_up = (
-        RELEASED[name.rpartition('twins_')[2]] if name.startswith('released') else (1024, 1e-3, 5)
-    )
+    variant = name.rpartition('twins_')[2].removesuffix('_released')
+    batch, lr, warm_up = RELEASED[variant] if name.startswith('released') else (1024, 1e-3, 5)
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=batch)
     assert 8 * cfg.train_dataloader.batch_size == batch
     optimizer = cfg.optim_wrapper.optimizer

@@ -22,7 +22,7 @@ def inherit(tmp_path):
     'name',
     [
         'retinanet_twins_svt_s_1x.py',
-        'released/upernet_twins_svt_s_160k.py',
+        'released/upernet_twins_svt_s_160k_released.py',
         '_base_/recipes/mask_rcnn_3x.py',
     ],
 )

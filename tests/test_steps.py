@@ -21,7 +21,7 @@ def _is_quick(path):
     """Small models; of STViT's detectors one, because the others take long and differ in heads."""
     return (
         '_s_' in path.stem
-        and path.parent == CONFIGS
+        and path.parent in (CONFIGS, CONFIGS / 'stvit')
         and not re.match('cascade|.*stvit.*3x', path.stem)
     )
 

@@ -53,7 +53,7 @@ def test_help(tool, call_tool):
                 'retinanet_twins_svt_s_1x',
                 'semantic_fpn_twins_svt_s_80k',
                 'upernet_twins_svt_s_160k',
-                'hd_map/segformer_twins_svt_s_160k_cityscapes',
+                'segformer/segformer_twins_svt_s_160k_cityscapes',
             )
         ),
     ],
@@ -66,7 +66,7 @@ def test_trains_and_tests_on_toy_data(name, tiny_config, run_tool, toy_folder):
     pictures = Path(re.search(r'pictures: +(.*)', output)[1])
     assert list(pictures.glob('*.png'))
     assert 'random weights' in output
-    segments = name.startswith(('semantic_fpn', 'upernet', 'hd_map'))
+    segments = name.startswith(('semantic_fpn', 'upernet', 'segformer'))
     assert ('mIoU' if segments else 'Evaluating bbox') in output
     assert ('SyncBN becomes BN' in output) == segments
 
@@ -325,7 +325,7 @@ def test_recipe_on_data_elsewhere(
     [
         ('mask_rcnn_twins_svt_b_1x', 'data/coco/annotations/instances_train2017.json'),
         ('upernet_twins_pcpvt_l_160k', 'data/ade/ADEChallengeData2016/images/training'),
-        ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'data/cityscapes/gtFine/train'),
+        ('segformer/segformer_twins_svt_s_160k_cityscapes', 'data/cityscapes/gtFine/train'),
     ],
 )
 def test_missing_data_is_reported_in_one_message(name, missing, tiny_config, call_tool, tmp_path):

@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   python tools/model_zoo.py
   python tools/model_zoo.py --markdown > model_zoo.md
   python tools/model_zoo.py --baselines      # the other backbones in the paper's tables
+  python tools/model_zoo.py --metafiles      # after a change to the configs
 """
 LEGEND = """\
 M: millions of parameters. G: billions of multiply-accumulates in the forward pass of one image,
@@ -62,7 +63,8 @@ def parse_args() -> argparse.Namespace:
     either.add_argument(
         '--metafiles',
         action='store_true',
-        help='write configs/metafiles/ and model-index.yml, for `mim` and the inferencers',
+        help='count both, and write model-index.yml and the metafile.yml and README.md of each '
+        'folder of configs',
     )
     return parser.parse_args()
 
@@ -100,15 +102,16 @@ def main() -> None:
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
     print(LEGEND)
     all_costs = []
-    countings, count = (
-        (BASELINE_COUNTINGS, count_baselines) if args.baselines else (COUNTINGS, count_costs)
-    )
-    for counting in countings:
+    ours = [(counting, count_costs, counting.variants) for counting in COUNTINGS]
+    others = [(counting, count_baselines, counting.baselines) for counting in BASELINE_COUNTINGS]
+    for counting, count, backbones in (
+        ours + others if args.metafiles else others if args.baselines else ours
+    ):
         costs = list(
             track(
                 count(counting, CONFIGS),
                 counting.title,
-                len(counting.baselines if args.baselines else counting.variants),
+                len(backbones),
                 console=Console(stderr=True),
                 transient=True,
             )
@@ -122,7 +125,7 @@ def main() -> None:
         )
         all_costs += costs
     if args.metafiles:
-        write_metafiles(all_costs, CONFIGS.parent)
+        write_metafiles(all_costs, CONFIGS)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ class Method(NamedTuple):
     """A kind of model, and how to recognise its weights.
 
     Attributes:
-        recipe: The prefix of its configs' names, with their folder in `configs/`.
+        recipe: The prefix of its configs' names.
         task: Its row in `tasks.TASKS`.
         modules: The modules of its heads, as the first two parts of a weight's name, without
             those that only help in training.
@@ -77,7 +77,7 @@ METHODS = (
     ),
     Method(
         'SegFormer head',
-        'hd_map/segformer',
+        'segformer',
         'semantic_segmentation',
         _modules(decode_head='convs fusion_conv conv_seg'),
         'decode_head.conv_seg.weight',

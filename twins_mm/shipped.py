@@ -9,6 +9,24 @@ PREFIX = 'twins_mm::'
 _PACKAGE = Path(__file__).resolve().parent
 _FOLDER = _PACKAGE / '.mim' if (_PACKAGE / '.mim').is_dir() else _PACKAGE.parent
 CONFIGS, TOOLS = _FOLDER / 'configs', _FOLDER / 'tools'
+# Where configs to train are, the papers' recipes first.
+FOLDERS = ('', 'stvit', 'segformer', 'imagenet', 'ablations', 'baselines', 'released')
+_RELEASED = '_released'
+
+
+def list_configs(configs: Path = CONFIGS, pattern: str = '*') -> list[Path]:
+    """The files whose names match, without their suffix; no two have the same name."""
+    return [path for folder in FOLDERS for path in sorted((configs / folder).glob(f'{pattern}.py'))]
+
+
+def is_released(name: str) -> bool:
+    """Whether a config has the values of the authors' released code, in `released/`."""
+    return name.endswith(_RELEASED)
+
+
+def paper_name(name: str) -> str:
+    """The name of the paper's recipe that a config is, or that the released code differs from."""
+    return name.removesuffix(_RELEASED)
 
 
 def resolve(path: str) -> str:

@@ -40,9 +40,13 @@ def classifier(backbone):
         ('mask_rcnn_twins_pcpvt_s_3x', 'Twins-PCPVT-S', 'Mask R-CNN, 80 classes'),
         ('semantic_fpn_twins_pcpvt_l_80k', 'Twins-PCPVT-L', 'Semantic FPN, 150 classes'),
         ('upernet_twins_svt_s_160k', 'Twins-SVT-S', 'UperNet, 150 classes'),
-        ('hd_map/segformer_twins_svt_s_160k_ade20k', 'Twins-SVT-S', 'SegFormer head, 150 classes'),
         (
-            'hd_map/segformer_twins_pcpvt_b_160k_cityscapes',
+            'segformer/segformer_twins_svt_s_160k_ade20k',
+            'Twins-SVT-S',
+            'SegFormer head, 150 classes',
+        ),
+        (
+            'segformer/segformer_twins_pcpvt_b_160k_cityscapes',
             'Twins-PCPVT-B',
             'SegFormer head, 19 classes',
         ),
@@ -66,8 +70,8 @@ def test_model_of_a_config(name, variant, head, layout):
 @pytest.mark.parametrize(
     ('name', 'variant', 'head'),
     [
-        ('cascade_mask_rcnn_stvit_s_3x', 'STViT-S', 'Cascade Mask R-CNN, 80 classes'),
-        ('upernet_stvit_b_160k', 'STViT-B', 'UperNet, 150 classes'),
+        ('stvit/cascade_mask_rcnn_stvit_s_3x', 'STViT-S', 'Cascade Mask R-CNN, 80 classes'),
+        ('stvit/upernet_stvit_b_160k', 'STViT-B', 'UperNet, 150 classes'),
     ],
 )
 def test_model_of_stvit(name, variant, head):
@@ -145,7 +149,7 @@ def test_model_of_the_authors():
         }
     for name in ('upernet_twins_svt_s_160k', 'retinanet_twins_svt_s_3x'):
         topics = describe_checkpoint(build(name) | unused, CONFIGS)
-        assert topics['config'] == str(CONFIGS / f'released/{name}.py')
+        assert topics['config'] == str(CONFIGS / f'released/{name}_released.py')
 
 
 @pytest.mark.parametrize('layout', ['timm', 'mmseg', 'mmpretrain'])

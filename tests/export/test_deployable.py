@@ -23,7 +23,7 @@ from twins_mm.export.make_deployable import make_deployable
         ),
         ('semantic_fpn_twins_pcpvt_s_80k', {}),
         ('upernet_twins_svt_s_160k', {'model.data_preprocessor.bgr_to_rgb': False}),
-        ('hd_map/segformer_twins_svt_s_160k_cityscapes', {'model.test_cfg.mode': 'whole'}),
+        ('segformer/segformer_twins_svt_s_160k_cityscapes', {'model.test_cfg.mode': 'whole'}),
         (
             'semantic_fpn_twins_svt_s_80k',
             {'model.data_preprocessor.test_cfg': dict(size_divisor=32)},

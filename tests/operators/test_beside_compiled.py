@@ -29,7 +29,7 @@ OBJECTS = 3
 CONFIGS = dict(
     retinanet='retinanet_twins_svt_s_1x.py',
     mask_rcnn='mask_rcnn_twins_svt_s_1x.py',
-    cascade='cascade_mask_rcnn_stvit_s_1x.py',
+    cascade='stvit/cascade_mask_rcnn_stvit_s_1x.py',
     dino='mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
     mask2former='mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',
 )

@@ -11,10 +11,17 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from twins_mm.models.backbone import FAMILIES
-from twins_mm.paper.costs import COUNTINGS, Counting, count_costs
+from twins_mm.paper.costs import (
+    BASELINE_COUNTINGS,
+    COUNTINGS,
+    Counting,
+    count_baselines,
+    count_costs,
+)
 from twins_mm.paper.figures import TABLES
 from twins_mm.paper.flops import count_macs
-from twins_mm.paper.metafiles import write_metafiles
+from twins_mm.paper.metafiles import list_metafiles, write_metafiles
+from twins_mm.shipped import list_configs
 
 CONFIGS = Path(__file__).parent.parent.parent / 'configs'
 
@@ -58,18 +65,18 @@ COUNTED = {
     'upernet_twins_svt_s_*': (54.37, 228.4),
     'upernet_twins_svt_b_*': (88.49, 260.9),
     'upernet_twins_svt_l_*': (133.81, 298.1),
-    'hd_map/segformer_twins_pcpvt_s_160k_ade20k': (24.671614, 28.49),
-    'hd_map/segformer_twins_pcpvt_b_160k_ade20k': (44.393854, 44.97),
-    'hd_map/segformer_twins_pcpvt_l_160k_ade20k': (61.555070, 63.55),
-    'hd_map/segformer_twins_svt_s_160k_ade20k': (24.611710, 22.63),
-    'hd_map/segformer_twins_svt_b_160k_ade20k': (56.745726, 54.30),
-    'hd_map/segformer_twins_svt_l_160k_ade20k': (100.070014, 90.61),
-    'hd_map/segformer_twins_pcpvt_s_160k_cityscapes': (24.637947, 63.67),
-    'hd_map/segformer_twins_pcpvt_b_160k_cityscapes': (44.360187, 100.66),
-    'hd_map/segformer_twins_pcpvt_l_160k_cityscapes': (61.521403, 142.97),
-    'hd_map/segformer_twins_svt_s_160k_cityscapes': (24.578043, 47.08),
-    'hd_map/segformer_twins_svt_b_160k_cityscapes': (56.712059, 113.36),
-    'hd_map/segformer_twins_svt_l_160k_cityscapes': (100.036347, 187.81),
+    'segformer_twins_pcpvt_s_160k_ade20k': (24.671614, 28.49),
+    'segformer_twins_pcpvt_b_160k_ade20k': (44.393854, 44.97),
+    'segformer_twins_pcpvt_l_160k_ade20k': (61.555070, 63.55),
+    'segformer_twins_svt_s_160k_ade20k': (24.611710, 22.63),
+    'segformer_twins_svt_b_160k_ade20k': (56.745726, 54.30),
+    'segformer_twins_svt_l_160k_ade20k': (100.070014, 90.61),
+    'segformer_twins_pcpvt_s_160k_cityscapes': (24.637947, 63.67),
+    'segformer_twins_pcpvt_b_160k_cityscapes': (44.360187, 100.66),
+    'segformer_twins_pcpvt_l_160k_cityscapes': (61.521403, 142.97),
+    'segformer_twins_svt_s_160k_cityscapes': (24.578043, 47.08),
+    'segformer_twins_svt_b_160k_cityscapes': (56.712059, 113.36),
+    'segformer_twins_svt_l_160k_cityscapes': (100.036347, 187.81),
     # STViT: parameters of the released code, its textbook form and mmdet's and mmseg's heads.
     'stvit_s': (25.496, None),
     'stvit_b': (51.691, None),
@@ -88,13 +95,26 @@ COUNTED = {
 }
 
 
+# What may differ between the paper's config and the released code's, and costs nothing.
+FREE = {'window_padding', 'drop_path_rate'}
+
+
 @pytest.fixture(scope='module')
 def costs():
     """All models' costs, by names like those of `COUNTED`."""
     return {
-        re.sub(r'^(\w+_(?:twins|stvit)_.*_).*', r'\1*', cost.name): cost
+        re.sub(r'^((?!segformer)\w+_(?:twins|stvit)_.*_).*', r'\1*', cost.name): cost
         for counting in COUNTINGS
         for cost in count_costs(counting, CONFIGS)
+    }
+
+
+@pytest.fixture(scope='module')
+def baseline_costs():
+    return {
+        f'{counting.title}: {cost.name}': cost
+        for counting in BASELINE_COUNTINGS
+        for cost in count_baselines(counting, CONFIGS)
     }
 
 
@@ -201,27 +221,47 @@ def test_ablations_are_the_papers_to_its_last_digit(costs, row):
     ]
 
 
-def test_every_config_is_counted_and_has_its_model(costs):
-    counted = []
-    for name, cost in costs.items():
-        configs = sorted(CONFIGS.glob(f'{name}.py'))
-        assert all(path.stem.rpartition('_')[2] in cost.name for path in configs)
-        models = [Config.fromfile(path).model for path in configs]
-        assert all(model == models[0] for model in models), name
-        counted += configs
-    assert sorted(counted) == sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('hd_map/*.py')])
+def test_every_config_is_counted_and_has_its_model(costs, baseline_costs):
+    counted = set()
+    for name, cost in {**costs, **baseline_costs}.items():
+        if cost.counting.method:
+            stems = [path.stem for path in cost.configs]
+            assert all(stem.removesuffix('_released').split('_')[-1] in cost.name for stem in stems)
+            models = [Config.fromfile(path).model.to_dict() for path in cost.configs]
+            for model in models:
+                for key in FREE:
+                    model['backbone'].pop(key, None)
+            assert all(model == models[0] for model in models), name
+        counted.update(cost.configs)
+    assert sorted(counted) == sorted(list_configs())
 
 
-def test_metafiles_are_what_is_counted_now(costs, tmp_path):
-    write_metafiles(costs.values(), tmp_path)
+def test_metafiles_are_what_is_counted_now(costs, baseline_costs):
     root = CONFIGS.parent
-    files = [root / 'model-index.yml', *(CONFIGS / 'metafiles').rglob('*.yml')]
-    assert {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob('*.yml')} == {
-        path.relative_to(root): path.read_text() for path in files
+    texts = list_metafiles([*costs.values(), *baseline_costs.values()], CONFIGS)
+    assert texts == {path: path.read_text() for path in texts}
+    assert set(texts) == {
+        root / 'model-index.yml',
+        *CONFIGS.rglob('metafile.yml'),
+        *CONFIGS.rglob('README.md'),
     }
-    assert mmengine.load(files[0]) == dict(
-        Import=sorted(str(path.relative_to(root)) for path in files[1:])
+    folders = {path.parent for path in list_configs()}
+    assert {path.parent for path in texts} == {root, *folders}
+    assert sorted(mmengine.load(root / 'model-index.yml')['Import']) == sorted(
+        str(path.relative_to(root)) for path in texts if path.name == 'metafile.yml'
     )
+
+
+def test_readme_of_the_top_leads_to_every_folder():
+    text = (CONFIGS / 'README.md').read_text()
+    folders = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+    assert folders == {name for name, link in re.findall(r'\| \[(\w+)\]\((\w+)\) \|', text)}
+    for readme in CONFIGS.rglob('README.md'):
+        links = re.findall(r'\]\(([^:)#]+)(?:#[^)]*)?\)', readme.read_text())
+        assert all((readme.parent / link).exists() for link in links), readme
+        assert len([link for link in links if link.endswith('.py')]) == len(
+            list(readme.parent.glob('*.py'))
+        )
 
 
 def test_model_that_the_paper_lacks_is_counted_too(tmp_path, monkeypatch):
@@ -243,23 +283,22 @@ def test_model_that_the_paper_lacks_is_counted_too(tmp_path, monkeypatch):
     (cost,) = count_costs(first, tmp_path)
     assert (cost.paper, cost.params_off, cost.flops_off) == ({}, None, None)
     assert cost.params == pytest.approx(43.70e6, abs=5e3)
-    write_metafiles([cost], tmp_path / 'out')
-    (model,) = mmengine.load(tmp_path / 'out/configs/metafiles/mask_rcnn.yml')['Models']
+    (tmp_path / 'README.md').write_text('# Configs\n\n')
+    write_metafiles([cost], tmp_path)
+    assert (tmp_path / 'README.md').read_text().startswith('# Configs\n\n<!-- Written by ')
+    (model,) = mmengine.load(tmp_path / 'metafile.yml')['Models']
     assert set(model['Metadata']) == {'Parameters', 'FLOPs', 'Image Size of FLOPs'}
 
 
 def test_metafiles_have_the_papers_figures_as_the_papers():
     models = {
         model['Name']: model
-        for path in CONFIGS.glob('metafiles/**/*.yml')
+        for path in CONFIGS.rglob('metafile.yml')
         for model in mmengine.load(path)['Models']
     }
-    assert sorted(models) == sorted(
-        path.relative_to(CONFIGS).with_suffix('').as_posix()
-        for folder in ('.', 'hd_map')
-        for path in (CONFIGS / folder).glob('*.py')
-    )
-    assert all((CONFIGS.parent / model['Config']).is_file() for model in models.values())
+    assert {name: CONFIGS.parent / model['Config'] for name, model in models.items()} == {
+        path.stem: path for path in list_configs()
+    }
     assert not any('Weights' in model for model in models.values())
     mask_rcnn = models['mask_rcnn_twins_svt_s_3x']
     assert mask_rcnn['Metadata'] == {  # as in docs/model_zoo.md
@@ -281,6 +320,25 @@ def test_metafiles_have_the_papers_figures_as_the_papers():
         )
     ]
     assert models['retinanet_twins_svt_l_3x']['Results'] == []  # the paper has none
+    released = models['mask_rcnn_twins_svt_s_3x_released']
+    assert (released['Metadata'], released['Results']) == (
+        mask_rcnn['Metadata'],
+        mask_rcnn['Results'],
+    )
+    classifier = models['twins_svt_s']
+    assert classifier['Metadata'] == {  # with its head
+        'Parameters': 24_060_776,
+        'FLOPs': pytest.approx(2.93e9, abs=5e6),
+        'Image Size of FLOPs': '224 x 224',
+        'Parameters in Paper (M)': 24,
+        'FLOPs in Paper (G)': 2.9,
+    }
+    assert classifier['Results'] == [
+        dict(Task='Image Classification', Dataset='ImageNet-1K', Metrics={'top-1 in Paper': 81.7})
+    ]
+    swin = models['retinanet_swin_t_1x']  # Table 3's, not Table 7's
+    assert swin['Metadata']['Image Size of FLOPs'] == '800 x 600'
+    assert swin['In Collection'] == 'RetinaNet with Swin'
 
 
 def test_tool_prints_the_page(costs, call_tool, monkeypatch):

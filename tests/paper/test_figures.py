@@ -107,7 +107,7 @@ def test_tables_agree_on_the_same_models():
 
 def test_figures_are_of_known_methods():
     methods = {column.method for table in TABLES.values() for column in table.columns}
-    assert methods | {'hd_map/segformer', 'cascade_mask_rcnn'} == {
+    assert methods | {'segformer', 'cascade_mask_rcnn'} == {
         '',
         *(method.recipe for method in METHODS),
     }

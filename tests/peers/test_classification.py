@@ -201,7 +201,7 @@ def test_timms_own_scheduler_has_the_same_learning_rates():
     from mmengine.registry import PARAM_SCHEDULERS
     from timm.scheduler import CosineLRScheduler
 
-    cfg = Config.fromfile(CONFIGS / 'released/imagenet/twins_svt_l.py')
+    cfg = Config.fromfile(CONFIGS / 'released/twins_svt_l_released.py')
     ours, theirs = (torch.optim.SGD([torch.zeros(1)], 1e-3) for _ in range(2))
     our_scheduler = PARAM_SCHEDULERS.build(dict(cfg.param_scheduler[0], optimizer=ours))
     their_scheduler = CosineLRScheduler(

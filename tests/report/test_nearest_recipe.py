@@ -92,9 +92,14 @@ def test_schedule_counts_weight_updates():
     [
         ('retinanet_twins_svt_s_1x', 'retinanet_twins_svt_s_1x'),
         ('upernet_twins_pcpvt_s_160k', 'upernet_twins_pcpvt_s_160k'),
-        ('released/upernet_twins_pcpvt_s_160k', 'upernet_twins_pcpvt_s_160k'),
-        ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'segformer_twins_svt_s_160k_cityscapes'),
-        ('released/mask_rcnn_twins_svt_b_3x', 'mine'),
+        ('released/upernet_twins_pcpvt_s_160k_released', 'upernet_twins_pcpvt_s_160k'),
+        ('released/upernet_twins_pcpvt_s_160k_released', 'upernet_twins_pcpvt_s_160k_released'),
+        ('upernet_twins_pcpvt_s_160k', 'upernet_twins_pcpvt_s_160k_released'),
+        (
+            'segformer/segformer_twins_svt_s_160k_cityscapes',
+            'segformer_twins_svt_s_160k_cityscapes',
+        ),
+        ('released/mask_rcnn_twins_svt_b_3x_released', 'mine'),
         ('baselines/semantic_fpn_resnet_50_80k', 'semantic_fpn_resnet_50_80k'),
         ('baselines/mask_rcnn_swin_s_3x', 'mine'),
     ],

@@ -45,10 +45,10 @@ def read(name, **changes):
     'name',
     [
         'retinanet_twins_svt_s_3x',
-        'released/mask_rcnn_twins_pcpvt_b_3x',
+        'released/mask_rcnn_twins_pcpvt_b_3x_released',
         'semantic_fpn_twins_svt_l_80k',
         'upernet_twins_pcpvt_s_160k',
-        'hd_map/segformer_twins_svt_s_160k_cityscapes',
+        'segformer/segformer_twins_svt_s_160k_cityscapes',
     ],
 )
 def test_model_and_other_settings_do_not_change(name):
@@ -82,7 +82,7 @@ def test_model_and_other_settings_do_not_change(name):
             150,
         ),
         (
-            'hd_map/segformer_twins_svt_s_160k_cityscapes',
+            'segformer/segformer_twins_svt_s_160k_cityscapes',
             'model.decode_head.num_classes',
             TOY_VERSIONS['cityscapes'].classes,
             19,
@@ -111,8 +111,8 @@ def test_config_without_training_takes_toy_data(name):
 @pytest.mark.parametrize(
     ('name', 'data'),
     [
-        ('hd_map/segformer_twins_svt_s_160k_cityscapes', 'cityscapes'),
-        ('hd_map/segformer_twins_svt_s_160k_ade20k', 'ade20k'),
+        ('segformer/segformer_twins_svt_s_160k_cityscapes', 'cityscapes'),
+        ('segformer/segformer_twins_svt_s_160k_ade20k', 'ade20k'),
         ('retinanet_twins_svt_s_1x', 'coco'),
     ],
 )

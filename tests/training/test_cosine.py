@@ -9,7 +9,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAMES = [
     'imagenet/twins_svt_s',
-    *(f'released/imagenet/twins_{name}' for name in ('pcpvt_s', 'svt_s', 'svt_l')),
+    *(f'released/twins_{name}_released' for name in ('pcpvt_s', 'svt_s', 'svt_l')),
 ]
 
 
@@ -60,7 +60,7 @@ LOGGED = dict(
 
 @pytest.mark.parametrize('variant', LOGGED)
 def test_learning_rate_equals_the_authors_log(variant):
-    rates = list_rates(f'released/imagenet/twins_{variant}')
+    rates = list_rates(f'released/twins_{variant}_released')
     for epoch, logged in LOGGED[variant].items():
         assert abs(rates[epoch] - logged) < 1e-12, epoch
 

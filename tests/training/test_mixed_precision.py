@@ -73,7 +73,7 @@ def make_model(tiny_config):
         'mask_rcnn_twins_pcpvt_s_3x',
         'semantic_fpn_twins_svt_s_80k',
         'upernet_twins_svt_s_160k',
-        'hd_map/segformer_twins_svt_s_160k_cityscapes',
+        'segformer/segformer_twins_svt_s_160k_cityscapes',
     ],
 )
 def test_features_are_short_and_results_are_not(name, make_model):

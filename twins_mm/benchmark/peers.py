@@ -17,7 +17,7 @@ from ..models import STViT
 from ..models.variants import BACKBONES, VARIANTS, Variant
 from ..paper.baselines import TWINS, Baseline, backbone_of, compared_baseline
 from ..paper.figures import TABLES
-from ..shipped import CONFIGS
+from ..shipped import CONFIGS, list_configs
 
 
 class Peer(NamedTuple):
@@ -162,7 +162,7 @@ def _build_ablation(name: str, variant: str) -> nn.Module:
 def _build_segmentor(method: Method, variant: str) -> nn.Module:
     """As predictions need it: without auxiliary heads, from images to maps of classes."""
     name = f'{method.recipe}_{VARIANTS[variant].in_configs}'
-    cfg = Config.fromfile(min(CONFIGS.glob(f'{name}_*.py')))
+    cfg = Config.fromfile(list_configs(pattern=f'{name}_*')[0])
     fit_to_cpu(cfg)
     cfg.model.pop('auxiliary_head', None)
     drop_pretrained(cfg)

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from ..config import count_classes
 from ..methods import METHODS, Method
 from ..models.published_weights import Contents
+from ..shipped import is_released, list_configs
 from .identify import identify
 from .read import weights_of
 from .unpack import unpack
@@ -87,11 +88,10 @@ def _describe_config(contents: Contents, method: Method | None, configs: Path) -
         count = len(contents.backbone['head.weight'])
         options = f', with --cfg-options model.head.num_classes={count}' * (count != 1000)
         return f'{configs}/imagenet/{variant.in_configs}.py{options}; or, to start from, {start}'
-    pattern = f'{method.recipe}_{variant.in_configs}_*.py'
-    paths = sorted(configs.glob(pattern))
-    if 'head.weight' in contents.backbone:
-        # A detector or segmentor that contains ImageNet's head was trained by the authors' code.
-        paths = sorted(configs.glob(f'released/{pattern}')) or paths
+    # A detector or segmentor that contains ImageNet's head was trained by the authors' code.
+    by_authors = 'head.weight' in contents.backbone
+    paths = list_configs(configs, f'{method.recipe}_{variant.in_configs}_*')
+    paths = [path for path in paths if is_released(path.stem) == by_authors] or paths
     if not paths:
         return 'none'
     num_classes = _count_classes(method, contents)

@@ -156,7 +156,7 @@ DATA_SETS = dict(
         filter_cfg={},
         epoch=2_975,
         num_classes=19,
-        example='hd_map/segformer_twins_svt_s_160k_cityscapes',
+        example='segformer/segformer_twins_svt_s_160k_cityscapes',
         commands="""\
 # The two archives are at https://www.cityscapes-dataset.com/downloads, for registered users.
 mkdir -p data/cityscapes

@@ -6,7 +6,8 @@ tables.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePath
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,8 +16,9 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..models.variants import BACKBONES, VARIANTS
-from .baselines import ABLATIONS, STVIT, TWINS, Source
+from ..models.variants import BACKBONES, VARIANTS, Variant
+from ..shipped import is_released, list_configs, paper_name
+from .baselines import ABLATIONS, BASELINES, STVIT, TWINS, Baseline, Source
 from .figures import TABLES, PaperTable
 from .flops import Macs, count_macs
 
@@ -48,7 +50,7 @@ class Counting(NamedTuple):
     attention: bool
     output_deconvolution: bool = False
     notes: Mapping[str, str] = {}
-    schedule: str = '*'
+    schedule: str = '[0-9]*'
     source: Source = TWINS
     carries_classifier: bool = True
 
@@ -81,6 +83,12 @@ class Counting(NamedTuple):
     def baselines(self) -> dict[str, dict[str, float]]:
         """The same of baselines, by name."""
         return self._read(PaperTable.list_baselines)
+
+    def find_configs(self, backbone: Variant | Baseline, folder: Path) -> list[Path]:
+        """The configs of this method with a backbone, the released code's last."""
+        parts = (self.method, backbone.in_configs, self.method and self.schedule)
+        pattern = '_'.join(filter(None, parts))
+        return [path for path in list_configs(folder) if fnmatch(paper_name(path.stem), pattern)]
 
     def _read(self, figures_of: Callable) -> dict[str, dict[str, float]]:
         figures: dict[str, dict[str, float]] = {}
@@ -162,7 +170,7 @@ COUNTINGS = (
     Counting(
         'SegFormer head on ADE20K',
         (),
-        'hd_map/segformer',
+        'segformer',
         (512, 512),
         attention=True,
         schedule='160k_ade20k',
@@ -170,7 +178,7 @@ COUNTINGS = (
     Counting(
         'SegFormer head on Cityscapes',
         (),
-        'hd_map/segformer',
+        'segformer',
         (512, 1024),
         attention=True,
         schedule='160k_cityscapes',
@@ -221,12 +229,13 @@ BASELINE_COUNTINGS = (
 class Cost(NamedTuple):
     """What a model costs, in parameters and in multiply-accumulates for one image.
 
-    `configs` are the names of those that build it. `counted_params` and `counted_macs` are counted
-    as `counting` says; `paper`, `note` and `row` are its own, for this model.
+    `configs` are those that build it. `counted_params` and `counted_macs` are counted as `counting`
+    says; `paper`, `note` and `row` are its own, for this model.
     """
 
     counting: Counting
-    configs: list[str]
+    backbone: Variant | Baseline
+    configs: list[Path]
     params: int
     counted_params: int
     macs: Macs
@@ -237,10 +246,13 @@ class Cost(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`NAME_80k`; `NAME_{1x,3x}` for configs of one model; `NAME: ROW` for an ablation."""
-        if len(self.configs) == 1:
-            return ': '.join(filter(None, (self.configs[0], self.row)))
-        names, schedules = zip(*(config.rsplit('_', 1) for config in self.configs))
+        """`NAME_80k`, `NAME_{1x,3x}` for configs of one model; `BACKBONE: ROW` for a classifier."""
+        if not self.counting.method:
+            return ': '.join(filter(None, (self.backbone.name, self.row)))
+        papers = [path.stem for path in self.configs if not is_released(path.stem)]
+        if len(papers) == 1:
+            return papers[0]
+        names, schedules = zip(*(name.rsplit('_', 1) for name in papers))
         return f'{names[0]}_{{{",".join(schedules)}}}'
 
     @property
@@ -262,18 +274,12 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
     paper = counting.paper
     for name in counting.variants:
         variant = BACKBONES[name]
-        configs = sorted(
-            folder.glob(
-                f'{counting.method}_{variant.in_configs}_{counting.schedule}.py'
-                if counting.method
-                else f'_base_/backbones/{name}.py'
-            )
-        )
+        configs = counting.find_configs(variant, folder)
         if configs:
-            (path,) = folder.glob(f'*/{variant.in_configs}.py')  # in `imagenet/` or `ablations/`
+            (path,) = list_configs(folder, variant.in_configs)  # in `imagenet/` or `ablations/`
             yield _count(
                 counting,
-                name,
+                variant,
                 configs,
                 Config.fromfile(path).model,
                 paper.get(name, {}),
@@ -284,13 +290,7 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
 def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
     """The same of its baselines, but for what isn't trained, which mmdet's counter leaves out."""
     for name, paper in counting.baselines.items():
-        configs = sorted(
-            folder.glob(
-                f'baselines/{counting.method}_{name}_[0-9]*.py'
-                if counting.method
-                else f'_base_/backbones/{name}.py'
-            )
-        )
+        baseline = BASELINES[name]
         cfg = Config.fromfile(folder / f'_base_/backbones/{name}.py')
         width = dict(in_channels=cfg.channels[-1])
         imagenet = ConfigDict(
@@ -298,22 +298,24 @@ def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
             neck=dict(width, type='NormedAveragePooling'),
             head=width,
         )
-        yield _count(counting, name, configs, imagenet, paper, carries_classifier=False)
+        configs = counting.find_configs(baseline, folder)
+        yield _count(counting, baseline, configs, imagenet, paper, carries_classifier=False)
 
 
 def _count(
     counting: Counting,
-    name: str,
+    backbone: Variant | Baseline,
     configs: list[Path],
     imagenet: ConfigDict,
     paper: dict[str, float],
     carries_classifier: bool,
 ) -> Cost:
     """Counts the first of equal configs; `imagenet` is its backbone's classifier."""
-    cfg = Config.fromfile(configs[0])
-    model = build_on_meta(
-        cfg.model if counting.method else imagenet.backbone, cfg.get('default_scope')
-    )
+    if counting.method:
+        cfg = Config.fromfile(configs[0])
+        model = build_on_meta(cfg.model, cfg.default_scope)
+    else:
+        model = build_on_meta(imagenet.backbone, None)
     with torch.device('meta'):
         classifier = nn.ModuleList(
             [MODELS.build(imagenet.neck), nn.Linear(imagenet.head.in_channels, 1000)]
@@ -326,17 +328,17 @@ def _count(
     counted = [
         parameter for part in parts for parameter in part.parameters() if parameter.requires_grad
     ]
-    place = PurePath(counting.method).parent
     return Cost(
         counting,
-        [(place / path.stem).as_posix() for path in configs],
+        backbone,
+        configs,
         _count_params(model.parameters()),
         _count_params(counted),
         macs,
         counted_macs,
         paper,
-        counting.notes.get(name, ''),
-        counting.rows.get(name, ''),
+        counting.notes.get(backbone.name, ''),
+        counting.rows.get(backbone.name, ''),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from ..models.variants import Variant
+from ..shipped import paper_name
 from .baselines import Baseline, backbone_of, baseline_of, our_backbone_of
 
 
@@ -62,12 +63,15 @@ class PaperTable(NamedTuple):
 
 
 def figures_of(config: str) -> dict[tuple[str, bool], float]:
-    """The paper's accuracies of a config: `{(metric, tta): percent}`, empty if it prints none."""
+    """The paper's accuracies of a config: `{(metric, tta): percent}`, empty if it prints none.
+
+    The released code's config has those of the paper's recipe.
+    """
     return {
         (column.figure, column.tta): value
         for table in TABLES.values()
         for backbone, column, value in table.list_known()
-        if column.config_of(backbone) == config
+        if column.config_of(backbone) == paper_name(config)
     }
 
 

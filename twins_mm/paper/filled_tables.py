@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..models.variants import Variant
-from ..report.nearest_recipe import RELEASED, find_recipe
+from ..report.nearest_recipe import find_recipe
 from ..report.run import Run
 from ..report.text_table import format_table
+from ..shipped import is_released, paper_name
 from .baselines import Baseline, backbone_of
 from .figures import TABLES, Column, figures_of
 
@@ -56,12 +57,13 @@ def collect(runs: Iterable[Run], configs: Path) -> Results:
         if not figures_of(run.name):
             results.left_out.append(f'{run.folder}: {run.name} is in none of the tables')
             continue
+        name = paper_name(run.name)
         if run.training:
-            results.runs[run.name] = run
+            results.runs[name] = run
         found = list(_take(run))
         for tta, metrics, origin in found:
-            results.figures |= {Key(run.name, metric, tta): metrics[metric] for metric in metrics}
-            results.sources[run.name, tta] = (
+            results.figures |= {Key(name, metric, tta): metrics[metric] for metric in metrics}
+            results.sources[name, tta] = (
                 f'{run.name}: {origin} in {run.folder}{_doubt(run, configs)}'
             )
         if not found:
@@ -120,8 +122,7 @@ def _doubt(run: Run, configs: Path) -> str:
     recipe = find_recipe(run.name, run.cfg, configs)
     if recipe is None:
         return '. NOT THE RECIPE: another kind of model'
-    path = recipe.path.relative_to(configs)
-    text = f', by {path}' if path.parts[0] == RELEASED else ''
+    text = f', by {recipe.path.relative_to(configs)}' if is_released(recipe.name) else ''
     if run.training and run.batch != recipe.batch:
         text += f'. Batch {run.batch}, not {recipe.batch}'
     if recipe.differences and run.training:

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from ..data.data_sets import DATA_SETS
 from ..models.variants import Variant
-from ..report.nearest_recipe import path_of
+from ..shipped import list_configs
 from .baselines import Baseline
 from .figures import TABLES, Column
 from .filled_tables import FILLED, Key, Results, key_of
@@ -47,7 +47,7 @@ def list_trainings(
         # Of one, the paper prints multi-scale testing's figure alone.
         if not key.tta or (key.config, False) not in results.sources
     ):
-        path = path_of(name, configs)
+        path = _find_config(results, name, configs)
         if path is None:  # Table 1 has backbones that we have no classifier's config of
             continue
         cfg = Config.fromfile(path)
@@ -68,7 +68,7 @@ def list_tests(
 ) -> Iterator[str]:
     """The commands of multi-scale testing whose figures aren't there yet, in the tables' order."""
     for key in _missing(results, baselines):
-        if key.tta and (path := path_of(key.config, configs)):
+        if key.tta and (path := _find_config(results, key.config, configs)):
             folder, flag = _work_dir(results, runs_dir, key.config)
             last = Config.fromfile(path).train_cfg.max_iters
             yield (
@@ -86,6 +86,12 @@ def _missing(results: Results, baselines: bool) -> Iterator[Key]:
             key = key_of(column, backbone)
             if key.config and key not in results.figures:
                 yield key
+
+
+def _find_config(results: Results, name: str, configs: Path) -> Path | None:
+    """That of the run, which may be the released code's; the paper's recipe where nothing ran."""
+    run = results.runs.get(name)
+    return next(iter(list_configs(configs, run.name if run else name)), None)
 
 
 def _iterations(cfg: Config) -> int:

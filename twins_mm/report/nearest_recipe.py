@@ -11,9 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 
 from ..config import accumulative_counts, schedulers
+from ..shipped import list_configs, paper_name
 
-# Where recipes are; `RELEASED` has the same folders.
-FOLDERS, RELEASED = ('', 'imagenet', 'hd_map', 'baselines'), 'released'
 # The parts of a config that determine the trained model.
 _PARTS = (
     'model',
@@ -77,16 +76,12 @@ class Recipe:
 def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     """Finds the recipe in `configs` that is closest to a run's config.
 
-    Compares with the recipes of the run's name, or with all if there are none, and returns the one
-    with the fewest differences; None if no recipe trains this kind of model.
+    Compares with the recipes of the run's name, the paper's and the released code's, or with all if
+    there are none, and returns the one with the fewest differences; None if no recipe trains this
+    kind of model.
     """
-    paths = [
-        path
-        for place in (configs, configs / RELEASED)
-        for folder in FOLDERS
-        for path in sorted((place / folder).glob('*.py'))
-    ]
-    paths = [path for path in paths if path.stem == name] or paths
+    paths = list_configs(configs)
+    paths = [path for path in paths if paper_name(path.stem) == paper_name(name)] or paths
     # Parsing configs is slow, so only those whose text contains the types are parsed.
     words = {repr(word) for word in _kind(cfg) if word}
     recipes = [
@@ -96,12 +91,6 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
         if _kind(recipe := _stretch(Config.fromfile(path), cfg)) == _kind(cfg)
     ]
     return min(recipes, key=lambda recipe: len(recipe.differences), default=None)
-
-
-def path_of(name: str, configs: Path) -> Path | None:
-    """The file of a recipe that is not of `RELEASED`; None if there is none."""
-    paths = [configs / folder / f'{name}.py' for folder in FOLDERS]
-    return next((path for path in paths if path.is_file()), None)
 
 
 def find_differences(run: Config, recipe: Config) -> list[tuple[str, Any, Any]]:

@@ -1,0 +1,2 @@
+_base_ = ['../_base_/recipes/mask_rcnn_3x_stvit.py', '../_base_/backbones/stvit_s.py']
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))
