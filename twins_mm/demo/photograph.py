@@ -6,7 +6,8 @@ import mmcv
 from PIL import Image
 
 from ..errors import UserError
-from ..inference.frames import Frame, read_image
+from ..images import read_image
+from ..inference.frames import Frame
 
 MAX_BYTES = 50 * 2**20
 MAX_PIXELS = 100_000_000  # 300 MB when decoded

@@ -15,6 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from ..config import walk
 from ..errors import UserError
+from ..images import read_image
 from ..toy.scenes import draw_scene
 from .deployable import Deployable
 from .detectors import paste
@@ -65,9 +66,10 @@ def read_images(path: str | None = None) -> list[np.ndarray]:
             cv2.resize(draw_scene(np.random.default_rng(seed), shapes=4)[0], PHOTOGRAPH)
             for seed in (1, 2)
         ]
-    image = cv2.imread(path)
-    if image is None:
-        raise UserError(f'{path} is not an image that OpenCV can read')
+    try:
+        image = read_image(path)
+    except UserError as error:
+        raise UserError(f'{path} is not an image that can be read: {error}') from None
     return [image, image[:, ::-1]]
 
 

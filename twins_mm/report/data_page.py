@@ -12,8 +12,8 @@ from mmengine.registry import DefaultScope
 
 from ..config import resize_scale
 from ..data.survey import Survey, resize_ratio
+from ..images import read_image
 from ..inference.drawing import draw
-from ..inference.frames import read_image
 from ..inference.outputs import write_image
 from ..tasks import Task, task_of
 from ..tasks.findings import KINDS
