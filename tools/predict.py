@@ -97,7 +97,6 @@ def parse_args() -> argparse.Namespace:
 @tool
 def main() -> None:
     args = parse_args()
-    warnings.filterwarnings('ignore', module='mmseg')  # its heads warn about its own code
     warnings.filterwarnings('ignore', module='PIL')  # about large images, which have a limit here
     for name, count in (('batch-size', args.batch_size), ('workers', args.workers)):
         if count < 1:
