@@ -78,6 +78,11 @@ class Survey:
     def has_errors(self) -> bool:
         return any(KINDS[kind].is_error for kind in self.findings)
 
+    def steps(self, *kinds: str) -> list:
+        """The steps of the data set's pipeline whose names begin with 'Load', for example."""
+        steps = self.dataset.pipeline.transforms
+        return [step for step in steps if type(step).__name__.startswith(kinds)]
+
 
 def survey_data(cfg: Config, workers: int) -> list[Survey]:
     """Surveys the data sets for training, validation and testing, each once.
@@ -188,11 +193,7 @@ class _Reader(torch.utils.data.Dataset):
         self.dataset = survey.dataset
         self.classes = survey.classes
         self.check = task.check
-        loaders = [
-            step
-            for step in survey.dataset.pipeline.transforms
-            if type(step).__name__.startswith('Load')
-        ]
+        loaders = survey.steps('Load')
         self.load_image = Compose([step for step in loaders if 'Image' in type(step).__name__])
         if not self.load_image.transforms:
             raise UserError(f'{survey.name}: the pipeline has no step that loads images')

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from ..config import walk
+from ..config import find_step, pipeline_of
 from ..errors import UserError
 from ..images import read_image
 from ..toy.scenes import draw_scene
@@ -199,15 +199,9 @@ def compare_detections(expected: Sequence[dict], actual: Sequence[dict]) -> dict
     return {'differing': lacking / max(count, 1), 'detections': count, 'farthest box, px': farthest}
 
 
-def find_step(cfg: Config, kind: str) -> dict | None:
-    """The step of the config's test pipeline with this in its type: 'Resize' or 'Crop'."""
-    return next(
-        (step for step in walk(cfg.get('test_dataloader')) if kind in str(step.get('type'))), None
-    )
-
-
 def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:
     """Height and width of an image after the config's test pipeline resized and cropped it."""
-    for step in filter(None, (find_step(cfg, kind) for kind in ('Resize', 'Crop'))):
+    pipeline = pipeline_of(cfg, 'test')
+    for step in filter(None, (find_step(pipeline, kind) for kind in ('Resize', 'Crop'))):
         image = TRANSFORMS.build(step)(dict(img=image))['img']
     return image.shape[:2]

@@ -128,17 +128,12 @@ def _draw_samples(surveys: Sequence[Survey], cfg: Config, task: Task, out: Path)
     captions: dict[Path, str] = {}
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         for survey in surveys:
-            # Images and annotations as they are, without augmentation.
-            steps = [
-                step
-                for step in survey.dataset.pipeline.transforms
-                if type(step).__name__.startswith(('Load', 'Pack'))
-            ]
+            read = Compose(survey.steps('Load', 'Pack'))  # as they are, without augmentation
             spread = np.linspace(0, len(survey.dataset) - 1, _SAMPLES).round().astype(int)
             for index in np.unique(spread).tolist():
                 info = survey.dataset.get_data_info(index)
                 try:
-                    sample = Compose(steps)(info)['data_samples']
+                    sample = read(info)['data_samples']
                     picture = draw(
                         read_image(info['img_path']),
                         task.list_regions(sample.get(task.ground_truth)),
