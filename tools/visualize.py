@@ -1,4 +1,4 @@
-"""Draws what a backbone sees: its pyramid, and where points of an image attend in each stage."""
+"""Draws a backbone's feature pyramid, and where points of an image attend in each stage."""
 
 import argparse
 from pathlib import Path

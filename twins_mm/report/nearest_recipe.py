@@ -82,9 +82,9 @@ def find_recipe(name: str, cfg: Config, configs: Path) -> Recipe | None:
     """
     paths = [
         path
-        for place in (configs, configs / RELEASED)
+        for root in (configs, configs / RELEASED)
         for folder in FOLDERS
-        for path in sorted((place / folder).glob('*.py'))
+        for path in sorted((root / folder).glob('*.py'))
     ]
     paths = [path for path in paths if path.stem == name] or paths
     # Parsing configs is slow, so only those whose text contains the types are parsed.
