@@ -130,7 +130,7 @@ def main() -> None:
         args.score_thr,
         None if is_video else pictures,
     )
-    progress = Progress(args.out / 'unfinished', decisive, go_on=not is_video)
+    progress = Progress(args.out / 'unfinished', decisive, resume=not is_video)
     if is_main_process() and progress.done:
         print(f'Going on: {len(progress.done)} of {total} images are done.')
     if not is_video:
