@@ -48,7 +48,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmcv_operators', 'twins_mm', 'twins_mm.*']),
-    package_data={'twins_mm': ['py.typed']},
+    package_data={'twins_mm': ['py.typed', '*/templates/*']},
     cmdclass={'build_py': Build},
     # mmcv and mmengine call pkgutil.find_loader, which is gone in 3.14.
     python_requires='>=3.10,<3.14',
@@ -62,6 +62,7 @@ setup(
         'regex',
         'setuptools<81',
         'huggingface_hub>=0.24',
+        'jinja2',
         'safetensors',
         'matplotlib',
         'numpy',

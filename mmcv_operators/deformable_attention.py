@@ -1,6 +1,6 @@
 """Multi-scale deformable attention: Zhu et al., "Deformable DETR", ICLR 2021.
 
-Letters in shapes: B images, Q queries, N heads with D channels, L maps, P points.
+Letters in shapes: B images, Q queries, N heads with D channels, L feature maps, P points.
 """
 
 import torch

@@ -17,7 +17,7 @@ def nms(
 
     Args:
         boxes: `(N, 4)`: x1, y1, x2, y2.
-        scores: `(N,)`. Of equal scores, the first counts as higher.
+        scores: `(N,)`. Among equal scores, the first counts as higher.
         iou_threshold: A box is dropped if its IoU with a kept one of a higher score is larger;
             compared in the precision of the boxes.
         offset: 0, or 1 if a box includes the pixels at x2 and y2.

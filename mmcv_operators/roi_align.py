@@ -1,4 +1,4 @@
-"""RoIAlign: bilinear samples of a map, averaged in the bins of each region.
+"""RoIAlign: bilinear samples of a feature map, averaged in the bins of each region.
 
 The average is linear in the map, and rows and columns are independent: a bin is the product of
 weights of rows, the region's part of the map, and weights of columns.
@@ -38,7 +38,7 @@ def roi_align_forward(
         argmax_x: For maxima, not used.
         aligned_height: Bins along y.
         aligned_width: Bins along x.
-        spatial_scale: Of the map, relative to the RoIs.
+        spatial_scale: The scale of the map, relative to the RoIs.
         sampling_ratio: Samples per bin and axis; 0 for one per pixel of the map, rounded up.
         pool_mode: 1, for averages.
         aligned: Whether pixels are centred at half coordinates; False is mmdet 1.x's.
@@ -105,7 +105,7 @@ def roi_align_backward(
         grad_input: In the dtype of `grad_output`.
         aligned_height: Bins along y.
         aligned_width: Bins along x.
-        spatial_scale: Of the map, relative to the RoIs.
+        spatial_scale: The scale of the map, relative to the RoIs.
         sampling_ratio: Samples per bin and axis.
         pool_mode: 1, for averages.
         aligned: Whether pixels are centred at half coordinates.
@@ -131,7 +131,7 @@ def roi_align_backward(
             )
         )
         return
-    # Many RoIs add to a place, so the sum is rounded once.
+    # Many RoIs add to a pixel, so the sum is rounded once.
     total = grad_input.to(computed.dtype)
     regions = _regions(
         rois,

@@ -114,6 +114,18 @@ def test_only_the_page_imports_gradio():
     assert importing == {'browser_page'}
 
 
+def test_no_test_library_and_no_stack_frames_in_production():
+    """Behaviour never depends on who calls, and nothing is patched that isn't ours."""
+    pattern = r'^ *(import|from) unittest\b|currentframe|_getframe|inspect\.stack'
+    using = [
+        path.name
+        for folder in ('twins_mm', 'tools', 'mmcv_operators')
+        for path in (REPOSITORY / folder).rglob('*.py')
+        if re.search(pattern, path.read_text(), re.MULTILINE)
+    ]
+    assert using == []
+
+
 def test_rows_know_each_other():
     """The data set that needs an extra is looked at where it is installed, in tests/peers."""
     assert {task.toy_data for task in TASKS.values()} <= TOY_VERSIONS.keys() <= DATA_SETS.keys()

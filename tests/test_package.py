@@ -97,7 +97,7 @@ def run_elsewhere(wheel, tmp_path):
     return run
 
 
-def test_wheel_has_configs_tools_and_types(wheel):
+def test_wheel_has_configs_tools_templates_and_types(wheel):
     with zipfile.ZipFile(wheel) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     folder = 'twins_mm/.mim/'
@@ -116,6 +116,11 @@ def test_wheel_has_configs_tools_and_types(wheel):
         )
     }
     assert 'twins_mm/py.typed' in contents
+    templates = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / 'twins_mm').glob('*/templates/*')
+    }
+    assert len(templates) > 5 and templates <= contents.keys()
     assert {name.partition('/')[0].partition('-')[0] for name in contents} == {
         'mmcv',
         'mmcv_operators',

@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import warnings
 from contextlib import suppress
 from threading import Event
 
@@ -47,7 +46,6 @@ def parse_args() -> argparse.Namespace:
 @tool
 def main() -> None:
     args = parse_args()
-    warnings.filterwarnings('ignore', module='mmseg')  # its heads warn about its own code
     if len(args.models) % 2:
         raise UserError(f'{args.models[-1]} has no checkpoint: pass a checkpoint after each config')
     try:

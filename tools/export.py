@@ -158,7 +158,7 @@ def main() -> None:
         check_evaluation(cfg, deployable)
         check_data(cfg, 'val')
     size = find_test_size(cfg, images[0])
-    answers = reference_outputs(model, deployable, images, [*SIZES, size])
+    references = reference_outputs(model, deployable, images, [*SIZES, size])
     if args.precision == 'float16':
         deployable.model.half()
     names = list(deployable.outputs)
@@ -174,7 +174,7 @@ def main() -> None:
         print(f'  {name}: {text}')
 
     exported = OnnxModel(args.out)
-    rows = check(answers, names, exported)
+    rows = check(references, names, exported)
     limit = LIMITS[args.precision]
     show_rows(rows, limit)
 

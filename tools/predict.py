@@ -97,7 +97,6 @@ def parse_args() -> argparse.Namespace:
 @tool
 def main() -> None:
     args = parse_args()
-    warnings.filterwarnings('ignore', module='mmseg')  # its heads warn about its own code
     warnings.filterwarnings('ignore', module='PIL')  # about large images, which have a limit here
     for name, count in (('batch-size', args.batch_size), ('workers', args.workers)):
         if count < 1:
@@ -131,7 +130,7 @@ def main() -> None:
         args.score_thr,
         None if is_video else pictures,
     )
-    progress = Progress(args.out / 'unfinished', decisive, go_on=not is_video)
+    progress = Progress(args.out / 'unfinished', decisive, resume=not is_video)
     if is_main_process() and progress.done:
         print(f'Going on: {len(progress.done)} of {total} images are done.')
     if not is_video:

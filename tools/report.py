@@ -1,7 +1,6 @@
 """Writes an HTML report on training runs: are they on track?"""
 
 import argparse
-import warnings
 from pathlib import Path
 
 from twins_mm.cli import add_data_root_argument, make_parser, tool
@@ -62,7 +61,6 @@ def read_runs(folders: list[Path]) -> list[Run]:
 @tool
 def main() -> None:
     args = parse_args()
-    warnings.filterwarnings('ignore', module='mmseg')  # it warns about its own code
     runs = read_runs(args.work_dirs)
     for run in runs if args.data_root is not None else ():
         if not run.is_toy:

@@ -1,4 +1,4 @@
-"""Draws what a backbone sees: its pyramid, and where points of an image attend in each stage."""
+"""Draws a backbone's feature pyramid, and where points of an image attend in each stage."""
 
 import argparse
 from pathlib import Path
@@ -10,10 +10,10 @@ from mmengine.device import get_device
 from twins_mm.atomic_write import replacing
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
+from twins_mm.images import read_image
 from twins_mm.inference.attention import trace_attention
 from twins_mm.inference.attention_figure import draw_attention
 from twins_mm.inference.backbone_input import load_backbone, prepare_image
-from twins_mm.inference.frames import read_image
 
 EXAMPLES = """examples:
   python tools/visualize.py configs/upernet_twins_svt_s_160k.py CHECKPOINT street.jpg

@@ -12,8 +12,8 @@ PARTIAL = 'partial_'
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path to write to, with the suffix of `path`, which it replaces on success.
 
-    Each call has its own, so processes may write one file at a time; the last one wins. Of a link,
-    the file that it leads to is replaced.
+    Each call has its own, so processes may write one file at a time; the last one wins. A
+    link stays, and the file that it leads to is replaced.
     """
     if path.is_symlink():
         path = path.resolve()

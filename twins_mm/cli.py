@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,6 +189,8 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def run() -> None:
         sys.excepthook = _point_to_doctor
+        # mmseg warns about its own code; what it says of label maps in colour stays.
+        warnings.filterwarnings('ignore', module=r'mmseg\.(?!datasets\.transforms\.formatting)')
         keep_freed_memory()
         use_safe_loaders()
         try:

@@ -39,24 +39,26 @@ def data_sets(node: Any) -> Iterator[dict]:
             yield from data_sets(child)
 
 
+def pipeline_of(cfg: Config, split: str) -> list[dict]:
+    """The steps of a split, e.g. 'test', as its first data set has them; none without data."""
+    data_set = next(data_sets(cfg.get(f'{split}_dataloader') or {}), {})
+    return data_set.get('pipeline') or []
+
+
+def find_step(pipeline: list[dict], kind: str) -> dict | None:
+    """The first step with this in its type, e.g. 'Resize', however nested."""
+    return next((step for step in walk(pipeline) if kind in str(step.get('type'))), None)
+
+
 def resize_scale(cfg: Config) -> Sequence[int] | None:
     """The limits, long and short side, that validation images are resized to; None without."""
-    found = data_sets(cfg.get('val_dataloader') or {})
-    return next(
-        (
-            step['scale']
-            for data_set in found
-            for step in walk(data_set.get('pipeline'))
-            if 'scale' in step
-        ),
-        None,
-    )
+    steps = walk(pipeline_of(cfg, 'val'))
+    return next((step['scale'] for step in steps if 'scale' in step), None)
 
 
 def test_steps(cfg: Config) -> list[dict]:
     """The steps of the test pipeline that follow loading."""
-    data_set = next(data_sets(cfg.test_dataloader))
-    return [step for step in data_set['pipeline'] if not step['type'].startswith('Load')]
+    return [step for step in pipeline_of(cfg, 'test') if not step['type'].startswith('Load')]
 
 
 def move_data(cfg: Config, root: str) -> None:

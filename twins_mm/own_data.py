@@ -1,4 +1,4 @@
-"""The former place of `data.own_data`, for one release."""
+"""The former module of `data.own_data`, for one release."""
 
 import warnings
 

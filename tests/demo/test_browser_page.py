@@ -17,7 +17,6 @@ def page(monkeypatch):
     return runpy.run_module('twins_mm.demo.browser_page')
 
 
-@pytest.mark.xfail(strict=True, reason='B11: "2 LED" becomes "2 led"')
 def test_names_of_classes_keep_their_capitals(page):
-    table = page['_list_findings']([Detection('LED', (0, 0, 0), 0.5, None, None)], '2 LED')
+    table = page['_PARTS'].table([Detection('LED', (0, 0, 0), 0.5, None, None)], '2 LED')
     assert '<caption>2 LED</caption>' in table

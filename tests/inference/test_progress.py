@@ -67,7 +67,7 @@ def test_run_that_cannot_go_on_begins_anew(folder):
     progress = Progress(folder, {})
     progress.add(line('a'))
     progress.close()
-    progress = Progress(folder, {}, go_on=False)
+    progress = Progress(folder, {}, resume=False)
     progress.close()
     assert progress.done == set() and list(progress.records()) == []
 

@@ -138,7 +138,7 @@ DATA_SETS = dict(
                     'leftImg8bit/val/*/*_leftImg8bit.png': 500,
                 },
             ),
-            # Of these, the archive has the polygons.
+            # The archive has the polygons that these are made of.
             Archive(
                 'https://www.cityscapes-dataset.com/file-handling/?packageID=1',
                 {

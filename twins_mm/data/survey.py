@@ -78,6 +78,11 @@ class Survey:
     def has_errors(self) -> bool:
         return any(KINDS[kind].is_error for kind in self.findings)
 
+    def steps(self, *kinds: str) -> list:
+        """The steps of the data set's pipeline whose names begin with 'Load', for example."""
+        steps = self.dataset.pipeline.transforms
+        return [step for step in steps if type(step).__name__.startswith(kinds)]
+
 
 def survey_data(cfg: Config, workers: int) -> list[Survey]:
     """Surveys the data sets for training, validation and testing, each once.
@@ -148,17 +153,17 @@ def _open(name: str, config: dict, task: Task) -> Survey:
         del dataset.filter_data
     except _EmptyError:
         survey.is_empty = True
-        survey.add(Fault('no_objects' if survey.left_out else 'no_images', _place(dataset)))
+        survey.add(Fault('no_objects' if survey.left_out else 'no_images', _source_of(dataset)))
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f'{name}: {_place(dataset)} cannot be read: {type(error).__name__}: {error}'
+            f'{name}: {_source_of(dataset)} cannot be read: {type(error).__name__}: {error}'
         ) from error
     return survey
 
 
-def _place(dataset: BaseDataset) -> str:
+def _source_of(dataset: BaseDataset) -> str:
     """Where a data set's annotations are: a file, or folders."""
     return dataset.ann_file or ', '.join(map(str, dataset.data_prefix.values()))
 
@@ -178,7 +183,9 @@ def _check_config(survey: Survey, cfg: Config) -> None:
         for node in walk(cfg.get(f'{split}_evaluator')):
             path = node.get('ann_file')
             if path and os.path.abspath(path) != os.path.abspath(survey.dataset.ann_file):
-                survey.add(Fault('evaluator_file', path, f'{split} reads {_place(survey.dataset)}'))
+                survey.add(
+                    Fault('evaluator_file', path, f'{split} reads {_source_of(survey.dataset)}')
+                )
 
 
 class _Reader(torch.utils.data.Dataset):
@@ -188,11 +195,7 @@ class _Reader(torch.utils.data.Dataset):
         self.dataset = survey.dataset
         self.classes = survey.classes
         self.check = task.check
-        loaders = [
-            step
-            for step in survey.dataset.pipeline.transforms
-            if type(step).__name__.startswith('Load')
-        ]
+        loaders = survey.steps('Load')
         self.load_image = Compose([step for step in loaders if 'Image' in type(step).__name__])
         if not self.load_image.transforms:
             raise UserError(f'{survey.name}: the pipeline has no step that loads images')

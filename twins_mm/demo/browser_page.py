@@ -5,18 +5,17 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 
 import gradio as gr
+from jinja2 import Environment, PackageLoader
 from starlette.middleware import Middleware
 
 from ..errors import UserError
 from .guard import Guard
 from .photograph import MAX_BYTES, read_photograph
-from .shown_model import Detection, ShownModel, View
+from .shown_model import ShownModel, View
 
 _PHOTOGRAPH = '<h2>Photograph</h2><p class="quiet">Drop, choose or take one.</p>'
 _ATTENTION = """
@@ -49,6 +48,8 @@ h2 { font-size: 1rem; }
 .attention .image-container > button { min-width: 56rem; }
 .attention .image-frame { padding-top: 1.5rem; background: #fff; }  /* under the buttons */
 """
+_TEMPLATES = Environment(loader=PackageLoader(__package__), autoescape=True)
+_PARTS = _TEMPLATES.get_template('parts.html').module
 # A screen reader says what changes in an element of this role.
 _ANNOUNCE = "() => document.getElementById('status').setAttribute('role', 'status')"
 _SCROLL = "() => document.getElementById('figures').scrollIntoView({block: 'nearest'})"
@@ -60,13 +61,13 @@ class _Column:
     def __init__(self, model: ShownModel):
         self.model = model
         with gr.Column(min_width=300):
-            gr.HTML(_heading(model) + f'<p class="quiet">{escape(model.checkpoint)}</p>')
+            gr.HTML(_PARTS.model(model.name, model.checkpoint))
             self.picture = _make_picture()
             self.findings = gr.HTML(elem_classes='found')
             self.file = gr.DownloadButton('Download prediction', interactive=False)
 
     def add_attention(self) -> None:
-        gr.HTML(_heading(self.model))
+        gr.HTML(_PARTS.heading(self.model.name))
         self.attention = _make_picture(elem_classes='attention')
 
     def draw(self, view: View, score_thr: float) -> dict:
@@ -74,7 +75,7 @@ class _Column:
         words = view.describe(score_thr)
         return {
             self.picture: gr.Image(view.draw(score_thr), alt_text=f'Photograph with {words}'),
-            self.findings: _list_findings(view.find(score_thr), words),
+            self.findings: _PARTS.table(view.find(score_thr), words),
         }
 
     def show(self, view: View, score_thr: float) -> dict:
@@ -112,10 +113,10 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
             photograph, size = read_photograph(Path(file['path']))
             seen = [column.model.look_at(photograph) for column in columns]
         except UserError as error:
-            return updates | {status: _problem(str(error))}
+            return updates | {status: _PARTS.problem(str(error))}
         except Exception:
             traceback.print_exc()  # for who runs the server
-            return updates | {status: _problem('The model failed on this photograph.')}
+            return updates | {status: _PARTS.problem('The model failed on this photograph.')}
         seconds = time.perf_counter() - start
         for column, view in zip(columns, seen):
             updates |= column.show(view, score_thr)
@@ -130,14 +131,14 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
 
     def attend(seen: list[View], across: float, down: float) -> dict:
         if not seen:
-            return {status: _problem('Choose a photograph first.')}
+            return {status: _PARTS.problem('Choose a photograph first.')}
         updates = {figures: gr.Column(visible=True)}
         try:
             for column, view in zip(columns, seen):
                 updates |= column.attend(view, across / 100, down / 100)
         except Exception:
             traceback.print_exc()
-            return {status: _problem('Attention in this photograph could not be drawn.')}
+            return {status: _PARTS.problem('Attention in this photograph could not be drawn.')}
         return updates
 
     def click(seen: list[View], event: gr.SelectData) -> dict:
@@ -209,14 +210,6 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
     return page
 
 
-def _problem(sentence: str) -> str:
-    return f'<p class="problem">{escape(sentence)}</p>'
-
-
-def _heading(model: ShownModel) -> str:
-    return f'<h2>{escape(model.name).replace("_", "_<wbr>")}</h2>'
-
-
 def _make_picture(**kwargs) -> gr.Image:
     return gr.Image(
         show_label=False,
@@ -227,24 +220,15 @@ def _make_picture(**kwargs) -> gr.Image:
     )
 
 
-def _list_findings(findings: Sequence[Detection], words: str) -> str:
-    """A table with the columns that a task has."""
-    cells = dict(
-        name=lambda one: f'<i style="background: rgb{tuple(one.color)}"></i>{escape(one.name)}',
-        score=lambda one: f'{one.score:.2f}',
-        box=lambda one: ', '.join(f'{side:.0f}' for side in one.box),
-        share=lambda one: f'{one.share:.1%}',
-    )
-    heads = dict(
-        name='Class', score='Score', box='Left, top, right, bottom', share='Share of pixels'
-    )
-    known = [key for key in cells if findings and getattr(findings[0], key) is not None]
-    head = ''.join(f'<th scope="col">{heads[key]}</th>' for key in known)
-    rows = ''.join(
-        '<tr>' + ''.join(f'<td>{cells[key](one)}</td>' for key in known) + '</tr>'
-        for one in findings
-    )
-    return f'<table><caption>{escape(words).capitalize()}</caption><tr>{head}</tr>{rows}</table>'
+@contextmanager
+def _upload_folder() -> Iterator[Path]:
+    """A temporary folder for what gradio keeps, which asks the environment at each request."""
+    with TemporaryDirectory() as folder:
+        os.environ['GRADIO_TEMP_DIR'] = folder
+        try:
+            yield Path(folder)
+        finally:
+            del os.environ['GRADIO_TEMP_DIR']
 
 
 @contextmanager
@@ -264,7 +248,7 @@ def serve(
     Raises:
         UserError: The port is not free.
     """
-    with TemporaryDirectory() as folder, patch.dict(os.environ, GRADIO_TEMP_DIR=folder):
+    with _upload_folder() as uploads:
         page = build_page(models, score_thr)
         try:
             _, address, _ = page.launch(
@@ -283,7 +267,7 @@ def serve(
                 theme=_THEME,
                 css=_STYLE,
                 footer_links=[],
-                app_kwargs=dict(middleware=[Middleware(Guard, uploads=Path(folder))]),
+                app_kwargs=dict(middleware=[Middleware(Guard, uploads=uploads)]),
             )
         except OSError:
             raise UserError(

@@ -6,12 +6,13 @@ import mmcv
 from PIL import Image
 
 from ..errors import UserError
-from ..inference.frames import Frame, read_image
+from ..images import IMAGE_SUFFIXES, read_image
+from ..inference.frames import Frame
 
 MAX_BYTES = 50 * 2**20
 MAX_PIXELS = 100_000_000  # 300 MB when decoded
 SHOWN_PIXELS = 2_000_000  # a model's input and a screen have fewer
-_FORMATS = ('BMP', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
+_FORMATS = sorted({Image.registered_extensions()[suffix] for suffix in IMAGE_SUFFIXES})
 _UNREADABLE = 'This file could not be read as an image. Use a JPEG or PNG file.'
 
 

@@ -1,4 +1,4 @@
-"""Does an exported model answer as the model does? How fast is it? In onnxruntime, on a CPU."""
+"""Does an exported model compute what the model does? How fast is it? In onnxruntime, on a CPU."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,27 +13,28 @@ from mmengine.config import Config
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from ..config import walk
+from ..config import find_step, pipeline_of
 from ..errors import UserError
+from ..images import read_image
 from ..toy.scenes import draw_scene
 from .deployable import Deployable
 from .detectors import paste
 
-# All windows of 7 fit their maps; they fit one side only; an odd size, which no stride divides.
+# Windows of 7 fit all feature maps, or one side of them; and an odd size, which no stride divides.
 SIZES = (224, 224), (224, 320), (333, 251)
 BATCHES = 1, 2
 # How far apart the same box may be on the two sides, in pixels, and its score; and how much of
 # their union its masks must share.
 SAME_BOX, SAME_SCORE, SAME_MASK = 0.5, 0.01, 0.9
-# Rounding changes pixels and detections that are close to a threshold. Of trained models, it
-# changed none in float32, where one of 100 detections may differ, and up to 0.03% of the pixels.
-# Of detections, it changed up to 6% in float16 and 12% in int8, where AP lost nothing: beyond these
-# limits, an evaluation has to tell.
+# Rounding changes pixels and detections that are close to a threshold. In trained models, float32
+# changed no detection, though one of 100 may differ, and up to 0.03% of the pixels. Up to 6% of the
+# detections changed in float16 and 12% in int8, where AP lost nothing: beyond these limits, an
+# evaluation has to tell.
 LIMITS = dict(float32=0.01, float16=0.05, int8=0.05)
 PHOTOGRAPH = 640, 480  # width and height of most of COCO's images
 
 
-class Answer(NamedTuple):
+class Reference(NamedTuple):
     """Images, `(B, 3, H, W)`, and the outputs of OpenMMLab's own model."""
 
     images: torch.Tensor
@@ -65,9 +66,10 @@ def read_images(path: str | None = None) -> list[np.ndarray]:
             cv2.resize(draw_scene(np.random.default_rng(seed), shapes=4)[0], PHOTOGRAPH)
             for seed in (1, 2)
         ]
-    image = cv2.imread(path)
-    if image is None:
-        raise UserError(f'{path} is not an image that OpenCV can read')
+    try:
+        image = read_image(path)
+    except UserError as error:
+        raise UserError(f'{path} is not an image that can be read: {error}') from None
     return [image, image[:, ::-1]]
 
 
@@ -83,8 +85,8 @@ def reference_outputs(
     deployable: Deployable,
     images: Sequence[np.ndarray],
     sizes: Iterable[tuple[int, int]],
-) -> list[Answer]:
-    """What OpenMMLab's own model answers at each size, to one image and to two.
+) -> list[Reference]:
+    """What OpenMMLab's own model computes at each size, for one image and for two.
 
     Raises:
         UserError: There is nothing to compare with: it computes NaN or infinity, or it detects
@@ -102,25 +104,25 @@ def reference_outputs(
 
     batches = [stack(images[:batch], size) for size in sizes for batch in BATCHES]
     with torch.no_grad(), register_module_forward_hook(refuse_nan):
-        answers = [Answer(batch, deployable.expected(model, batch)) for batch in batches]
+        references = [Reference(batch, deployable.expected(model, batch)) for batch in batches]
     if 'boxes' in deployable.outputs:
         labels = list(deployable.outputs).index('labels')
-        if all((one.outputs[labels] < 0).all() for one in answers):
+        if all((one.outputs[labels] < 0).all() for one in references):
             test_cfg = 'model.test_cfg.rcnn' if 'rcnn' in model.test_cfg else 'model.test_cfg'
             raise UserError(
                 'The model detects nothing in the images that the export is checked with. Pass one '
                 'that shows objects of its classes: --image FILE. If the model is not trained, '
                 f'pass --cfg-options {test_cfg}.score_thr=0'
             )
-    return answers
+    return references
 
 
 def check(
-    answers: Sequence[Answer], names: Sequence[str], exported: OnnxModel
+    references: Sequence[Reference], names: Sequence[str], exported: OnnxModel
 ) -> list[dict[str, float | int | str]]:
     """Compares an export with the model; `names` are those of its outputs.
 
-    Returns a row for each answer: 'images', 'height x width', and the figures of `compare`.
+    Returns a row for each reference: 'images', 'height x width', and the figures of `compare`.
     """
     return [
         {
@@ -128,7 +130,7 @@ def check(
             'height x width': '{} x {}'.format(*images.shape[2:]),
             **compare(names, outputs, exported(images)),
         }
-        for images, outputs in answers
+        for images, outputs in references
     ]
 
 
@@ -146,8 +148,8 @@ def compare(
 ) -> dict[str, Any]:
     """How outputs of these names differ; `LIMITS` are for 'differing'.
 
-    Of class maps, it is the share of pixels; of detections, the share of those, on either side,
-    that the other side lacks; of features, the largest difference relative to the largest value.
+    For class maps, it is the share of pixels; for detections, the share of those, on either side,
+    that the other side lacks; for features, the largest difference relative to the largest value.
     """
     for name, one, other in zip(names, expected, actual):
         if one.shape != other.shape and name != 'masks':
@@ -197,15 +199,9 @@ def compare_detections(expected: Sequence[dict], actual: Sequence[dict]) -> dict
     return {'differing': lacking / max(count, 1), 'detections': count, 'farthest box, px': farthest}
 
 
-def find_step(cfg: Config, kind: str) -> dict | None:
-    """The step of the config's test pipeline with this in its type: 'Resize' or 'Crop'."""
-    return next(
-        (step for step in walk(cfg.get('test_dataloader')) if kind in str(step.get('type'))), None
-    )
-
-
 def find_test_size(cfg: Config, image: np.ndarray) -> tuple[int, int]:
     """Height and width of an image after the config's test pipeline resized and cropped it."""
-    for step in filter(None, (find_step(cfg, kind) for kind in ('Resize', 'Crop'))):
+    pipeline = pipeline_of(cfg, 'test')
+    for step in filter(None, (find_step(pipeline, kind) for kind in ('Resize', 'Crop'))):
         image = TRANSFORMS.build(step)(dict(img=image))['img']
     return image.shape[:2]

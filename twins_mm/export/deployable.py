@@ -1,7 +1,7 @@
-"""Models as they are deployed: from the image, as it is read, to the answer, at any size.
+"""Models as they are deployed: from the image, as it is read, to the result, at any size.
 
 Each class computes this in `forward`, in operations that can be exported. Its `expected` is what
-OpenMMLab's own model answers: an export is compared with that. Detectors are in `detectors.py`.
+OpenMMLab's own model computes: an export is compared with that. Detectors are in `detectors.py`.
 
 Shapes: B images of H x W pixels.
 """
@@ -68,7 +68,7 @@ class Deployable(nn.Module):
 
     @staticmethod
     def expected(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What OpenMMLab's own model answers, in the form of `forward`'s results."""
+        """What OpenMMLab's own model computes, in the form of `forward`'s results."""
         raise NotImplementedError
 
     def fill_sample(self, sample: BaseDataElement, outputs: Sequence[torch.Tensor]) -> None:
@@ -207,8 +207,8 @@ class _PoolByProducts(nn.Module):
 
 def _means(length: int, bins: int) -> torch.Tensor:
     """The matrix `(bins, length)` that averages over bins, which may overlap."""
-    bounds, places = torch.arange(bins + 1)[:, None] * length, torch.arange(length)
-    inside = (places >= bounds[:-1] // bins) & (places * bins < bounds[1:])
+    bounds, positions = torch.arange(bins + 1)[:, None] * length, torch.arange(length)
+    inside = (positions >= bounds[:-1] // bins) & (positions * bins < bounds[1:])
     return inside / inside.sum(1, keepdim=True)
 
 

@@ -192,7 +192,7 @@ class DeployableTwoStage(DeployableDetector):
         boxes = head.bbox_head.bbox_coder.decode(
             proposals.flatten(0, 1), deltas.float(), max_shape=size
         )
-        # Of all classes, or one for each.
+        # One box for all classes, or one for each.
         boxes = boxes.view(*is_proposal.shape, -1, 4).expand(*scores.shape, 4)
         labels = torch.arange(scores.shape[2]).expand_as(scores)
         return _keep_best(boxes.flatten(1, 2), scores.flatten(1), labels.flatten(1), cfg)
@@ -315,12 +315,12 @@ def paste(masks: torch.Tensor, boxes: torch.Tensor, size: tuple[int, int]) -> to
     pasted = np.zeros((len(masks), *size), bool)
     for full, mask, (x1, y1, x2, y2) in zip(pasted, masks.numpy(), boxes.tolist()):
         across, down = mask.shape[1] / max(x2 - x1, 0.1), mask.shape[0] / max(y2 - y1, 0.1)
-        # From the middle of an image's pixel to its place in the mask.
-        place = np.array(
+        # From the middle of an image's pixel to coordinates of the mask.
+        to_mask = np.array(
             [[across, 0, (0.5 - x1) * across - 0.5], [0, down, (0.5 - y1) * down - 0.5]]
         )
         full[:] = (
-            cv2.warpAffine(mask, place, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+            cv2.warpAffine(mask, to_mask, size[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
             >= MASK_THRESHOLD
         )
     return torch.from_numpy(pasted)

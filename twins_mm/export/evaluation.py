@@ -31,7 +31,7 @@ def evaluate(cfg: Config, predict: Predict, name: str) -> dict[str, float]:
         cfg: The config; its data is in place.
         predict: Takes a batch of one image from the data loader, and returns its data samples with
             predictions, as `test_step` of OpenMMLab's models does.
-        name: Of the model, for the progress bar.
+        name: The model's, for the progress bar.
 
     Returns:
         The metrics that the table of tasks has, by their usual names, e.g. 'box AP'; if the

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from .comparison import find_step
+from ..config import find_step, pipeline_of
 from .deployable import Deployable
 
 
@@ -23,9 +23,10 @@ def describe_export(deployable: Deployable) -> dict[str, str]:
         input='image: uint8, (B, 3, H, W), BGR, from 64 x 64 pixels',
         classes=json.dumps(model.dataset_meta['classes']),
     )
-    if step := find_step(cfg, 'Crop'):
+    pipeline = pipeline_of(cfg, 'test')
+    if step := find_step(pipeline, 'Crop'):
         entries['crop'] = str(step['crop_size'])
-    if step := find_step(cfg, 'Resize'):
+    if step := find_step(pipeline, 'Resize'):
         entries['resize'] = json.dumps(
             {key: step[key] for key in ('scale', 'keep_ratio') if key in step}
         )

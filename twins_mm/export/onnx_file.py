@@ -37,7 +37,7 @@ def export(
         module: Takes the images and returns a tensor or a tuple of them; in evaluation.
         outputs: Names of the tensors.
         path: The file to write.
-        dtype: Of the images.
+        dtype: The type of the images.
         metadata: What the file says about itself. The exporter's own notes are left out: they name
             source files of this machine.
 

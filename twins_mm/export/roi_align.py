@@ -14,9 +14,9 @@ def align(
         features: `(B, C, H, W)`.
         rois: `(K, 5)`: index of the image; x1, y1, x2, y2.
         size: Height and width of the result, `(K, C, size, size)`.
-        scale: Of the features, relative to the boxes.
-        sampling_ratio: Samples per bin and axis; 0 for as many as the bin has places, and zeros as
-            the result where a box has no area.
+        scale: The scale of the features, relative to the boxes.
+        sampling_ratio: Samples per bin and axis; 0 for one per pixel of the features, and zeros
+            as the result where a box has no area.
     """
     from mmcv.ops import roi_align
 

@@ -13,8 +13,8 @@ def suppress(
     Args:
         boxes: `(B, K, 4)`: x1, y1, x2, y2.
         scores: `(B, K)`; 0 where there is no box.
-        iou_threshold: Of two boxes that overlap by more than this, the one with the lower score
-            is suppressed.
+        iou_threshold: If two boxes overlap by more than this, the one with the lower score is
+            suppressed.
         max_boxes: How many are kept in each image at most.
     """
     from mmcv.ops import nms

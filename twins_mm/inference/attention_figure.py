@@ -1,4 +1,4 @@
-"""Draws what a backbone sees: its pyramid, and where points of the image attend in each stage."""
+"""Draws a backbone's feature pyramid, and where points of the image attend in each stage."""
 
 from collections.abc import Sequence
 from itertools import product

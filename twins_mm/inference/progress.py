@@ -23,7 +23,7 @@ class Progress:
     Args:
         folder: Where the files are.
         arguments: All that results depend on; JSON-serializable.
-        go_on: Whether what was done before counts.
+        resume: Whether what was done before counts.
 
     Attributes:
         done: Names of the images that any process had done before.
@@ -32,16 +32,16 @@ class Progress:
         UserError: An unfinished run had other arguments.
     """
 
-    def __init__(self, folder: Path, arguments: Mapping[str, Any], go_on: bool = True):
+    def __init__(self, folder: Path, arguments: Mapping[str, Any], resume: bool = True):
         self.folder = folder
         first = json.dumps(arguments, default=str) + '\n'
         for part in self._parts():
             _compare(part, first)
-        self.done = {name for part in self._parts() for name, _ in _scan(part)} if go_on else set()
+        self.done = {name for part in self._parts() for name, _ in _scan(part)} if resume else set()
         folder.mkdir(parents=True, exist_ok=True)
         rank, _ = get_dist_info()
         self._part = (folder / f'{rank}.jsonl').open('ab')
-        self._part.truncate(_count_bytes(Path(self._part.name)) if go_on else 0)
+        self._part.truncate(_count_bytes(Path(self._part.name)) if resume else 0)
         if not os.fstat(self._part.fileno()).st_size:
             self.add(first)
 

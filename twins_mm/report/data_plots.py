@@ -12,6 +12,7 @@ from mmengine.registry import TASK_UTILS, DefaultScope
 
 from ..config import walk
 from ..data.survey import BINS_PER_OCTAVE, Survey
+from ..images import read_image
 from ..tasks.findings import Fault
 
 # Inches: the width of a panel, and of a plot with its height.
@@ -24,7 +25,7 @@ def draw_finding(finding: Fault) -> Figure:
     Raises:
         Exception: The image can't be read, for any reason of a decoder's.
     """
-    image = mmcv.imread(finding.path, channel_order='rgb')
+    image = read_image(finding.path)[..., ::-1]
     images = [image]
     if finding.labels:
         # Pillow's backend reads the numbers of a palette; mmcv returns colours as BGR.

@@ -14,12 +14,12 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
 from ..atomic_write import replacing
+from ..images import IMAGE_SUFFIXES
 from .base import Output, Region, Survey, Task
 from .find_labels import find_labels
 from .findings import Fault, ImageContents
 
 IGNORED = 255
-_IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
 
 class SemanticSegmentation(Task):
@@ -144,7 +144,7 @@ def _watch(survey: Survey) -> Iterator[None]:
         others = Counter(
             path.suffix
             for path in folder.rglob('*')
-            if path.suffix.lower() in _IMAGES and not path.name.endswith(suffix)
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(suffix)
         )
         for other, count in others.items():
             survey.add(

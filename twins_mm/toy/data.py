@@ -18,7 +18,7 @@ _IMAGES = dict(train=200, val=50)
 # A label says less than boxes or pixels do, so there are more images of it.
 _CLASSIFIED = 3
 # How much wider an image is than what is to be classified, in pixels.
-_ROOM = 8, 64
+_MARGIN = 8, 64
 # Increase this with every change to images or files, so that old data is replaced.
 _VERSION = 2
 _STAMP_NAME = 'stamp.json'
@@ -157,7 +157,7 @@ def _draw_scenes(layout: str, split: str) -> Iterator[tuple[int, np.ndarray, lis
 def _cut_out(image: np.ndarray, instance: Instance, rng: np.random.Generator) -> np.ndarray:
     """A square with an instance anywhere in it."""
     left, top, right, bottom = _bounds(instance)
-    side = int(max(right - left, bottom - top) + rng.uniform(*_ROOM))
+    side = int(max(right - left, bottom - top) + rng.uniform(*_MARGIN))
     x, y = (
         int(np.clip(rng.uniform(high - side, low), 0, length - side))
         for low, high, length in ((left, right, image.shape[1]), (top, bottom, image.shape[0]))

@@ -16,14 +16,14 @@ _CROWD_RADIUS = 46
 _CROWD_SIZE = 12
 _GOLDEN_ANGLE = 137.508
 
-# The square is listed twice, so that half of the scenes are square.
+# The square is there twice, so that half of the scenes are square.
 _SIZES = (256, 256), (256, 256), (192, 256), (256, 192)
 _MARGIN = 8
 # The minimum distance of two circles, as a share of the sum of their radii.
 _NEAREST = 0.85
 _TRIES = 100
 
-# Of a road: the horizon's share of the height, the edges of a line, and where poles may stand, as
+# A road: the horizon's share of the height, the edges of a line, and where poles may stand, as
 # shares of the width.
 _HORIZON = 0.4, 0.55
 _SIDES = np.array([-1, 1])
@@ -51,7 +51,7 @@ class Instance(NamedTuple):
         return len(self.outlines) > 1
 
 
-# Of saturation and value, 0 to 1: a backdrop's, and those of shapes that stand out from it.
+# Ranges of saturation and value, 0 to 1: a backdrop's, and those of shapes that stand out from it.
 _PALETTES = (
     ((0.15, 0.45), (0.8, 0.98), (0.65, 0.9), (0.5, 0.85)),
     ((0.45, 0.7), (0.2, 0.45), (0.35, 0.7), (0.85, 1)),
@@ -72,7 +72,7 @@ def draw_scene(
     circles, instances = [], []
     for is_crowd in [True] * crowds + [False] * shapes:
         radius = _CROWD_RADIUS if is_crowd else rng.uniform(*_RADII)
-        centre = _find_room(rng, radius, circles, (width, height))
+        centre = _find_centre(rng, radius, circles, (width, height))
         if centre is None:
             continue
         circles.append((centre, radius))
@@ -121,7 +121,7 @@ def cover(instance: Instance, height: int, width: int) -> np.ndarray:
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) / np.float32(255)
 
 
-def _find_room(
+def _find_centre(
     rng: np.random.Generator,
     radius: float,
     circles: list[tuple[np.ndarray, float]],
@@ -162,8 +162,8 @@ def _outline_lines(rng: np.random.Generator, height: int, width: int, horizon: i
 def _outline_poles(rng: np.random.Generator, width: int, horizon: int) -> Iterator[Instance]:
     """Upright poles on the ground, and a sign at the top of each."""
     poles, signs = [], []
-    for place in rng.permutation(_POLES)[: rng.integers(1, len(_POLES) + 1)]:
-        x, half = place * width + rng.uniform(-10, 10), rng.uniform(1.25, 2)
+    for share in rng.permutation(_POLES)[: rng.integers(1, len(_POLES) + 1)]:
+        x, half = share * width + rng.uniform(-10, 10), rng.uniform(1.25, 2)
         top, foot = rng.uniform(0.3, 0.7) * horizon, rng.uniform(1, 1.3) * horizon
         poles.append(
             np.float32([[x - half, top], [x + half, top], [x + half, foot], [x - half, foot]])
@@ -184,8 +184,8 @@ def _outline_crowd(
     for member in range(_CROWD_SIZE):
         angle = np.radians(member * _GOLDEN_ANGLE)
         distance = 0.85 * radius * np.sqrt((member + 0.5) / _CROWD_SIZE)
-        seat = centre + distance * np.array((np.cos(angle), np.sin(angle)))
-        outlines += _outline_shape(rng, label, seat, 0.18 * radius)
+        middle = centre + distance * np.array((np.cos(angle), np.sin(angle)))
+        outlines += _outline_shape(rng, label, middle, 0.18 * radius)
     return outlines
 
 

@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-# Of glibc's malloc.h.
+# As in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # Bytes; glibc before 2.35 accepts no more than the second for blocks.
 _MOST, _MOST_FORMERLY = 2**31 - 1, 2**25

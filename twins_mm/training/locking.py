@@ -18,7 +18,7 @@ _held: list[TextIOWrapper] = []
 def lock_work_dir(cfg: Config) -> None:
     """Takes the work dir of a run for this process until it ends.
 
-    Of several processes that a launcher connects, the first one takes it.
+    If a launcher connects several processes, the first one takes it.
 
     The system releases the lock of a process that died, also on NFS. Unlike those of `flock`,
     these locks are not inherited, so data workers that outlive a killed run don't hold them.
@@ -47,7 +47,7 @@ def lock_work_dir(cfg: Config) -> None:
         print(f'{path} cannot be locked ({error.strerror}): do not start a second run in it.')
     for partial in path.parent.glob(f'{PARTIAL}*'):  # of a run that was killed
         partial.unlink(missing_ok=True)
-    # Of a run that torchrun restarts, the same: so the file's time is that of the launch.
+    # A run that torchrun restarts keeps its launcher, so the file's time is that of the launch.
     launched = 'TORCHELASTIC_RUN_ID' in os.environ
     name = f'process {os.getppid() if launched else os.getpid()} on {socket.gethostname()}'
     if name != owner:

@@ -40,7 +40,7 @@ def _to_float32(nest: Any) -> Any:
     """A copy of nested lists, tuples and dicts with float32 instead of half precision."""
     return apply_to(
         nest,
-        lambda leaf: getattr(leaf, 'dtype', None) in (torch.float16, torch.bfloat16),
+        lambda value: getattr(value, 'dtype', None) in (torch.float16, torch.bfloat16),
         torch.Tensor.float,
     )
 

@@ -34,7 +34,7 @@ _stores = []
 
 
 def find_rank(launcher: str) -> str:
-    """Tells this process its place among those that were launched, in torchrun's variables.
+    """Finds this process's rank among those that were launched; sets torchrun's variables.
 
     Returns the launcher for the config, 'pytorch' or 'none'. mmengine's own way with srun needs a
     GPU, and takes the same port for every job of a machine.
@@ -64,10 +64,10 @@ def find_rank(launcher: str) -> str:
         )
         os.environ.setdefault('MASTER_ADDR', nodes.split()[0])
         os.environ.setdefault('MASTER_PORT', str(20000 + int(os.environ['SLURM_JOB_ID']) % 10000))
-    place, cards = int(os.environ['LOCAL_RANK']), torch.cuda.device_count()
-    if 0 < cards <= place:
+    local_rank, gpus = int(os.environ['LOCAL_RANK']), torch.cuda.device_count()
+    if 0 < gpus <= local_rank:
         raise UserError(
-            f'Process {place + 1} of this machine has no GPU: it sees {cards}. Start '
+            f'Process {local_rank + 1} of this machine has no GPU: it sees {gpus}. Start '
             'one process a GPU; with Slurm, reserve them by --gres or '
             '--gpus-per-node, which let each process see all.'
         )

@@ -2,7 +2,21 @@ import base64
 import re
 from html.parser import HTMLParser
 
-from twins_mm.report.html import callout, details, heading, make_page, paragraph, pictures, table
+from twins_mm.report.page import TEMPLATES
+
+PAGE = """
+{% extends 'page.html' %}
+{% from 'parts.html' import callout, long_table, pictures, table %}
+{% block content %}
+<h2>{{ heading }}</h2>
+{{ callout('bad', 'Title', 'a < b') }}
+<p>{{ text }}</p>
+{{ long_table('more', ['key', 'value'], [['a|b', '<i>']], 0) }}
+{{ table(['key', 'value'], []) }}
+{{ pictures(captions) }}
+{% endblock %}
+"""
+table = TEMPLATES.get_template('parts.html').module.table
 
 
 def test_page_is_complete_and_self_contained(tmp_path):
@@ -25,16 +39,11 @@ def test_page_is_complete_and_self_contained(tmp_path):
     (tmp_path / 'loss.png').write_bytes(b'a picture')
     tags = Tags()
     tags.feed(
-        make_page(
-            'Title',
-            [
-                heading(2, 'Run <1>'),
-                callout('bad', 'Title', 'a < b'),
-                paragraph('words & more'),
-                details('more', table(['key', 'value'], [['a|b', '<i>']])),
-                table(['key', 'value'], []),
-                pictures({tmp_path / 'loss.png': 'The <loss>'}),
-            ],
+        TEMPLATES.from_string(PAGE).render(
+            title='Title',
+            heading='Run <1>',
+            text='words & more',
+            captions={tmp_path / 'loss.png': 'The <loss>'},
         )
     )
     assert tags.open == []
