@@ -70,4 +70,5 @@ def test_stvit_without_convolutions():
 def test_incomplete_backbone():
     weights = TwinsSVT(TINY_ARCHS['TwinsSVT']).state_dict()
     del weights['blocks.0.0.norm2.weight']
-    assert identify(weights).blocks == () and identify(weights).variant is None
+    found = identify(weights)
+    assert (found.blocks, found.variant, str(found)) == ((), None, 'unknown Twins')

@@ -24,11 +24,13 @@ class Identity(NamedTuple):
     @property
     def is_ours(self) -> bool:
         """Whether all blocks are known."""
-        return '?' not in ''.join(self.blocks)
+        return bool(self.blocks) and '?' not in ''.join(self.blocks)
 
     @property
     def family(self) -> type[Backbone] | None:
-        """The family whose pattern the blocks repeat."""
+        """The family whose pattern the blocks repeat; None without one."""
+        if not self.is_ours:
+            return None
         depths = dict(depths=tuple(map(len, self.blocks)))
         return next(
             (family for family in FAMILIES.values() if self.blocks == family.blocks_of(depths)),
@@ -38,6 +40,8 @@ class Identity(NamedTuple):
     @property
     def variant(self) -> Variant | None:
         """The variant of these blocks and widths; None without one."""
+        if not self.is_ours:
+            return None
         stages = len(self.blocks)
         for variant in BACKBONES.values():
             if self == (
@@ -51,6 +55,8 @@ class Identity(NamedTuple):
     def __str__(self) -> str:
         if self.variant:
             return str(self.variant)
+        if not self.blocks:
+            return 'unknown Twins'
         title = self.family.title if self.family else 'Twins' if self.is_ours else 'unknown Twins'
         blocks = self.blocks if title == 'Twins' else map(len, self.blocks)
         text = (
