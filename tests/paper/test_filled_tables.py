@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from report.work_dirs import train_line, write_start, write_test
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -129,6 +130,20 @@ def test_others_are_filled_where_they_were_trained(tables, tmp_path):
     assert (ade['ResNet101 yours'][-1], ade['ResNet101 difference'][-1]) == ('45.0', '+0.1')
     assert not any(row.startswith('PVT-Small ') for row in boxes)
     assert '- retinanet_swin_t_1x: last validation in runs/retinanet_swin_t_1x\n' in output
+
+
+@pytest.mark.parametrize('name', [UPERNET, f'{UPERNET}_released'])
+def test_released_recipe_fills_the_papers_cell_and_is_named(name, tables, tmp_path):
+    """Runs of both had one name once."""
+    cfg = tmp_path / f'{name}.py'
+    Config.fromfile(CONFIGS / f'released/{UPERNET}_released.py').dump(cfg)
+    lines = [train_line(160_000, 0.4, 1e-6), dict(mIoU=46.5, step=160_000)]
+    write_start(tmp_path / 'runs/a', cfg, lines)
+    output, (_, (heads, rows), *_) = tables('runs')
+    assert dict(zip(heads, rows['Twins-SVT-S yours']))['UperNet mIoU'] == '46.5'
+    assert (
+        f'- {name}: last validation in runs/a, by released/{UPERNET}_released.py\n'
+    ) in output
 
 
 def test_same_batch_on_fewer_gpus_is_the_recipe(tables, tmp_path):

@@ -114,6 +114,25 @@ def test_what_has_begun_goes_on_where_it_is(plan):
     ) in tests
 
 
+def test_run_of_the_released_recipe_goes_on_with_it(plan):
+    """It is another training than the paper's, for the same figure."""
+    released = f'{UPERNET}_released'
+    write_start(
+        Path('work_dirs') / released,
+        CONFIGS / f'released/{released}.py',
+        [train_line(40_000, 0.7, 1e-5)],
+    )
+    trainings, tests = plan()
+    assert UPERNET not in trainings
+    assert trainings[released].command.endswith(
+        f' configs/released/{released}.py --launcher pytorch --resume'
+    )
+    assert (
+        f'python tools/test.py configs/released/{released}.py '
+        f'work_dirs/{released}/iter_160000.pth --tta'
+    ) in tests
+
+
 def test_what_is_done_is_not_in_it(plan):
     write_start(
         Path('work_dirs') / UPERNET,

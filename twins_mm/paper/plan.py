@@ -53,7 +53,7 @@ def list_trainings(
         cfg = Config.fromfile(path)
         processes = cfg.auto_scale_lr.base_batch_size // cfg.train_dataloader.batch_size
         begun = results.runs.get(name)
-        _, flag = _work_dir(results, runs_dir, name)
+        _, flag = _work_dir(results, runs_dir, name, path)
         command = (
             f'torchrun --nproc_per_node {processes} tools/train.py '
             f'configs/{path.relative_to(configs)} --launcher pytorch{flag}'
@@ -69,7 +69,7 @@ def list_tests(
     """The commands of multi-scale testing whose figures aren't there yet, in the tables' order."""
     for key in _missing(results, baselines):
         if key.tta and (path := _find_config(results, key.config, configs)):
-            folder, flag = _work_dir(results, runs_dir, key.config)
+            folder, flag = _work_dir(results, runs_dir, key.config, path)
             last = Config.fromfile(path).train_cfg.max_iters
             yield (
                 f'python tools/test.py configs/{path.relative_to(configs)} '
@@ -105,7 +105,7 @@ def _iterations(cfg: Config) -> int:
     return cfg.train_cfg.max_epochs * (whole + is_rest_used)
 
 
-def _work_dir(results: Results, runs_dir: Path, name: str) -> tuple[Path, str]:
-    """A config's folder, and the flag for it unless it is where the tools put it anyway."""
+def _work_dir(results: Results, runs_dir: Path, name: str, config: Path) -> tuple[Path, str]:
+    """A run's folder, and the flag for it unless it is where the tools put it anyway."""
     folder = results.runs[name].folder if name in results.runs else runs_dir / name
-    return folder, '' if folder == Path('work_dirs', name) else f' --work-dir {folder}'
+    return folder, '' if folder == Path('work_dirs', config.stem) else f' --work-dir {folder}'
