@@ -48,7 +48,7 @@ def test_keeps_the_old_file_if_writing_fails(tmp_path):
 
 
 PAGES = {
-    'report.html': lambda folder: write_report([], folder, 0, folder),
+    'report.html': lambda folder: write_report([], [], 0, folder),
     'data.html': lambda folder: write_data_page(Config(dict(default_scope='mmseg')), [], folder),
     'results.json': lambda folder: save([], 'A machine', folder),
 }
