@@ -26,7 +26,7 @@ def describe_groups(groups: Sequence[Group]) -> str:
             ]
         lines += [
             format_table(
-                ['', 'ms', 'images/s', 'time / ours', 'time / bound', 'MiB', 'memory / ours'],
+                ['', 'ms', 'images/s', 'time / ours', 'time / lower bound', 'MiB', 'memory / ours'],
                 [_cells(row, group, ours) for row in group.rows],
             ),
             '',
