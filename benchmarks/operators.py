@@ -1,6 +1,6 @@
 """Times mmcv's RoIAlign and NMS as they are installed here, on a CPU.
 
-Run it in two environments in turns, with mmcv-lite and with a compiled mmcv:
+Run it alternately in two environments, with mmcv-lite and with a compiled mmcv:
 
     python benchmarks/operators.py
 """
@@ -12,11 +12,11 @@ import torch
 from mmcv.ops import get_compiler_version, nms, roi_align
 
 
-def measure(run: Callable[[], object], turns: int) -> float:
-    """The fastest of several turns, in milliseconds, after one that isn't counted."""
+def measure(run: Callable[[], object], repeats: int) -> float:
+    """The fastest of several runs, in milliseconds, after one that isn't counted."""
     run()
     times = []
-    for _ in range(turns):
+    for _ in range(repeats):
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)

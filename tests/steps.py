@@ -1,7 +1,7 @@
 import torch
 
 from twins_mm.benchmark.peers import PEERS
-from twins_mm.benchmark.timing import seconds_of, take_turns
+from twins_mm.benchmark.timing import interleave, seconds_of
 
 
 def fastest_steps(peers, variant, training, images, rounds):
@@ -18,4 +18,4 @@ def fastest_steps(peers, variant, training, images, rounds):
 
         return step
 
-    return map(min, take_turns(seconds_of, list(map(make_step, peers)), rounds))
+    return map(min, interleave(seconds_of, list(map(make_step, peers)), rounds))

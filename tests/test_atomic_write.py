@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from twins_mm.atomic_write import replacing
-from twins_mm.benchmark.results import save
+from twins_mm.benchmark.save import save_results
 from twins_mm.report.data_page import write_data_page
 from twins_mm.report.run_page import write_report
 
@@ -48,9 +48,9 @@ def test_keeps_the_old_file_if_writing_fails(tmp_path):
 
 
 PAGES = {
-    'report.html': lambda folder: write_report([], folder, 0, folder),
+    'report.html': lambda folder: write_report([], [], 0, folder),
     'data.html': lambda folder: write_data_page(Config(dict(default_scope='mmseg')), [], folder),
-    'results.json': lambda folder: save([], 'A machine', folder),
+    'results.json': lambda folder: save_results([], 'A machine', folder),
 }
 WRITE_TEXT = Path.write_text
 each_page = pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_archs import TINY_ARCHS
 
 from twins_mm import TwinsPCPVT
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
 
 
 @pytest.fixture

@@ -65,6 +65,15 @@ def test_imports_go_one_way(level):
     assert len(list(TopologicalSorter(graph).static_order())) > 10  # it raises CycleError
 
 
+def test_a_users_own_data_needs_nothing_of_the_paper():
+    importers = {
+        path.relative_to(REPOSITORY).parts[1]
+        for path in FILES
+        if any(subpackage_of(module) == 'paper' for module in imports_of(path))
+    }
+    assert importers == {'paper', 'benchmark'}
+
+
 def test_no_two_public_things_of_a_subpackage_have_the_same_name():
     homes = defaultdict(set)
     for path in FILES:

@@ -203,6 +203,11 @@ def test_wheel_alone_reaches_every_config(run_elsewhere):
     assert found['weights'][1].startswith('0 of 10 are in the cache')
 
 
+def test_textbook_forms_are_in_a_checkout_alone(run_elsewhere):
+    code = "from twins_mm.benchmark.peers import PEERS; print(PEERS['textbook'].is_installed)"
+    assert run_elsewhere('-c', code).splitlines()[-1] == 'False'
+
+
 def test_mmdets_own_train_tool_takes_configs_that_inherit_from_the_wheel(
     run_elsewhere, tiny_config, toy_folder
 ):

@@ -1,9 +1,24 @@
-"""Tiny architectures of every family, and of any pattern."""
+"""Architectures for tests where the size does not matter: of every family, and of any pattern."""
 
-from twins_mm.benchmark.plain_stvit import TINY_STVIT
-from twins_mm.benchmark.plain_twins import TINY_ARCHS as TWINS
-
-TINY_ARCHS = dict(TWINS, STViT=TINY_STVIT)
+TINY = dict(
+    embed_dims=(8, 16, 24, 32),
+    depths=(2, 2, 3, 2),
+    num_heads=(1, 2, 3, 4),
+    mlp_ratios=(2, 2, 2, 2),
+    sr_ratios=(8, 4, 2, 1),
+)
+TINY_ARCHS = dict(
+    TwinsPCPVT=TINY,
+    TwinsSVT=dict(TINY, window_sizes=(7, 7, 7, 7)),
+    STViT=dict(
+        embed_dims=(8, 16, 24, 32),
+        depths=(2, 2, 3, 2),
+        num_heads=(1, 2, 3, 4),
+        mlp_ratios=(2, 2, 2, 2),
+        grid_sizes=(8, 4, 1, 1),
+        layer_scales=(0, 0, 0.5, 0.5),
+    ),
+)
 FIELDS = dict(L='window_sizes', G='sr_ratios')
 
 

@@ -6,7 +6,7 @@ import warnings
 from rich.console import Console
 from rich.progress import track
 
-from twins_mm.cli import make_parser
+from twins_mm.cli import make_parser, tool
 from twins_mm.paper.costs import (
     BASELINE_COUNTINGS,
     COUNTINGS,
@@ -97,6 +97,7 @@ def list_cells(cost: Cost) -> list:
     ]
 
 
+@tool
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code

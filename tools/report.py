@@ -6,6 +6,7 @@ from pathlib import Path
 from twins_mm.cli import add_data_root_argument, make_parser, tool
 from twins_mm.config import move_data
 from twins_mm.errors import UserError
+from twins_mm.paper.references import find_reference
 from twins_mm.report.run import Run, read_run
 from twins_mm.report.run_page import write_report
 from twins_mm.shipped import CONFIGS
@@ -66,7 +67,8 @@ def main() -> None:
         if not run.is_toy:
             move_data(run.cfg, args.data_root)
     out = args.out or runs[0].folder / 'report'
-    for run, verdict in zip(runs, write_report(runs, CONFIGS, args.images, out)):
+    references = [find_reference(run, CONFIGS) for run in runs]
+    for run, verdict in zip(runs, write_report(runs, references, args.images, out)):
         print(f'{run.folder}: {verdict.sentence}')
     print(f'\nreport: {out / "report.html"}')
 

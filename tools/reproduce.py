@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from twins_mm.benchmark.model_parts import measure_shares
-from twins_mm.benchmark.results import describe_machine
+from twins_mm.benchmark.machine import describe_machine
+from twins_mm.benchmark.model_parts import measure_parts
 from twins_mm.cli import make_parser, tool
 from twins_mm.paper.filled_tables import FILLED, Results, collect, format_filled
 from twins_mm.paper.plan import Training, list_tests, list_trainings
@@ -78,7 +78,7 @@ def show_hours(trainings: Sequence[Training], rounds: int) -> None:
     )
     total = 0.0
     for training in track(trainings, 'timing', console=Console(stderr=True), transient=True):
-        hours = training.gpu_hours(measure_shares(training.cfg, rounds)['training'])
+        hours = training.gpu_hours(measure_parts(training.cfg, rounds)['training'])
         total += hours
         print(
             f'{hours:8,.0f}  {training.config.stem}, {training.iterations:,} iterations on '

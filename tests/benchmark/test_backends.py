@@ -97,5 +97,5 @@ def test_a_tool_for_it(tiny_config, save_model, call_tool, tmp_path, monkeypatch
         module, 'compare_backends', lambda *_: [Backend('PyTorch', 1.0, {'mIoU': 5.0})]
     )
     assert 'lost: PyTorch, 1.00 times as fast' in call_tool(
-        'benchmark', '--deploy', config, tmp_path / 'model.pth', '--toy'
+        'benchmark', 'deploy', config, tmp_path / 'model.pth', '--toy'
     )

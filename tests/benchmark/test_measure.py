@@ -26,7 +26,9 @@ def case(peer, training=False, size=(1, 64, 64), precision='float32'):
 )
 def test_each_has_its_rounds(training, precision):
     said = []
-    cases = [case(name, training, precision=precision) for name in ('matmul', 'twins_mm', 'plain')]
+    cases = [
+        case(name, training, precision=precision) for name in ('matmul', 'twins_mm', 'textbook')
+    ]
     results = measure(cases, 2, said.append)
     for result in results:
         assert result.error == ''
@@ -52,7 +54,11 @@ def test_products_are_smaller_where_they_take_long(seconds, size, monkeypatch):
 
 def test_what_cannot_run_is_told_and_the_others_run():
     small, large, tiny = measure(
-        [case('plain'), case('plain', size=(1, 60_000, 60_000)), case('twins_mm', size=(1, 4, 4))],
+        [
+            case('textbook'),
+            case('textbook', size=(1, 60_000, 60_000)),
+            case('twins_mm', size=(1, 4, 4)),
+        ],
         1,
     )
     assert len(small.seconds) == 1
@@ -64,9 +70,9 @@ def test_what_cannot_run_is_told_and_the_others_run():
     ('peer', 'variant'),
     [
         (peer, variant)
-        for peer in ('twins_mm', 'plain', 'mmseg', 'Swin', 'PVT')
+        for peer in ('twins_mm', 'textbook', 'mmseg', 'Swin', 'PVT')
         for variant in VARIANTS
-        if peer in ('twins_mm', 'plain') or 'stvit' not in variant
+        if peer in ('twins_mm', 'textbook') or 'stvit' not in variant
     ],
 )
 def test_peers_are_what_their_names_say(peer, variant):
@@ -139,7 +145,7 @@ def test_throughput_is_next_to_the_papers(call_tool, monkeypatch):
             for case in cases
         ],
     )
-    output = call_tool('benchmark', '--throughput', 'Twins-SVT-S', 'Swin-T', 'Swin-B')
+    output = call_tool('benchmark', 'throughput', '--rows', 'Twins-SVT-S', 'Swin-T', 'Swin-B')
     tables = dict.fromkeys(line for line in output.splitlines() if line.startswith('**'))
     if not torch.cuda.is_available():
         assert list(tables) == [

@@ -4,7 +4,10 @@ import re
 import pytest
 
 from twins_mm.benchmark.measure import Case, Measurement
-from twins_mm.benchmark.results import describe_groups, plot_growth, plot_ratios, save, summarise
+from twins_mm.benchmark.plots import plot_growth, plot_ratios
+from twins_mm.benchmark.results import summarise
+from twins_mm.benchmark.save import save_results
+from twins_mm.benchmark.tables import describe_groups
 
 # What the counter finds for SVT-S at 224 x 224; Table 1 has 2.9 G.
 MACS = 2.93e9
@@ -22,7 +25,7 @@ def group(training=False, size=(2, 224, 224), products=(0.1, 0.1, 0.1), failed=F
         [
             (case('matmul'), Measurement(list(products), 0)),
             (case('twins_mm'), Measurement([0.4, 0.5, 9.0], 100 * 2**20)),
-            (case('plain'), other),
+            (case('textbook'), other),
         ]
     )
 
@@ -32,14 +35,14 @@ def describe(groups):
 
 
 @pytest.mark.parametrize(('training', 'steps'), [(False, 1), (True, 3)])
-def test_floor_is_operations_over_the_rate(training, steps):
-    assert group(training).floor == pytest.approx(steps * 2 * 2 * MACS / RATE, rel=2e-3)
+def test_lower_bound_is_operations_over_the_rate(training, steps):
+    assert group(training).lower_bound == pytest.approx(steps * 2 * 2 * MACS / RATE, rel=2e-3)
 
 
 def test_table_compares_medians_with_ours():
     text = describe([group()])
     assert '| twins_mm | 500 | 4.00 | 1.00 |' in text
-    assert '| plain | 1000 | 2.00 | 2.00 |' in text
+    assert '| textbook | 1000 | 2.00 | 2.00 |' in text
     assert text.count('| 300 | 3.00 |') == 1
     assert 'noisy' not in text
 
@@ -49,12 +52,12 @@ def test_noise_is_said():
 
 
 def test_failure_is_a_row():
-    assert '| plain | out of memory |' in describe([group(failed=True)])
+    assert '| textbook | out of memory |' in describe([group(failed=True)])
 
 
 def test_files(tmp_path):
     sizes = [(1, side, side) for side in (224, 448, 896)]
-    paths = save(
+    paths = save_results(
         [group(size=size, failed=size[1] == 896) for size in sizes], 'A machine', tmp_path / 'new'
     )
     assert {path.name for path in paths} == {
@@ -67,7 +70,7 @@ def test_files(tmp_path):
     assert [entry['rows'][0]['seconds'] for entry in saved['groups']] == [0.5] * 3
     assert (tmp_path / 'new/results.md').read_text().startswith('A machine\n\n**svt_s, inference')
     assert all(path.stat().st_size for path in paths)
-    assert [path.name for path in save([group()], '', tmp_path)] == [
+    assert [path.name for path in save_results([group()], '', tmp_path)] == [
         'results.json',
         'results.md',
         'ratios.png',
@@ -77,18 +80,23 @@ def test_files(tmp_path):
 def test_nothing_to_compare_with_is_no_plot(tmp_path):
     alone = group()
     alone.rows = [row for row in alone.rows if row.peer != 'twins_mm']
-    assert [path.name for path in save([alone], '', tmp_path)] == ['results.json', 'results.md']
+    assert [path.name for path in save_results([alone], '', tmp_path)] == [
+        'results.json',
+        'results.md',
+    ]
 
 
 def test_ratios_are_plotted():
     """A group where a peer failed has no point of it."""
     figure = plot_ratios([group(), group(training=True, failed=True)])
     for axes, ratio in zip(figure.axes, (2.0, 3.0)):
-        (line,) = [line for line in axes.lines if line.get_label() == 'plain']
+        (line,) = [line for line in axes.lines if line.get_label() == 'textbook']
         assert line.get_xdata().tolist() == [ratio]
         assert axes.get_xlim()[1] > ratio
-    (floor,) = [line for line in figure.axes[0].lines if line.get_label() == 'floor']
-    assert floor.get_xdata() == pytest.approx([group().floor / 0.5, 3 * group().floor / 0.5])
+    (bound,) = [line for line in figure.axes[0].lines if line.get_label() == 'lower bound']
+    assert bound.get_xdata() == pytest.approx(
+        [group().lower_bound / 0.5, 3 * group().lower_bound / 0.5]
+    )
 
 
 def test_growth_is_in_pixels():

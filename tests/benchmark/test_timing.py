@@ -2,17 +2,17 @@ import time
 
 import pytest
 
-from twins_mm.benchmark.timing import seconds_of, take_turns
+from twins_mm.benchmark.timing import interleave, seconds_of
 
 
-def test_each_has_its_turn_in_each_round():
+def test_subjects_alternate_in_each_round():
     turns, told = [], []
 
     def measure(subject):
         turns.append(subject)
         return len(turns)
 
-    assert take_turns(measure, ['a', 'b', 'c'], 2, told.append) == [[1, 4], [2, 5], [3, 6]]
+    assert interleave(measure, ['a', 'b', 'c'], 2, told.append) == [[1, 4], [2, 5], [3, 6]]
     assert turns == ['a', 'b', 'c'] * 2
     assert told == ['round 1 of 2', 'round 2 of 2']
 

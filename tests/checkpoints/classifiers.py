@@ -1,9 +1,8 @@
 """The weights that ImageNet classifiers have besides the backbone."""
 
 import torch
+from reference.stvit import textbook_stvit
 from tiny_archs import TINY_ARCHS
-
-from twins_mm.benchmark.plain_stvit import plain_stvit
 
 
 def with_classifier(weights, width, num_classes=1000):
@@ -21,7 +20,7 @@ def with_classifier(weights, width, num_classes=1000):
 
 def stvit_file(constants=True):
     """STViT's weights as published: with its frozen kernels and its classifier."""
-    backbone = plain_stvit(TINY_ARCHS['STViT']).state_dict()
+    backbone = textbook_stvit(TINY_ARCHS['STViT']).state_dict()
     weights = {name: value for name, value in backbone.items() if constants or 'fold' not in name}
     return {name: torch.rand(value.shape) for name, value in weights.items()} | {
         'proj.weight': torch.rand(16, 32, 1, 1),

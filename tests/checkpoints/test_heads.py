@@ -1,9 +1,9 @@
 import pytest
 import torch
+from tiny_archs import TINY_ARCHS
 from torch import nn
 
 from twins_mm import TwinsPCPVT
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.fit import fit_model
 from twins_mm.errors import UserError

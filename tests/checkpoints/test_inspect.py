@@ -7,9 +7,9 @@ import torch
 from checkpoints.classifiers import with_classifier
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from tiny_archs import TINY_ARCHS
 
 from twins_mm import TwinsPCPVT, TwinsSVT
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert
 from twins_mm.checkpoints.inspect import describe_checkpoint
 from twins_mm.checkpoints.unpack import LAYOUTS

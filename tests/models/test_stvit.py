@@ -4,12 +4,12 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from models.test_twins import CopyCounter, relative_difference
+from reference.stvit import textbook_stvit
 from tiny_archs import TINY_ARCHS
 from torch import nn
 from torch.nn import functional as F
 
 from twins_mm import STViT
-from twins_mm.benchmark.plain_stvit import plain_stvit
 from twins_mm.models.necks import ProjectedAveragePooling
 from twins_mm.models.stvit import ConvFfn, ResidualDepthwiseConv
 from twins_mm.models.super_tokens import fold, unfold
@@ -21,7 +21,7 @@ SIZES = ('small', 'base', 'large')
 def make_pair(arch, dtype=torch.float32):
     """Ours and the textbook form, with the same random weights."""
     torch.manual_seed(0)
-    ours, plain = STViT(arch, drop_path_rate=0.0).to(dtype), plain_stvit(arch).to(dtype)
+    ours, plain = STViT(arch, drop_path_rate=0.0).to(dtype), textbook_stvit(arch).to(dtype)
     for value in ours.parameters():
         value.data += torch.randn_like(value) * 0.02
     for value in ours.buffers():
@@ -74,7 +74,7 @@ def test_variants_equal_the_released_code(arch, size):
 )
 def test_names_and_parameters_are_the_released_ones(arch, backbone, classifier):
     with torch.device('meta'):
-        ours, plain = STViT(arch), plain_stvit(arch)
+        ours, plain = STViT(arch), textbook_stvit(arch)
         pooling = ProjectedAveragePooling(ours.out_channels[-1], 1024)
         parts = [ours, pooling, nn.Linear(1024, 1000)]
     assert {name: value.shape for name, value in ours.state_dict().items()} == {

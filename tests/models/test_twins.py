@@ -6,11 +6,11 @@ from importlib import import_module
 import pytest
 import torch
 from mmengine.registry import MODELS
-from tiny_archs import TINY_ARCHS, tiny_arch
+from reference.twins import _GlobalAttention, _LocalAttention, textbook_twins
+from tiny_archs import TINY, TINY_ARCHS, tiny_arch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import twins_mm  # noqa: F401
-from twins_mm.benchmark.plain_twins import TINY, _GlobalAttention, _LocalAttention, plain_twins
 from twins_mm.models.attention import SUB_SAMPLINGS
 from twins_mm.models.backbone import FAMILIES
 from twins_mm.models.layers import DropPath
@@ -65,7 +65,7 @@ def assert_equals_reference(model, reference, size):
     ],
 )
 def test_equals_the_released_code(name, arch, size):
-    assert_equals_reference(build(name, arch), plain_twins(name, arch), size)
+    assert_equals_reference(build(name, arch), textbook_twins(name, arch), size)
 
 
 # At these sizes, stage 1 is padded on no side, on both, only on the right, and only below.
@@ -74,7 +74,7 @@ def test_equals_the_released_code(name, arch, size):
 def test_window_padding_equals_the_released_code(padding, size):
     arch = TINY_ARCHS['TwinsSVT']
     assert_equals_reference(
-        build('TwinsSVT', window_padding=padding), plain_twins('TwinsSVT', arch, padding), size
+        build('TwinsSVT', window_padding=padding), textbook_twins('TwinsSVT', arch, padding), size
     )
 
 
@@ -83,7 +83,7 @@ def test_window_padding_equals_the_released_code(padding, size):
 def test_patterns_equal_the_plain_blocks_in_this_order(patterns, padding):
     arch = tiny_arch(patterns)
     stages = range(len(patterns))
-    reference = plain_twins('TwinsSVT', TINY_ARCHS['TwinsSVT'], out_indices=stages)
+    reference = textbook_twins('TwinsSVT', TINY_ARCHS['TwinsSVT'], out_indices=stages)
     for stage, pattern in enumerate(patterns):
         dim, heads = arch['embed_dims'][stage], arch['num_heads'][stage]
         for index, block in enumerate(reference.blocks[stage]):
@@ -99,12 +99,12 @@ def test_families_differ_in_pattern_and_norms_alone():
     svt, pcpvt = TINY_ARCHS['TwinsSVT'], TINY_ARCHS['TwinsPCPVT']
     assert_equals_reference(
         build('TwinsPCPVT', dict(svt, patterns=['LG'] * 4), norm_after_stage=True),
-        plain_twins('TwinsSVT', svt),
+        textbook_twins('TwinsSVT', svt),
         (70, 110),
     )
     assert_equals_reference(
         build('TwinsSVT', dict(pcpvt, patterns=['G'] * 4), norm_after_stage=False),
-        plain_twins('TwinsPCPVT', pcpvt),
+        textbook_twins('TwinsPCPVT', pcpvt),
         (70, 110),
     )
 
@@ -165,7 +165,7 @@ def test_parameters_of_the_classifier_in_the_authors_logs(name, arch, count):
 @pytest.mark.parametrize(('name', 'arch'), VARIANTS)
 def test_names_are_the_released_ones(name, arch):
     with torch.device('meta'):
-        ours, reference = build(name, arch), plain_twins(name, arch)
+        ours, reference = build(name, arch), textbook_twins(name, arch)
     assert {key: value.shape for key, value in ours.state_dict().items()} == {
         key: value.shape for key, value in reference.state_dict().items()
     }

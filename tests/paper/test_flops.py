@@ -3,12 +3,13 @@
 import pytest
 import torch
 from mmengine.registry import MODELS
+from reference.twins import textbook_twins
+from tiny_archs import TINY_ARCHS
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import twins_mm  # noqa: F401
-from twins_mm.benchmark.plain_twins import TINY_ARCHS, plain_twins
 from twins_mm.models.attention import LocallyGroupedAttention
 from twins_mm.paper.flops import Macs, count_macs
 
@@ -63,7 +64,7 @@ def test_backbones_cost_as_much_as_the_textbook_form(name, arch, frozen, device)
     backbone = MODELS.build(dict(type=name, arch=arch)).requires_grad_(not frozen)
     macs = count_macs(backbone, images)
     with FlopCounterMode(display=False) as reference:
-        plain_twins(name, arch)(images)
+        textbook_twins(name, arch)(images)
     attention = reference.flop_counts['Global'][torch.ops.aten.bmm]
     assert macs == Macs((reference.get_total_flops() - attention) // 2, attention // 2)
 

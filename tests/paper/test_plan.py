@@ -146,7 +146,7 @@ def test_what_is_done_is_not_in_it(plan):
 
 def test_commands_and_gpu_hours_are_printed(call_tool, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        'twins_mm.benchmark.model_parts.measure_shares', lambda cfg, rounds: dict(training=PARTS)
+        'twins_mm.benchmark.model_parts.measure_parts', lambda cfg, rounds: dict(training=PARTS)
     )
     (tmp_path / 'work_dirs').mkdir()
     lines = call_tool('reproduce', 'work_dirs', '--plan', '--rounds', 1).splitlines()
@@ -182,9 +182,9 @@ def test_a_cpu_is_timed_where_that_is_asked_for(
     )
     monkeypatch.setattr('twins_mm.paper.plan.list_tests', lambda *args: [])
     monkeypatch.setattr('torch.cuda.is_available', lambda: has_gpu)
-    monkeypatch.setattr('twins_mm.benchmark.results.describe_machine', lambda device: device)
+    monkeypatch.setattr('twins_mm.benchmark.machine.describe_machine', lambda device: device)
     monkeypatch.setattr(
-        'twins_mm.benchmark.model_parts.measure_shares',
+        'twins_mm.benchmark.model_parts.measure_parts',
         lambda cfg, rounds: timed.add(rounds) or dict(training=PARTS),
     )
     (tmp_path / 'work_dirs').mkdir()

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from tiny_archs import TINY_ARCHS
 from torch import nn
 
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.models.variants import VARIANTS
 
 CLASSIFIER = Path(__file__).parents[2] / 'configs/_base_/models/classifier.py'

@@ -9,12 +9,12 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from peers.models import build_classifier, classifier_config
+from reference.stvit import textbook_stvit
 from safetensors.torch import save_file
+from tiny_archs import TINY_ARCHS
 from torch.nn import functional as F
 
 from twins_mm import TwinsSVT
-from twins_mm.benchmark.plain_stvit import TINY_STVIT, plain_stvit
-from twins_mm.benchmark.plain_twins import TINY_ARCHS
 from twins_mm.checkpoints import convert, load_model, read_checkpoint, use_safe_loaders
 from twins_mm.checkpoints.fit import fit_model
 from twins_mm.checkpoints.load_model import find_dataset_meta
@@ -167,14 +167,14 @@ def test_published_stvit_has_its_own_logits(tmp_path):
     }
     torch.save(dict(model=file), tmp_path / 'stvit.pth')
     cfg = Config.fromfile(CONFIGS / 'imagenet/stvit_s.py')
-    cfg.model.backbone.arch = TINY_STVIT
+    cfg.model.backbone.arch = TINY_ARCHS['STViT']
     cfg.model.neck.update(in_channels=32, out_channels=16)
     cfg.model.head.update(in_channels=16, num_classes=10)
     init_default_scope('mmpretrain')
     model = MODELS.build(cfg.model).eval()
     load_checkpoint(model, str(tmp_path / 'stvit.pth'), strict=True)
 
-    plain = plain_stvit(TINY_STVIT).eval()
+    plain = textbook_stvit(TINY_ARCHS['STViT']).eval()
     plain.load_state_dict(
         {name: value for name, value in file.items() if 'fold' not in name}, strict=False
     )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from report.work_dirs import train_line, write_start
 
+from twins_mm.paper.references import find_reference
 from twins_mm.report import run_page
 from twins_mm.report.run import read_run
 from twins_mm.report.run_page import describe_progress, write_report
@@ -144,7 +145,7 @@ def test_errors_in_pictures_are_reported(error, tmp_path, monkeypatch):
     run = read_run(
         write_start(tmp_path / 'a', CONFIGS / f'{NAME}.py', [train_line(50, 5.7, 1.959458e-6)])
     )
-    write_report([run], CONFIGS, 5, tmp_path)
+    write_report([run], [find_reference(run, CONFIGS)], 5, tmp_path)
     line = str(error).partition('\n')[0]
     text = read_page(tmp_path / 'report.html')
     assert f'Not available: {type(error).__name__}: {line}|' in text
@@ -188,7 +189,7 @@ def test_same_names_do_not_overwrite(tmp_path):
         )
         for folder in ('a/run', 'b/run')
     ]
-    write_report(runs, CONFIGS, 0, tmp_path / 'out')
+    write_report(runs, [find_reference(run, CONFIGS) for run in runs], 0, tmp_path / 'out')
     assert len(list((tmp_path / 'out').glob('*/loss.png'))) == 2
 
 
@@ -199,6 +200,7 @@ def test_missing_data_is_named_in_the_report(tmp_path, monkeypatch):
     write_start(tmp_path / 'a', CONFIGS / f'{NAME}.py', [train_line(50, 5.7, 1.959458e-6)])
     (tmp_path / 'a/last_checkpoint').write_text('iter_50.pth')
     (tmp_path / 'a/iter_50.pth').touch()
-    write_report([read_run(tmp_path / 'a')], CONFIGS, 5, tmp_path)
+    run = read_run(tmp_path / 'a')
+    write_report([run], [find_reference(run, CONFIGS)], 5, tmp_path)
     text = read_page(tmp_path / 'report.html')
     assert str(tmp_path / 'data/ade/ADEChallengeData2016/images/validation') in text

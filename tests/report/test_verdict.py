@@ -6,7 +6,8 @@ from mmengine.config import Config
 from report.work_dirs import train_line, write_start
 
 from twins_mm.paper.official_logs import LOGS
-from twins_mm.report.nearest_recipe import expected_lr, find_recipe
+from twins_mm.paper.references import find_reference
+from twins_mm.report.nearest_recipe import expected_lr
 from twins_mm.report.run import read_run
 from twins_mm.report.run_plots import plot_run
 from twins_mm.report.verdict import judge
@@ -33,7 +34,7 @@ def make_run(folder, name='upernet_twins_svt_s_160k', iterations=2000, loss=None
 
 def verdict_of(folder):
     run = read_run(folder)
-    return judge(run, find_recipe(run.name, run.cfg, CONFIGS))
+    return judge(run, find_reference(run, CONFIGS))
 
 
 def add_validations(folder, *mious):
@@ -135,7 +136,7 @@ def test_scaled_learning_rate_follows_the_recipe(tmp_path):
 def test_plotted_and_checked_recipe_are_the_same(scales, peak, tmp_path):
     make_run(tmp_path, processes=1, **{'auto_scale_lr.enable': scales})
     run = read_run(tmp_path)
-    figure, _ = plot_run(run, find_recipe(run.name, run.cfg, CONFIGS))['learning_rate']
+    figure, _ = plot_run(run, find_reference(run, CONFIGS))['learning_rate']
     (line,) = [line for line in figure.axes[0].lines if line.get_label() == 'the recipe']
     assert max(line.get_ydata()) == pytest.approx(peak, rel=0.02)
 

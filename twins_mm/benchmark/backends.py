@@ -75,7 +75,7 @@ BACKENDS: dict[str, Callable[[Deployable, Path], Infer]] = {
 def compare_backends(
     cfg: Config, model: nn.Module, progress: Callable[[str], None] = lambda text: None
 ) -> list[Backend]:
-    """Runs a model in each backend, in turns: on an image of the config's test size, and its data.
+    """Runs a model in each backend: on an image of the config's test size, and on its data.
 
     The first backend is the model itself. `progress` gets a line for each part.
 

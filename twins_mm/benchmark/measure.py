@@ -1,4 +1,4 @@
-"""Time and memory of models, side by side: each has its turn, in a process of its own.
+"""Time and memory of models, side by side: they alternate, each in a process of its own.
 
 So the memory of one model is never counted as another's.
 """
@@ -17,7 +17,7 @@ import torch
 
 from ..training.allocator import keep_freed_memory
 from .peers import PEERS
-from .timing import seconds_of, take_turns
+from .timing import interleave, seconds_of
 
 MATMUL_SIZE = dict(cpu=2048, cuda=8192)
 MATMULS = 5  # in a row, because a single one is too short to time
@@ -25,8 +25,9 @@ MATMULS = 5  # in a row, because a single one is too short to time
 # products above took longer than this many seconds there, smaller ones stand for them.
 SLOW, SMALL_SIZE = 20, 512
 SPARED_MEMORY = 2 * 2**30
-# Seconds of a turn: a single step on a GPU would measure how its clocks wake up.
-TURN = 0.5
+# Seconds of the steps that are timed as one: a single one on a GPU would measure how its clocks
+# wake up.
+TIMED_BATCH = 0.5
 
 
 class Case(NamedTuple):
@@ -73,7 +74,7 @@ def measure(
     for case in cases:
         progress(f'{case.peer}: building and warming up')
         workers.append(_Worker(case))
-    seconds = take_turns(lambda worker: worker.ask('step'), workers, rounds, progress)
+    seconds = interleave(lambda worker: worker.ask('step'), workers, rounds, progress)
     memory = [worker.ask('finish') for worker in workers]
     return [
         Measurement([], 0, worker.error) if worker.error else Measurement(times, peak)
@@ -123,7 +124,7 @@ def _serve(case: Case, pipe: Connection) -> None:
         memory_before = _peak_memory(case.device)
         step, share = _matmul(case) if case.peer == 'matmul' else (_make_step(case), 1)
         step()
-        calls = max(1, round(TURN / seconds_of(step)))
+        calls = max(1, round(TIMED_BATCH / seconds_of(step)))
         pipe.send(None)
         while pipe.recv() == 'step':
             for _ in range(calls // 4):

@@ -14,11 +14,12 @@ from mmengine.registry import DATASETS
 from ..checkpoints.load_model import load_model
 from ..config import walk
 from ..data.data_sets import DATA_SETS
+from ..report.text_table import format_table
 from ..toy.data import make_toy_data
-from .timing import read_clock, take_turns
+from .timing import interleave, read_clock
 
 
-def measure_shares(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
+def measure_parts(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
     """Seconds of each part of a step, 'inference' and 'training': the median of `rounds` steps.
 
     The images are those of the toy data, through the config's own pipelines, so of its own size;
@@ -74,11 +75,31 @@ def measure_shares(cfg: Config, rounds: int) -> dict[str, dict[str, float]]:
         return {part: stop - start for (_, start), (part, stop) in pairwise(ends)}
 
     # The first round warms up.
-    laps = [steps[1:] for steps in take_turns(take_step, list(modes), rounds + 1)]
+    timed = [steps[1:] for steps in interleave(take_step, list(modes), rounds + 1)]
     return {
         mode: {part: median(step[part] for step in steps) for part in steps[0]}
-        for mode, steps in zip(modes, laps)
+        for mode, steps in zip(modes, timed)
     }
+
+
+def describe_parts(seconds: dict[str, dict[str, float]]) -> str:
+    """Markdown, a table for each mode of what `measure_parts` returns."""
+    lines = []
+    for mode, parts in seconds.items():
+        total = sum(parts.values())
+        lines += [
+            f'**{mode}**, {total * 1e3:.0f} ms',
+            '',
+            format_table(
+                ['', 'ms', 'share'],
+                [
+                    [part, f'{time * 1e3:.0f}', f'{time / total:.0%}']
+                    for part, time in parts.items()
+                ],
+            ),
+            '',
+        ]
+    return '\n'.join(lines)
 
 
 def _batches(loader: ConfigDict) -> Iterator[dict]:

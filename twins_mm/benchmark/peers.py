@@ -1,4 +1,4 @@
-"""The implementations that the bench compares: ours, other Twins, and the paper's baselines."""
+"""The implementations that are compared: ours, other Twins, and the paper's baselines."""
 
 import importlib
 import warnings
@@ -58,13 +58,14 @@ def _build_exported(variant: str) -> nn.Module:
     return build_exported(variant)
 
 
-def _build_plain(variant: str) -> nn.Module:
-    from .plain_stvit import plain_stvit
-    from .plain_twins import plain_twins
+def _build_textbook(variant: str) -> nn.Module:
+    from .textbook_peer import textbook_stvit, textbook_twins  # needs a checkout
 
     family, size, _ = VARIANTS[variant]
     model = (
-        plain_stvit(size) if family is STViT else plain_twins(family.__name__, family.archs[size])
+        textbook_stvit(size)
+        if family is STViT
+        else textbook_twins(family.__name__, family.archs[size])
     )
     model.load_state_dict({**model.state_dict(), **build_ours(variant).state_dict()})
     return model
@@ -194,7 +195,7 @@ PEERS = {
     'twins_mm, checkpointed': Peer('twins_mm', partial(build_ours, with_cp=True)),
     'twins_mm, compiled': Peer('twins_mm', _compile_ours),
     'onnxruntime': Peer('twins_mm.benchmark.onnxruntime_peer', _build_exported),
-    'plain': Peer('twins_mm', _build_plain),
+    'textbook': Peer('twins_mm.benchmark.textbook_peer', _build_textbook),
     'mmseg': Peer('mmseg.models', _build_mmseg),
     'timm': Peer('timm', _build_timm),
     **{

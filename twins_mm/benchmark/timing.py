@@ -1,4 +1,4 @@
-"""One way to time things: one clock, and rounds in which each subject has its turn.
+"""One way to time things: one clock, and rounds in which subjects alternate.
 
 So a machine that is slower for a while is slower for all of them.
 """
@@ -31,7 +31,7 @@ def seconds_of(step: Callable[[], object], calls: int = 1) -> float:
     return (read_clock() - start) / calls
 
 
-def take_turns(
+def interleave(
     measure: Callable[[_Subject], _Result],
     subjects: Sequence[_Subject],
     rounds: int,
@@ -48,4 +48,4 @@ def take_turns(
 
 def time_side_by_side(steps: Sequence[Callable[[], object]]) -> list[float]:
     """Median seconds of each step, after a round that warms up."""
-    return [median(seconds[1:]) for seconds in take_turns(seconds_of, steps, ROUNDS + 1)]
+    return [median(seconds[1:]) for seconds in interleave(seconds_of, steps, ROUNDS + 1)]

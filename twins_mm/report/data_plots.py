@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import mmcv
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from mmengine.config import Config
@@ -14,9 +13,9 @@ from ..config import walk
 from ..data.survey import BINS_PER_OCTAVE, Survey
 from ..images import read_image
 from ..tasks.findings import Fault
+from .axes import make_axes
 
-# Inches: the width of a panel, and of a plot with its height.
-_PANEL, _PLOT = 3.2, (5, 3.1)
+_PANEL = 3.2  # inches
 
 
 def draw_finding(finding: Fault) -> Figure:
@@ -53,7 +52,7 @@ def draw_finding(finding: Fault) -> Figure:
 
 def plot_object_sizes(surveys: Sequence[Survey], anchors: Sequence[float]) -> Figure:
     """How many objects have each size, as the network sees them, and its anchors."""
-    figure, axes = _make_plot(
+    figure, axes = make_axes(
         "size: square root of the box's area in pixels (logarithmic)", 'share of the objects'
     )
     for number, survey in enumerate(surveys):
@@ -85,7 +84,7 @@ def plot_object_sizes(surveys: Sequence[Survey], anchors: Sequence[float]) -> Fi
 
 def plot_image_sizes(surveys: Sequence[Survey]) -> Figure:
     """The widths and heights of images; larger dots are more images."""
-    figure, axes = _make_plot('width in pixels', 'height in pixels')
+    figure, axes = make_axes('width in pixels', 'height in pixels')
     for number, survey in enumerate(surveys):
         sizes = np.array(list(survey.image_sizes))
         counts = np.array(list(survey.image_sizes.values()))
@@ -119,12 +118,3 @@ def list_anchors(cfg: Config) -> list[float]:
             for size in ((level[:, 2:] - level[:, :2]).prod(dim=1)).sqrt()
         }
     )
-
-
-def _make_plot(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_PLOT, dpi=200, layout='constrained')
-    axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
-    axes.spines[['top', 'right']].set_visible(False)
-    return figure, axes

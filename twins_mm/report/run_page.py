@@ -7,8 +7,8 @@ from typing import Any
 
 from ..tasks import task_of
 from .extremes import describe_error, draw_extremes
-from .nearest_recipe import Recipe, find_recipe
 from .page import write_page
+from .reference import Reference
 from .run import Run
 from .run_plots import plot_run
 from .verdict import Verdict, judge, metrics_of
@@ -16,19 +16,20 @@ from .verdict import Verdict, judge, metrics_of
 _LOOKS = {'on track': 'good', 'behind': 'warn', 'suspect': 'warn', 'broken': 'bad'}
 
 
-def write_report(runs: Sequence[Run], configs: Path, images: int, out: Path) -> list[Verdict]:
+def write_report(
+    runs: Sequence[Run], references: Sequence[Reference | None], images: int, out: Path
+) -> list[Verdict]:
     """Writes report.html and its pictures into `out`; returns the verdicts.
 
-    The recipes are those in `configs`; `images` of a run's validation images are predicted.
+    Each run is compared with its reference; `images` of its validation images are predicted.
     """
-    recipes = [find_recipe(run.name, run.cfg, configs) for run in runs]
-    verdicts = [judge(run, recipe) for run, recipe in zip(runs, recipes)]
+    verdicts = [judge(run, reference) for run, reference in zip(runs, references)]
     sections = []
-    for number, (run, recipe, verdict) in enumerate(zip(runs, recipes, verdicts)):
+    for number, (run, reference, verdict) in enumerate(zip(runs, references, verdicts)):
         # Runs in different folders may have the same name.
         folder = out / f'{number}_{run.folder.resolve().name}'
         folder.mkdir(parents=True, exist_ok=True)
-        sections.append(_describe(run, recipe, verdict, images, folder))
+        sections.append(_describe(run, reference, verdict, images, folder))
     write_page(out / 'report.html', 'report.html', title='Training report', sections=sections)
     return verdicts
 
@@ -49,9 +50,10 @@ def describe_progress(run: Run) -> str:
 
 
 def _describe(
-    run: Run, recipe: Recipe | None, verdict: Verdict, images: int, folder: Path
+    run: Run, reference: Reference | None, verdict: Verdict, images: int, folder: Path
 ) -> dict[str, Any]:
     """What the page says about a run; its pictures go into `folder`."""
+    recipe = reference.recipe if reference else None
     metrics = metrics_of(run).items()
     accuracy = ', '.join(f'{name} {run.validation[-1][key]:.1f}' for key, name in metrics)
     return dict(
@@ -62,7 +64,7 @@ def _describe(
         look=_LOOKS.get(verdict.state, 'plain'),
         progress=describe_progress(run),
         checks=[('✓' if passed else '✗', text) for passed, text in verdict.checks],
-        plots=_save_plots(run, recipe, folder),
+        plots=_save_plots(run, reference, folder),
         comparisons=[_format(*comparison) for comparison in verdict.comparisons],
         predictions=_predict(run, images, folder / 'predictions') if images else None,
         differences=[
@@ -72,9 +74,9 @@ def _describe(
     )
 
 
-def _save_plots(run: Run, recipe: Recipe | None, folder: Path) -> dict[Path, str]:
+def _save_plots(run: Run, reference: Reference | None, folder: Path) -> dict[Path, str]:
     captions = {}
-    for name, (figure, caption) in plot_run(run, recipe).items():
+    for name, (figure, caption) in plot_run(run, reference).items():
         path = folder / f'{name}.png'
         figure.savefig(path)
         captions[path] = caption

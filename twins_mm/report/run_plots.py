@@ -1,36 +1,39 @@
 """Plots a run's curves with the authors' log, the recipe and the paper's results."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from ..paper.figures import figures_of
-from ..paper.official_logs import LOSS_ITERATIONS, VALIDATION_INTERVAL
+from .axes import make_axes
 from .nearest_recipe import Recipe
+from .reference import PublishedLog, Reference
 from .run import Run
-from .verdict import WINDOW, comparable_recipe, metrics_of, official_log, recipe_rates
+from .verdict import WINDOW, comparable, metrics_of, recipe_rates
 
 _OURS = dict(color='C0', label='this run')
 _AUTHORS = dict(color='C3', label="the authors' log")
 _RECIPE = dict(color='C3', linestyle='--', linewidth=1)
 
 
-def plot_run(run: Run, recipe: Recipe | None) -> dict[str, tuple[Figure, str]]:
+def plot_run(run: Run, reference: Reference | None) -> dict[str, tuple[Figure, str]]:
     """Figures and their captions, by name, for everything that was logged."""
-    recipe = comparable_recipe(run, recipe)
+    reference = comparable(run, reference)
+    log = reference.log if reference else None
     plots = {}
     if run.training:
-        plots['loss'] = _plot_loss(run, recipe)
-        plots['learning_rate'] = _plot_learning_rate(run, recipe)
+        plots['loss'] = _plot_loss(run, log)
+        plots['learning_rate'] = _plot_learning_rate(run, reference and reference.recipe)
     if metrics_of(run):
-        plots['accuracy'] = _plot_accuracy(run, recipe)
+        plots['accuracy'] = _plot_accuracy(run, reference.results if reference else {}, log)
     if run.training:
         plots['time'] = _plot_time(run)
     return plots
 
 
-def _plot_loss(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
+def _plot_loss(run: Run, log: PublishedLog | None) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'loss')
     steps, losses = map(np.array, _series(run.training, 'loss'))
     axes.plot(steps, losses, linewidth=1, color='C0', alpha=0.35)
@@ -45,8 +48,8 @@ def _plot_loss(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
         'Loss, and its average over the last fifth of the iterations so far; both axes are '
         'logarithmic.'
     )
-    if log := official_log(recipe):
-        axes.plot(run.accumulation * np.array(LOSS_ITERATIONS), log.losses, 'o:', **_AUTHORS)
+    if log:
+        axes.plot(run.accumulation * np.array(log.iterations), log.losses, 'o:', **_AUTHORS)
         caption += (
             " The points are from the authors' log; the dotted line between them is interpolated."
         )
@@ -68,7 +71,9 @@ def _plot_learning_rate(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     return figure, caption
 
 
-def _plot_accuracy(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
+def _plot_accuracy(
+    run: Run, results: Mapping[str, float], log: PublishedLog | None
+) -> tuple[Figure, str]:
     metrics = metrics_of(run)
     figure, axes = _make_axes('epoch' if run.counts_epochs else 'iteration', 'percent')
     for number, (key, name) in enumerate(metrics.items()):
@@ -76,15 +81,14 @@ def _plot_accuracy(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
             *_series(run.validation, key), 'o-', color=f'C{number}', label=f'{name}, this run'
         )
     caption = f'{" and ".join(metrics.values())} on validation.'
-    if log := official_log(recipe):
-        interval = run.accumulation * VALIDATION_INTERVAL
+    if log:
+        interval = run.accumulation * log.validation_interval
         axes.plot(interval * np.arange(1, len(log.mious) + 1), log.mious, 'o:', **_AUTHORS)
         caption += " The red points are from the authors' log."
-    paper = figures_of(recipe.name) if recipe else {}
     for number, (key, name) in enumerate(metrics.items()):
-        if (key, False) in paper:
+        if key in results:
             axes.axhline(
-                paper[key, False],
+                results[key],
                 color=f'C{number}',
                 linestyle='--',
                 linewidth=1,
@@ -113,12 +117,9 @@ def _plot_time(run: Run) -> tuple[Figure, str]:
 
 
 def _make_axes(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5, 3.1), dpi=200, layout='constrained')
-    axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y)
+    """Axes whose horizontal one counts."""
+    figure, axes = make_axes(x, y)
     axes.xaxis.set(major_locator=MaxNLocator(5, integer=True), major_formatter='{x:,.0f}')
-    axes.grid(alpha=0.3)
-    axes.spines[['top', 'right']].set_visible(False)
     return figure, axes
 
 

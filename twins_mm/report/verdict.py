@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import describe_batch
-from ..models.variants import variant_of
-from ..paper.figures import figures_of
-from ..paper.official_logs import LOGS, LOSS_ITERATIONS, LOSS_TOLERANCE, OfficialLog
 from ..tasks import TASKS, task_of
 from .nearest_recipe import Recipe, expected_lr
+from .reference import PublishedLog, Reference
 from .run import Run
 
 # Noisy losses are averaged over this last share of the iterations so far.
@@ -51,16 +49,11 @@ class Verdict:
     checks: list[Check] = field(default_factory=list)
 
 
-def comparable_recipe(run: Run, recipe: Recipe | None) -> Recipe | None:
-    """The recipe, if the run is comparable: it is not a toy run and has the same classes."""
-    return None if run.is_toy or recipe is None or recipe.has_other_classes else recipe
-
-
-def official_log(recipe: Recipe | None) -> OfficialLog | None:
-    """The authors' log of a recipe, if there is one."""
-    if recipe and recipe.name.startswith('upernet') and (variant := variant_of(recipe.name)):
-        return LOGS.get(variant.name)
-    return None
+def comparable(run: Run, reference: Reference | None) -> Reference | None:
+    """The reference, if the run is comparable: it is not a toy run and has the same classes."""
+    if run.is_toy or reference is None or reference.recipe.has_other_classes:
+        return None
+    return reference
 
 
 def recipe_rates(run: Run, recipe: Recipe, iterations: int) -> list[float]:
@@ -80,12 +73,11 @@ def metrics_of(run: Run) -> dict[str, str]:
     }
 
 
-def judge(run: Run, recipe: Recipe | None) -> Verdict:
+def judge(run: Run, reference: Reference | None) -> Verdict:
     """Judges a run by the authors' log, else by the paper's results, else by basic checks."""
-    recipe = comparable_recipe(run, recipe)
-    checks = list(_check(run, recipe))
+    reference = comparable(run, reference)
+    checks = list(_check(run, reference and reference.recipe))
     faults = [check.text for check in checks if not check.good]
-    log = official_log(recipe)
     if not run.training:
         verdict = Verdict('unknown', 'No training has been logged yet.')
     elif not all(math.isfinite(line['loss']) for line in run.training):
@@ -96,15 +88,15 @@ def judge(run: Run, recipe: Recipe | None) -> Verdict:
             'A toy run: toy data, random weights, a short schedule. It only '
             f'shows whether the config runs and learns. {_describe_end(run)}',
         )
-    elif log:
-        verdict = _compare_with_log(run, log)
+    elif reference and reference.log:
+        verdict = _compare_with_log(run, reference.log)
     else:
-        verdict = _compare_with_paper(run, recipe, faults)
+        verdict = _compare_with_paper(run, reference, faults)
     verdict.checks = checks
     return verdict
 
 
-def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
+def loss_ratio(run: Run, log: PublishedLog, iteration: int) -> float:
     """The run's loss over the authors', averaged over the last fifth up to `iteration`."""
     points = [(line['step'] // run.accumulation, line['loss']) for line in run.training]
     steps, losses = zip(
@@ -113,18 +105,18 @@ def loss_ratio(run: Run, log: OfficialLog, iteration: int) -> float:
     return float(np.exp(np.mean(np.log(losses) - np.log(log.loss_at(steps)))))
 
 
-def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
+def _compare_with_log(run: Run, log: PublishedLog) -> Verdict:
     # The authors' iterations are weight updates.
     reached = run.iteration // run.accumulation
-    latest = min(max(reached, LOSS_ITERATIONS[1]), LOSS_ITERATIONS[-1])
+    latest = min(max(reached, log.iterations[1]), log.iterations[-1])
     logged = {line['step'] // run.accumulation for line in run.training}
     comparisons = []
-    for point in sorted({*LOSS_ITERATIONS, latest} & logged):
+    for point in sorted({*log.iterations, latest} & logged):
         (theirs,) = log.loss_at([point])
         ratio = loss_ratio(run, log, point)
         comparisons.append(Comparison('loss', point, ratio * theirs, theirs, ratio - 1))
-    if reached < LOSS_ITERATIONS[1]:
-        first, second, *_ = LOSS_ITERATIONS
+    if reached < log.iterations[1]:
+        first, second, *_ = log.iterations
         return Verdict(
             'unknown',
             "Too early to tell: in the authors' warm-up, only the losses at "
@@ -140,7 +132,7 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
     loss_words = (
         f'the loss is {_above_or_below(loss.difference, ".0%")} theirs (interpolated '
         'between five points of their log, so only accurate to '
-        f'{math.expm1(LOSS_TOLERANCE):.0%})'
+        f'{math.expm1(log.loss_tolerance):.0%})'
     )
     if mious:
         last, tolerance = mious[-1], task_of(run.cfg).chance
@@ -151,7 +143,7 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
             f'(up to {tolerance:.1f} may be chance); {loss_words}'
         )
     else:
-        gap, tolerance = -math.log1p(loss.difference), LOSS_TOLERANCE
+        gap, tolerance = -math.log1p(loss.difference), log.loss_tolerance
         words = f'at iteration {loss.iteration:,} {loss_words}; no mIoU to compare with yet'
     state, head = _rate(gap, tolerance, 'the authors')
     remark = (
@@ -162,12 +154,12 @@ def _compare_with_log(run: Run, log: OfficialLog) -> Verdict:
     return Verdict(state, f'{head}: {words}.{remark}', [*comparisons, *mious])
 
 
-def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> Verdict:
-    paper = figures_of(recipe.name) if recipe else {}
+def _compare_with_paper(run: Run, reference: Reference | None, faults: list[str]) -> Verdict:
+    paper = reference.results if reference else {}
     figures = [
-        (name, run.validation[-1][key], paper[key, False])
+        (name, run.validation[-1][key], paper[key])
         for key, name in metrics_of(run).items()
-        if (key, False) in paper
+        if key in paper
     ]
     if run.is_finished and figures:
         tolerance = task_of(run.cfg).chance
@@ -186,7 +178,7 @@ def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> V
         )
     if faults:
         return Verdict('suspect', f'Something is off: {faults[0]}')
-    if recipe is None:
+    if reference is None:
         return Verdict(
             'unknown',
             'No problems found. There is nothing to compare with: the paper '
@@ -201,10 +193,10 @@ def _compare_with_paper(run: Run, recipe: Recipe | None, faults: list[str]) -> V
     )
 
 
-def _rate(gap: float, tolerance: float, rival: str) -> tuple[str, str]:
-    """The state of a run that is `gap` better than its rival, and the phrase for it."""
+def _rate(gap: float, tolerance: float, other: str) -> tuple[str, str]:
+    """The state of a run that is `gap` better than another one, and the phrase for it."""
     state = 'behind' if gap < -tolerance else 'on track'
-    return state, f'Ahead of {rival}' if gap > tolerance else state.capitalize()
+    return state, f'Ahead of {other}' if gap > tolerance else state.capitalize()
 
 
 def _describe_end(run: Run) -> str:

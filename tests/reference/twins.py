@@ -1,4 +1,4 @@
-"""The released Twins backbones in textbook form: what tests and the bench compare ours with.
+"""The released Twins backbones in textbook form: what tests and the benchmark compare ours with.
 
 It shares no code with ours, and it is never optimised: a mistake on either side must show, and a
 figure relative to this one means the same next year.
@@ -25,18 +25,9 @@ _ARCHS = {
     ('TwinsSVT', 'base'): (*_SVT_B, (2, 2, 18, 2)),
     ('TwinsSVT', 'large'): (*_SVT_L, (2, 2, 18, 2)),
 }
-# For tests where the size does not matter.
-TINY = dict(
-    embed_dims=(8, 16, 24, 32),
-    depths=(2, 2, 3, 2),
-    num_heads=(1, 2, 3, 4),
-    mlp_ratios=(2, 2, 2, 2),
-    sr_ratios=(8, 4, 2, 1),
-)
-TINY_ARCHS = dict(TwinsPCPVT=TINY, TwinsSVT=dict(TINY, window_sizes=(7, 7, 7, 7)))
 
 
-def plain_twins(
+def textbook_twins(
     family, arch, window_padding='mask', norm_after_stage=None, out_indices=(0, 1, 2, 3)
 ):
     """Build a backbone: images (B, 3, H, W) -> a tuple of maps (B, C_i, H_i, W_i).
@@ -54,7 +45,7 @@ def plain_twins(
         arch = dict(zip(_KEYS, _ARCHS[family, arch], strict=True))
     if norm_after_stage is None:
         norm_after_stage = family == 'TwinsSVT'
-    return _PlainTwins(family, arch, window_padding, norm_after_stage, out_indices)
+    return _TextbookTwins(family, arch, window_padding, norm_after_stage, out_indices)
 
 
 def _to_map(tokens, H, W):
@@ -196,8 +187,8 @@ class _PositionEncoding(nn.Module):
         return x + _to_tokens(self.proj(_to_map(x, H, W)))
 
 
-class _PlainTwins(nn.Module):
-    """Twins-PCPVT or Twins-SVT; `plain_twins` says what goes in and what comes out."""
+class _TextbookTwins(nn.Module):
+    """Twins-PCPVT or Twins-SVT; `textbook_twins` says what goes in and what comes out."""
 
     def __init__(self, family, arch, window_padding, norm_after_stage, out_indices):
         super().__init__()

@@ -1,6 +1,6 @@
-"""The released STViT in textbook form: what tests and the bench compare ours with.
+"""The released STViT in textbook form: what tests and the benchmark compare ours with.
 
-It shares no code with ours, and it is never optimised, like `plain_twins.py`.
+It shares no code with ours, and it is never optimised, like `twins.py`.
 
 Shapes: B images, H x W positions on a map, C channels; P x Q super tokens, one for each G x G cell.
 """
@@ -16,18 +16,9 @@ _ARCHS = {  # channels, depths, heads, sides of cells, layer scales
     'base': ((96, 192, 384, 512), (4, 6, 14, 6), (2, 3, 6, 8), (8, 4, 1, 1), (0, 0, 1e-6, 1e-6)),
     'large': ((96, 192, 448, 640), (4, 7, 19, 8), (2, 3, 7, 10), (8, 4, 1, 1), (0, 0, 1e-6, 1e-6)),
 }
-# For tests where the size does not matter.
-TINY_STVIT = dict(
-    embed_dims=(8, 16, 24, 32),
-    depths=(2, 2, 3, 2),
-    num_heads=(1, 2, 3, 4),
-    mlp_ratios=(2, 2, 2, 2),
-    grid_sizes=(8, 4, 1, 1),
-    layer_scales=(0, 0, 0.5, 0.5),
-)
 
 
-def plain_stvit(arch, out_indices=(0, 1, 2, 3)):
+def textbook_stvit(arch, out_indices=(0, 1, 2, 3)):
     """Build a backbone: images (B, 3, H, W) -> a tuple of maps (B, C_i, H_i, W_i).
 
     Args:
@@ -36,8 +27,8 @@ def plain_stvit(arch, out_indices=(0, 1, 2, 3)):
     """
     if isinstance(arch, str):
         dims, depths, heads, grids, scaled = _ARCHS[arch]
-        return _PlainSTViT(dims, depths, heads, grids, (4,) * 4, scaled, out_indices)
-    return _PlainSTViT(
+        return _TextbookSTViT(dims, depths, heads, grids, (4,) * 4, scaled, out_indices)
+    return _TextbookSTViT(
         arch['embed_dims'],
         arch['depths'],
         arch['num_heads'],
@@ -200,8 +191,8 @@ class _Merging(nn.Module):
         return self.proj(x)
 
 
-class _PlainSTViT(nn.Module):
-    """STViT; `plain_stvit` says what goes in and what comes out."""
+class _TextbookSTViT(nn.Module):
+    """STViT; `textbook_stvit` says what goes in and what comes out."""
 
     def __init__(self, dims, depths, heads, grids, mlp_ratios, scales, out_indices):
         super().__init__()
