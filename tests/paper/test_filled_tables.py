@@ -141,9 +141,7 @@ def test_released_recipe_fills_the_papers_cell_and_is_named(name, tables, tmp_pa
     write_start(tmp_path / 'runs/a', cfg, lines)
     output, (_, (heads, rows), *_) = tables('runs')
     assert dict(zip(heads, rows['Twins-SVT-S yours']))['UperNet mIoU'] == '46.5'
-    assert (
-        f'- {name}: last validation in runs/a, by released/{UPERNET}_released.py\n'
-    ) in output
+    assert (f'- {name}: last validation in runs/a, by released/{UPERNET}_released.py\n') in output
 
 
 def test_same_batch_on_fewer_gpus_is_the_recipe(tables, tmp_path):
