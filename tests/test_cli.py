@@ -9,7 +9,7 @@ from mmengine.config import Config
 from twins_mm.checkpoints import load_model
 from twins_mm.cli import load_config, prepare_run, tool
 from twins_mm.errors import UserError
-from twins_mm.shipped import CONFIGS, paper_name
+from twins_mm.files.shipped import CONFIGS, paper_name
 
 CONFIG = str(Path(__file__).parent.parent / 'configs/retinanet_twins_svt_s_1x.py')
 

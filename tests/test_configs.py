@@ -11,10 +11,10 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS
 from tiny_archs import TINY_ARCHS
 
 from twins_mm.config import walk
+from twins_mm.files.shipped import list_configs
 from twins_mm.models.variants import BACKBONES
 from twins_mm.paper.baselines import BASELINES
 from twins_mm.paper.costs import build_on_meta
-from twins_mm.shipped import list_configs
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 VARIANTS = [f'{family}_{size}' for family in ('pcpvt', 'svt') for size in 'sbl']

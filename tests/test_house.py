@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from twins_mm.checkpoints.heads import HEADS
 from twins_mm.data.data_sets import DATA_SETS
-from twins_mm.methods import METHODS
 from twins_mm.tasks import TASKS
 from twins_mm.toy.data import TOY_VERSIONS
 
@@ -145,9 +145,9 @@ def test_rows_know_each_other():
         if name in TOY_VERSIONS:
             assert set(TOY_VERSIONS[name].classes) < set(data.classes)
         assert (REPOSITORY / f'configs/{data.example}.py').is_file()
-    for method in METHODS:
-        assert method.task in TASKS and set(method.data_sets) <= set(DATA_SETS)
-        assert list((REPOSITORY / 'configs').rglob(f'{method.recipe}_*.py'))
+    for head in HEADS:
+        assert head.task in TASKS and set(head.data_sets) <= set(DATA_SETS)
+        assert list((REPOSITORY / 'configs').rglob(f'{head.recipe}_*.py'))
 
 
 def test_only_the_task_table_asks_which_library_it_is():

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from twins_mm.shipped import CONFIGS, TOOLS
+from twins_mm.files.shipped import CONFIGS, TOOLS
 
 
 def run(*args, folder, status=0):

@@ -176,7 +176,7 @@ def read(text):
 documented = {'which imports': read(sys.argv[1])}
 import twins_mm
 from twins_mm.doctor.resources import check_weights
-from twins_mm.shipped import CONFIGS
+from twins_mm.files.shipped import CONFIGS
 documented['which names'] = read(sys.argv[2])
 models = {name: read(f"_base_ = 'twins_mm::{name}'")['model'] for name in (
     path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob('*_twins_*.py'))}

@@ -10,7 +10,7 @@ import torch
 from twins_mm.cli import load_config
 from twins_mm.data.survey import survey_data
 from twins_mm.demo.shown_model import ShownModel
-from twins_mm.images import read_image
+from twins_mm.files.images import read_image
 from twins_mm.inference.drawing import draw, join
 from twins_mm.inference.frames import Frame
 from twins_mm.inference.outputs import write_image

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from twins_mm.config import multiplies_bfloat16
 from twins_mm.errors import UserError
-from twins_mm.shipped import TOOLS
+from twins_mm.files.shipped import TOOLS
 
 IMAGES = dict(
     mmdet='data/toy/coco/val2017', mmseg='data/toy/ADEChallengeData2016/images/validation'

@@ -6,12 +6,12 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from twins_mm.atomic_write import replacing
 from twins_mm.checkpoints.convert import TARGETS, convert
 from twins_mm.checkpoints.read import read_checkpoint, weights_of
 from twins_mm.checkpoints.unpack import unpack
 from twins_mm.cli import make_parser, tool
 from twins_mm.errors import UserError
+from twins_mm.files.atomic_write import replacing
 
 EXAMPLES = """examples:
   python tools/convert_checkpoint.py work_dirs/x/iter_160000.pth segmentor.pth --to mmseg

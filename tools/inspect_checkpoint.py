@@ -7,7 +7,7 @@ from pathlib import Path
 from twins_mm.checkpoints.inspect import describe_checkpoint
 from twins_mm.checkpoints.read import read_checkpoint
 from twins_mm.cli import make_parser, tool
-from twins_mm.shipped import CONFIGS
+from twins_mm.files.shipped import CONFIGS
 
 EXAMPLES = """examples:
   python tools/inspect_checkpoint.py alt_gvt_small.pth

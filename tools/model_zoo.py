@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import make_parser, tool
+from twins_mm.files.shipped import CONFIGS
 from twins_mm.paper.costs import (
     BASELINE_COUNTINGS,
     COUNTINGS,
@@ -17,7 +18,6 @@ from twins_mm.paper.costs import (
 )
 from twins_mm.paper.metafiles import write_metafiles
 from twins_mm.report.text_table import format_table
-from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:
   python tools/model_zoo.py

@@ -12,7 +12,6 @@ from mmengine.dist import gather_object, is_main_process
 from rich.console import Console
 from rich.progress import track
 
-from twins_mm.atomic_write import replacing
 from twins_mm.cli import (
     add_amp_argument,
     add_launcher_argument,
@@ -23,6 +22,7 @@ from twins_mm.cli import (
 )
 from twins_mm.config import check_mixed_precision
 from twins_mm.errors import UserError
+from twins_mm.files.atomic_write import replacing
 from twins_mm.inference.frames import MAX_MEGAPIXELS, Video, open_frames
 from twins_mm.inference.outputs import write_video
 from twins_mm.inference.predictor import Predictor

@@ -6,10 +6,10 @@ from pathlib import Path
 from twins_mm.cli import add_data_root_argument, make_parser, tool
 from twins_mm.config import move_data
 from twins_mm.errors import UserError
+from twins_mm.files.shipped import CONFIGS
 from twins_mm.paper.references import find_reference
 from twins_mm.report.run import Run, read_run
 from twins_mm.report.run_page import write_report
-from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:
   python tools/report.py work_dirs/upernet_twins_svt_s_160k               # also during training

@@ -11,10 +11,10 @@ from rich.progress import track
 from twins_mm.benchmark.machine import describe_machine
 from twins_mm.benchmark.model_parts import measure_parts
 from twins_mm.cli import make_parser, tool
+from twins_mm.files.shipped import CONFIGS
 from twins_mm.paper.filled_tables import FILLED, Results, collect, format_filled
 from twins_mm.paper.plan import Training, list_tests, list_trainings
 from twins_mm.report.run import find_runs
-from twins_mm.shipped import CONFIGS
 
 EXAMPLES = """examples:
   python tools/reproduce.py work_dirs > tables.md

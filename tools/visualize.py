@@ -7,10 +7,10 @@ import mmcv
 from matplotlib.backend_bases import FigureCanvasBase
 from mmengine.device import get_device
 
-from twins_mm.atomic_write import replacing
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.errors import UserError
-from twins_mm.images import read_image
+from twins_mm.files.atomic_write import replacing
+from twins_mm.files.images import read_image
 from twins_mm.inference.attention import trace_attention
 from twins_mm.inference.attention_figure import draw_attention
 from twins_mm.inference.backbone_input import load_backbone, prepare_image

@@ -11,8 +11,8 @@ __version__ = '0.1.0'
 
 try:
     from . import checkpoints, models, training
+    from .files.shipped import resolve_bases
     from .models import STViT, TwinsPCPVT, TwinsSVT
-    from .shipped import resolve_bases
 
     resolve_bases()
 except Exception:  # a broken torch or mmengine may raise anything

@@ -8,7 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from .shipped import TOOLS, resolve
+from .files.shipped import TOOLS, resolve
 
 EXAMPLES = """examples:
   python -m twins_mm train twins_mm::retinanet_twins_svt_s_1x.py --toy

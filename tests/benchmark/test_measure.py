@@ -117,7 +117,7 @@ def test_rows_of_the_ablations_are_peers(peer, millions):
 def test_ablations_are_measured_where_asked_for():
     from runpy import run_path
 
-    from twins_mm.shipped import TOOLS
+    from twins_mm.files.shipped import TOOLS
 
     assert len(ABLATION_PEERS) == 6
     assert not ABLATION_PEERS.keys() & run_path(str(TOOLS / 'benchmark.py'))['DEFAULT_PEERS']

@@ -12,11 +12,11 @@ from mmseg.structures import SegDataSample
 
 from twins_mm.cli import load_config
 from twins_mm.demo.shown_model import ShownModel, View
+from twins_mm.files.shipped import CONFIGS
 from twins_mm.inference.attention import trace_attention
 from twins_mm.inference.attention_figure import draw_attention
 from twins_mm.inference.backbone_input import load_backbone, prepare_image
 from twins_mm.inference.frames import Frame
-from twins_mm.shipped import CONFIGS
 from twins_mm.tasks import TASKS
 
 META = dict(classes=('cat', 'dog', 'cow'), palette=[(255, 0, 0), (0, 255, 0), (0, 0, 255)])

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
+from twins_mm.files.shipped import list_configs
 from twins_mm.models.backbone import FAMILIES
 from twins_mm.paper.costs import (
     BASELINE_COUNTINGS,
@@ -21,7 +22,6 @@ from twins_mm.paper.costs import (
 from twins_mm.paper.figures import TABLES
 from twins_mm.paper.flops import count_macs
 from twins_mm.paper.metafiles import list_metafiles, write_metafiles
-from twins_mm.shipped import list_configs
 
 CONFIGS = Path(__file__).parent.parent.parent / 'configs'
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from twins_mm.methods import METHODS
+from twins_mm.checkpoints.heads import HEADS
 from twins_mm.paper.figures import TABLES, figures_of
 
 BOX, MASK = 'coco/bbox_mAP', 'coco/segm_mAP'
@@ -109,7 +109,7 @@ def test_figures_are_of_known_methods():
     methods = {column.method for table in TABLES.values() for column in table.columns}
     assert methods | {'segformer', 'cascade_mask_rcnn'} == {
         '',
-        *(method.recipe for method in METHODS),
+        *(head.recipe for head in HEADS),
     }
 
 

@@ -15,10 +15,10 @@ from mmengine.registry import MODELS, DefaultScope
 from twins_mm.cli import load_config
 from twins_mm.config import multiplies_bfloat16
 from twins_mm.data.data_sets import DATA_SETS
+from twins_mm.files.shipped import CONFIGS
 from twins_mm.inference.frames import Frame
 from twins_mm.paper.baselines import ABLATIONS
 from twins_mm.paper.figures import TABLES
-from twins_mm.shipped import CONFIGS
 from twins_mm.toy.data import TOY_VERSIONS, make_toy_data
 
 NAME = 'imagenet/twins_svt_s'

@@ -20,7 +20,7 @@ from twins_mm.checkpoints.fit import fit_model
 from twins_mm.checkpoints.load_model import find_dataset_meta
 from twins_mm.checkpoints.read import weights_of
 from twins_mm.errors import UserError
-from twins_mm.shipped import CONFIGS
+from twins_mm.files.shipped import CONFIGS
 from twins_mm.training.checkpoint_fit import CheckpointFitHook
 
 SOURCES = dict(

@@ -8,7 +8,7 @@ import pytest
 from data.small_sets import CLASSES, SPLITS, make_own_sets
 
 from twins_mm.data.survey import Survey
-from twins_mm.shipped import TOOLS
+from twins_mm.files.shipped import TOOLS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CONFIG = """\

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from twins_mm.shipped import CONFIGS
+from twins_mm.files.shipped import CONFIGS
 from twins_mm.training.atomic_checkpoints import BACKEND
 from twins_mm.training.default_hooks import add_default_hooks
 

@@ -11,13 +11,13 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from ..checkpoints import convert
+from ..checkpoints.heads import HEADS, Head
 from ..config import drop_pretrained, fit_to_cpu
-from ..methods import METHODS, Method
+from ..files.shipped import CONFIGS, list_configs
 from ..models import STViT
 from ..models.variants import BACKBONES, VARIANTS, Variant
 from ..paper.baselines import TWINS, Baseline, backbone_of, compared_baseline
 from ..paper.figures import TABLES
-from ..shipped import CONFIGS, list_configs
 
 
 class Peer(NamedTuple):
@@ -160,9 +160,9 @@ def _build_ablation(name: str, variant: str) -> nn.Module:
     return MODELS.build(BACKBONES[name].backbone)
 
 
-def _build_segmentor(method: Method, variant: str) -> nn.Module:
+def _build_segmentor(head: Head, variant: str) -> nn.Module:
     """As predictions need it: without auxiliary heads, from images to maps of classes."""
-    name = f'{method.recipe}_{VARIANTS[variant].in_configs}'
+    name = f'{head.recipe}_{VARIANTS[variant].in_configs}'
     cfg = Config.fromfile(list_configs(pattern=f'{name}_*')[0])
     fit_to_cpu(cfg)
     cfg.model.pop('auxiliary_head', None)
@@ -174,9 +174,9 @@ def _build_segmentor(method: Method, variant: str) -> nn.Module:
 
 # On ADE20K, with its 150 classes.
 SEGMENTOR_PEERS = {
-    method.title: Peer('mmseg.models', partial(_build_segmentor, method))
-    for method in METHODS
-    if method.task == 'semantic_segmentation'
+    head.title: Peer('mmseg.models', partial(_build_segmentor, head))
+    for head in HEADS
+    if head.task == 'semantic_segmentation'
 }
 # The rows of the paper's Tables 5 and 6.
 ABLATION_PEERS = {

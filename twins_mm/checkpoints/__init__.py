@@ -9,13 +9,7 @@ from mmengine.runner import CheckpointLoader
 from . import initialise
 from .convert import convert
 from .load_model import load_model
-from .read import (
-    load_from_file,
-    load_from_hub,
-    load_from_url,
-    read_checkpoint,
-    use_safe_loaders,
-)
+from .read import load_from_file, load_from_hub, load_from_url, read_checkpoint, use_safe_loaders
 from .unpickle import allow_types_of_mmengine
 
 __all__ = [

@@ -5,9 +5,9 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..config import count_classes
-from ..methods import METHODS, Method
+from ..files.shipped import is_released, list_configs
 from ..models.published_weights import Contents
-from ..shipped import is_released, list_configs
+from .heads import HEADS, Head
 from .identify import identify
 from .read import weights_of
 from .unpack import unpack
@@ -23,7 +23,7 @@ def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
     """
     weights = weights_of(checkpoint)
     contents = unpack(weights)
-    method = next((method for method in METHODS if _is_of(method, contents)), None)
+    head = next((head for head in HEADS if _is_of(head, contents)), None)
     meta = checkpoint.get('meta') or {}
     classes = meta.get('CLASSES') or (meta.get('dataset_meta') or {}).get('classes') or ()
     trained = [
@@ -37,34 +37,34 @@ def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
     topics = dict(
         layout=contents.layout.title,
         backbone=str(identify(contents.backbone)),
-        head=_describe_head(contents, method),
+        head=_describe_head(contents, head),
         classes=', '.join(classes[:8]) + ', ...' * (len(classes) > 8),
         trained=', '.join(trained),
         size=f'{count:.2f} M values, {size:.1f} MiB',
-        config=_describe_config(contents, method, configs),
+        config=_describe_config(contents, head, configs),
     )
     return {topic: text for topic, text in topics.items() if text}
 
 
-def _is_of(method: Method, contents: Contents) -> bool:
+def _is_of(head: Head, contents: Contents) -> bool:
     modules = {
         '.'.join(name.split('.')[:2])
         for name in contents.others
         if not name.startswith(('neck.', 'auxiliary_head.'))
     }
-    return modules == method.modules and (
-        {method.classifier, method.mark} - {''} <= contents.others.keys()
+    return modules == head.modules and (
+        {head.classifier, head.mark} - {''} <= contents.others.keys()
     )
 
 
-def _count_classes(method: Method, contents: Contents) -> int:
-    each, background = method.rows
-    return (len(contents.others[method.classifier]) - background) // each
+def _count_classes(head: Head, contents: Contents) -> int:
+    each, background = head.rows
+    return (len(contents.others[head.classifier]) - background) // each
 
 
-def _describe_head(contents: Contents, method: Method | None) -> str:
-    if method:
-        return f'{method.title}, {_count_classes(method, contents)} classes'
+def _describe_head(contents: Contents, head: Head | None) -> str:
+    if head:
+        return f'{head.title}, {_count_classes(head, contents)} classes'
     if contents.others:
         parts = sorted({name.partition('.')[0] for name in contents.others})
         return f'not in our configs: {", ".join(parts)}'
@@ -74,11 +74,11 @@ def _describe_head(contents: Contents, method: Method | None) -> str:
     return 'none'
 
 
-def _describe_config(contents: Contents, method: Method | None, configs: Path) -> str:
+def _describe_config(contents: Contents, head: Head | None, configs: Path) -> str:
     variant = identify(contents.backbone).variant
-    if not variant or contents.others and not method:
+    if not variant or contents.others and not head:
         return 'none'
-    if not method:
+    if not head:
         start = (
             f'any with {configs}/_base_/backbones/{variant.name}.py, with '
             '--cfg-options model.backbone.init_cfg.checkpoint=FILE'
@@ -90,11 +90,11 @@ def _describe_config(contents: Contents, method: Method | None, configs: Path) -
         return f'{configs}/imagenet/{variant.in_configs}.py{options}; or, to start from, {start}'
     # A detector or segmentor that contains ImageNet's head was trained by the authors' code.
     by_authors = 'head.weight' in contents.backbone
-    paths = list_configs(configs, f'{method.recipe}_{variant.in_configs}_*')
+    paths = list_configs(configs, f'{head.recipe}_{variant.in_configs}_*')
     paths = [path for path in paths if is_released(path.stem) == by_authors] or paths
     if not paths:
         return 'none'
-    num_classes = _count_classes(method, contents)
+    num_classes = _count_classes(head, contents)
     fitting = [path for path in paths if count_classes(Config.fromfile(path)) == num_classes]
     text = ' or '.join(map(str, fitting or paths))
     if not fitting:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from rich import progress
 
-from ..atomic_write import replacing
 from ..errors import UserError
+from ..files.atomic_write import replacing
 from .data_sets import Archive, DataSet
 
 

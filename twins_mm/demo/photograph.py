@@ -6,7 +6,7 @@ import mmcv
 from PIL import Image
 
 from ..errors import UserError
-from ..images import IMAGE_SUFFIXES, read_image
+from ..files.images import IMAGE_SUFFIXES, read_image
 from ..inference.frames import Frame
 
 MAX_BYTES = 50 * 2**20

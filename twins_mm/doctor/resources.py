@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from ..data.data_sets import DATA_SETS
-from ..shipped import CONFIGS
+from ..files.shipped import CONFIGS
 from .fixes import find_fix, install
 from .probe import Broken, Finding, probe
 

@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from ..config import find_step, pipeline_of
 from ..errors import UserError
-from ..images import read_image
+from ..files.images import read_image
 from ..toy.scenes import draw_scene
 from .deployable import Deployable
 from .detectors import paste

@@ -12,8 +12,8 @@ from onnxruntime.quantization import quantize_dynamic
 from torch import nn
 from torch.export import Dim
 
-from ..atomic_write import replacing
 from ..errors import UserError
+from ..files.atomic_write import replacing
 from .roi_align import ALIGN_IN_ONNX
 from .suppression import SUPPRESS_IN_ONNX
 

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.dist import get_dist_info
 
 from ..errors import UserError
-from ..images import IMAGE_SUFFIXES, read_image
+from ..files.images import IMAGE_SUFFIXES, read_image
 from .prefetch import prefetch_map
 
 VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv'}

@@ -9,7 +9,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from ..atomic_write import replacing
+from ..files.atomic_write import replacing
 
 AddPicture = Callable[[np.ndarray], object]
 

@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement
 
 from ..checkpoints.load_model import load_model
 from ..config import test_steps
-from ..images import read_image
+from ..files.images import read_image
 from ..tasks import Task, task_of
 from ..tasks.base import SCORE_THRESHOLD, Region, is_confident
 from .drawing import draw

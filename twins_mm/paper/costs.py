@@ -16,8 +16,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from ..files.shipped import is_released, list_configs, paper_name
 from ..models.variants import BACKBONES, VARIANTS, Variant
-from ..shipped import is_released, list_configs, paper_name
 from .baselines import ABLATIONS, BASELINES, STVIT, TWINS, Baseline, Source
 from .figures import TABLES, PaperTable
 from .flops import Macs, count_macs

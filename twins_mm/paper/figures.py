@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from ..files.shipped import paper_name
 from ..models.variants import Variant
-from ..shipped import paper_name
 from .baselines import Baseline, backbone_of, baseline_of, our_backbone_of
 
 
@@ -14,7 +14,7 @@ class Column(NamedTuple):
 
     Attributes:
         head: What it is headed with; G is billions of FLOPs, M millions of parameters.
-        method: What these are figures of: `Method.recipe`, or '' for ImageNet's classifiers.
+        method: What these are figures of: `Head.recipe`, or '' for ImageNet's classifiers.
         figure: 'flops', 'params', 'throughput', or the name of the metric in a run's log.
         schedule: What the names of the configs that give the figures end in.
         tta: The metric is that of multi-scale testing.

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files.shipped import is_released, paper_name
 from ..models.variants import Variant
 from ..report.nearest_recipe import find_recipe
 from ..report.run import Run
 from ..report.text_table import format_table
-from ..shipped import is_released, paper_name
 from .baselines import Baseline, backbone_of
 from .figures import TABLES, Column, figures_of
 

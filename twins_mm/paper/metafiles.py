@@ -11,12 +11,12 @@ from typing import NamedTuple
 import mmengine
 from mmengine.config import Config
 
-from ..atomic_write import replacing
+from ..checkpoints.heads import HEADS
 from ..config import initialisations
 from ..data.data_sets import DATA_SETS
-from ..methods import METHODS
+from ..files.atomic_write import replacing
+from ..files.shipped import FOLDERS
 from ..report.text_table import format_table
-from ..shipped import FOLDERS
 from ..tasks import TASKS, Task
 from .baselines import Baseline
 from .costs import Cost
@@ -50,10 +50,7 @@ class Kind(NamedTuple):
 
 # By `Counting.method`.
 KINDS = {
-    **{
-        method.recipe: Kind(method.title, TASKS[method.task], method.data_sets)
-        for method in METHODS
-    },
+    **{head.recipe: Kind(head.title, TASKS[head.task], head.data_sets) for head in HEADS},
     '': Kind('Classifier', TASKS['classification']),
 }
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 from ..data.data_sets import DATA_SETS
+from ..files.shipped import list_configs
 from ..models.variants import Variant
-from ..shipped import list_configs
 from .baselines import Baseline
 from .figures import TABLES, Column
 from .filled_tables import FILLED, Key, Results, key_of

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 
 from ..config import resize_scale
 from ..data.survey import Survey, resize_ratio
-from ..images import read_image
+from ..files.images import read_image
 from ..inference.drawing import draw
 from ..inference.outputs import write_image
 from ..tasks import Task, task_of

@@ -11,7 +11,7 @@ from mmengine.registry import TASK_UTILS, DefaultScope
 
 from ..config import walk
 from ..data.survey import BINS_PER_OCTAVE, Survey
-from ..images import read_image
+from ..files.images import read_image
 from ..tasks.findings import Fault
 from .axes import make_axes
 

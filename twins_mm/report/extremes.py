@@ -10,7 +10,7 @@ from rich.progress import track
 
 from ..data.in_place import check_data
 from ..errors import UserError
-from ..images import read_image
+from ..files.images import read_image
 from ..inference.drawing import draw, join
 from ..inference.outputs import write_image
 from ..inference.predictor import Predictor

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import PARAM_SCHEDULERS
 
 from ..config import accumulative_counts, schedulers
-from ..shipped import list_configs, paper_name
+from ..files.shipped import list_configs, paper_name
 
 # The parts of a config that determine the trained model.
 _PARTS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..atomic_write import replacing
+from ..files.atomic_write import replacing
 
 _NUMBER = re.compile(r'[-+]?[\d.,]+(e[-+]?\d+)?%?')
 

@@ -10,7 +10,7 @@ from mmengine.dataset import Compose
 from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.structures import BaseDataElement
 
-from ..atomic_write import replacing
+from ..files.atomic_write import replacing
 from .base import Output, Region, Survey, Task
 from .findings import Fault, ImageContents
 

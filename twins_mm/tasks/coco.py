@@ -15,8 +15,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.structures import BaseDataElement
 
-from ..atomic_write import replacing
 from ..errors import UserError
+from ..files.atomic_write import replacing
 from .base import Survey
 from .findings import Fault
 

@@ -13,8 +13,8 @@ from mmengine.fileio import get
 from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
-from ..atomic_write import replacing
-from ..images import IMAGE_SUFFIXES
+from ..files.atomic_write import replacing
+from ..files.images import IMAGE_SUFFIXES
 from .base import Output, Region, Survey, Task
 from .find_labels import find_labels
 from .findings import Fault, ImageContents

@@ -9,8 +9,8 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import LoggerHook
 from mmengine.registry import HOOKS
 
-from ..atomic_write import replacing
 from ..errors import UserError
+from ..files.atomic_write import replacing
 
 BACKEND = 'whole_checkpoints'
 

@@ -2,7 +2,7 @@
 
 from mmengine.config import Config
 
-from ..shipped import CONFIGS
+from ..files.shipped import CONFIGS
 
 
 def add_default_hooks(cfg: Config) -> None:

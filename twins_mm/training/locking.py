@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..atomic_write import PARTIAL
 from ..errors import UserError
+from ..files.atomic_write import PARTIAL
 from .processes import is_first_process
 
 LOCK = 'run.lock'

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..atomic_write import replacing
+from ..files.atomic_write import replacing
 from .atomic_checkpoints import BACKEND
 
 STOPPED = 75  # EX_TEMPFAIL in sysexits.h: try again later

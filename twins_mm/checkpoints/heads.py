@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Method(NamedTuple):
+class Head(NamedTuple):
     """A kind of model, and how to recognise its weights.
 
     Attributes:
@@ -32,8 +32,8 @@ def _modules(**heads: str) -> set[str]:
     return {f'{head}.{module}' for head, modules in heads.items() for module in modules.split()}
 
 
-METHODS = (
-    Method(
+HEADS = (
+    Head(
         'RetinaNet',
         'retinanet',
         'detection',
@@ -42,7 +42,7 @@ METHODS = (
         (9, 0),
     ),
     # A Cascade R-CNN has the same modules, but its classifiers are numbered.
-    Method(
+    Head(
         'Mask R-CNN',
         'mask_rcnn',
         'instance_segmentation',
@@ -50,7 +50,7 @@ METHODS = (
         'roi_head.bbox_head.fc_cls.weight',
         (1, 1),
     ),
-    Method(
+    Head(
         'Cascade Mask R-CNN',
         'cascade_mask_rcnn',
         'instance_segmentation',
@@ -59,14 +59,14 @@ METHODS = (
         (1, 1),
         mark='roi_head.bbox_head.2.shared_convs.3.conv.weight',
     ),
-    Method(
+    Head(
         'Semantic FPN',
         'semantic_fpn',
         'semantic_segmentation',
         _modules(decode_head='scale_heads conv_seg'),
         'decode_head.conv_seg.weight',
     ),
-    Method(
+    Head(
         'UperNet',
         'upernet',
         'semantic_segmentation',
@@ -75,7 +75,7 @@ METHODS = (
         ),
         'decode_head.conv_seg.weight',
     ),
-    Method(
+    Head(
         'SegFormer head',
         'segformer',
         'semantic_segmentation',

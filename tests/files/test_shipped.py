@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from twins_mm.shipped import CONFIGS
+from twins_mm.files.shipped import CONFIGS
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from twins_mm.atomic_write import replacing
 from twins_mm.benchmark.save import save_results
+from twins_mm.files.atomic_write import replacing
 from twins_mm.report.data_page import write_data_page
 from twins_mm.report.run_page import write_report
 

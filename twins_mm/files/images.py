@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.fileio import get
 from PIL import Image
 
-from .errors import UserError
+from ..errors import UserError
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
 

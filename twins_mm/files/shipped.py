@@ -6,7 +6,7 @@ It can be imported where nothing but Python works, for the doctor's sake.
 from pathlib import Path
 
 PREFIX = 'twins_mm::'
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDER = _PACKAGE / '.mim' if (_PACKAGE / '.mim').is_dir() else _PACKAGE.parent
 CONFIGS, TOOLS = _FOLDER / 'configs', _FOLDER / 'tools'
 # Where configs to train are, the papers' recipes first.

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from twins_mm.errors import UserError
-from twins_mm.images import read_image
+from twins_mm.files.images import read_image
 from twins_mm.inference.frames import Images
 
 

@@ -1,0 +1,1 @@
+"""Files: images are read, others written whole, and ours are found."""
