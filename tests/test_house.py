@@ -34,6 +34,18 @@ def imports_of(path):
                 yield '.'.join((*package[: len(package) - node.level + 1], name))
 
 
+def layout():
+    """The paths of twins_mm in CONTRIBUTING.md's tree, in its order."""
+    text = (REPOSITORY / 'CONTRIBUTING.md').read_text()
+    tree = text.partition('\ntwins_mm/\n')[2].partition('\nconfigs/')[0]
+    folder, paths = '', []
+    for indent, name in re.findall(r'^( +)(\S+)', tree, re.MULTILINE):
+        if name.endswith('/'):
+            folder = name
+        paths.append(folder + name if len(indent) == 4 else name)
+    return paths
+
+
 def subpackage_of(module):
     """A folder of the package, or a file outside the folders."""
     return module.split('.')[1]
@@ -52,6 +64,18 @@ def test_contributing_names_files_that_exist():
     paths += map(str, REPOSITORY.glob('*.py'))
     missing = [name for name in names if not any(path.endswith(f'/{name}') for path in paths)]
     assert len(names) > 40 and missing == []
+
+
+def test_the_layout_is_complete_and_in_the_order_of_imports():
+    files = {str(path.relative_to(REPOSITORY / 'twins_mm')) for path in FILES}
+    assert {path for path in layout() if path.endswith('.py')} == files - {'own_data.py'}
+    order = [path.rstrip('/') for path in layout() if '/' not in path.rstrip('/')]
+    names = [name.removesuffix('.py') for name in order]
+    for path in FILES:
+        importer = path.relative_to(REPOSITORY / 'twins_mm').with_suffix('').parts[0]
+        if importer in names:
+            imported = {subpackage_of(module) for module in imports_of(path)} - {importer}
+            assert imported <= {*names[: names.index(importer)]}, path
 
 
 @pytest.mark.parametrize(
