@@ -1,9 +1,14 @@
 from pathlib import PurePath
 
+import cv2
 import numpy as np
 import pytest
+from mmdet.apis import inference_detector
 from mmengine.config import Config
+from mmseg.apis import inference_model
 
+from twins_mm.checkpoints.load_model import load_model
+from twins_mm.cli import load_config
 from twins_mm.errors import UserError
 from twins_mm.inference.frames import Frame
 from twins_mm.inference.predictor import Predictor
@@ -35,6 +40,37 @@ def test_batches_have_one_size_and_each_frame_gets_its_prediction():
         (number, number if size else None) for number, size in enumerate(sizes)
     ]
     assert predictor.batches == [2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('mask_rcnn_twins_pcpvt_s_1x', {'model.test_cfg.rcnn.score_thr': 0.0}),
+        ('semantic_fpn_twins_svt_s_80k', {}),
+    ],
+)
+def test_predictions_are_openmmlabs(name, options, tiny_config, save_model, tmp_path):
+    save_model(tiny_config(name), tmp_path / 'model.pth')
+    cfg = load_config(
+        str(tmp_path / 'tiny.py'),
+        {**options, 'test_dataloader.dataset.pipeline.1.scale': (128, 96)},
+    )
+    cfg.dump(tmp_path / 'small.py')
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'image.png'), image)
+
+    predictor = Predictor(tmp_path / 'small.py', tmp_path / 'model.pth')
+    found = [predictor(image), predictor(tmp_path / 'image.png')]
+    model = load_model(cfg, str(tmp_path / 'model.pth'))
+    for one in found:
+        if 'rcnn' in name:
+            expected = inference_detector(model, image).pred_instances
+            assert len(expected) > 50
+            for key in ('bboxes', 'labels', 'scores', 'masks'):
+                assert one.pred_instances[key].equal(expected[key])
+        else:
+            expected = inference_model(model, image).pred_sem_seg.data
+            assert one.pred_sem_seg.data.equal(expected) and len(expected.unique()) > 1
 
 
 def test_other_libraries_are_refused():

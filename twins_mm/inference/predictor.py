@@ -15,6 +15,7 @@ from mmengine.structures import BaseDataElement
 from ..checkpoints.load_model import load_model
 from ..config import test_steps
 from ..files.images import read_image
+from ..files.shipped import resolve
 from ..tasks import Task, task_of
 from ..tasks.base import SCORE_THRESHOLD, Region, is_confident
 from .drawing import draw
@@ -31,7 +32,7 @@ class Predictor:
     >>> picture = predictor.draw('street.jpg', sample)
 
     Args:
-        config: A config, or its file.
+        config: A config, its file, or `twins_mm::NAME` for one of ours.
         checkpoint: A file, a URL, or hf://ORG/NAME.
         device: By default a GPU, if there is one.
 
@@ -50,7 +51,7 @@ class Predictor:
         checkpoint: str | Path,
         device: str | torch.device | None = None,
     ):
-        cfg = config if isinstance(config, Config) else Config.fromfile(config)
+        cfg = config if isinstance(config, Config) else Config.fromfile(resolve(str(config)))
         self.task = task_of(cfg)
         self.model = load_model(cfg, str(checkpoint), device or get_device())
         self.task.prepare(self.model)
