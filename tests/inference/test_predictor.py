@@ -55,6 +55,7 @@ def test_predictions_are_openmmlabs(name, options, tiny_config, save_model, tmp_
         str(tmp_path / 'tiny.py'),
         {**options, 'test_dataloader.dataset.pipeline.1.scale': (128, 96)},
     )
+    cfg.test_pipeline = cfg.test_dataloader.dataset.pipeline  # which mmseg's function reads
     cfg.dump(tmp_path / 'small.py')
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     cv2.imwrite(str(tmp_path / 'image.png'), image)
