@@ -5,10 +5,12 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.status import Status
 
 from twins_mm.benchmark.machine import describe_machine
 from twins_mm.benchmark.measure import Case, measure
@@ -216,13 +218,17 @@ def compare_backbones(args: argparse.Namespace) -> None:
             results = measure(
                 cases,
                 args.rounds,
-                lambda text, title=title, status=status: status.update(f'{title}: {text}'),
+                partial(show_progress, status, title),
             )
         groups.append(summarise(list(zip(cases, results))))
         print(describe_groups(groups[-1:]))
         # After each group, so that an interrupted run keeps what it measured.
         paths = save_results(groups, machine, args.out)
     print('Results:', *paths, sep='\n  ')
+
+
+def show_progress(status: Status, title: str, text: str) -> None:
+    status.update(f'{title}: {text}')
 
 
 def show_throughput(args: argparse.Namespace) -> None:

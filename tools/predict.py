@@ -23,7 +23,7 @@ from twins_mm.cli import (
 from twins_mm.config import check_mixed_precision
 from twins_mm.errors import UserError
 from twins_mm.files.atomic_write import replacing
-from twins_mm.inference.frames import MAX_MEGAPIXELS, Video, open_frames
+from twins_mm.inference.frames import MAX_MEGAPIXELS, Images, Video, open_frames
 from twins_mm.inference.outputs import write_video
 from twins_mm.inference.predictor import Predictor
 from twins_mm.inference.progress import Progress, fingerprint
@@ -104,8 +104,8 @@ def main() -> None:
     if args.amp:
         check_mixed_precision()
     frames = open_frames(args.images, args.out, args.max_megapixels)
-    total, is_video = len(frames), isinstance(frames, Video)
-    if is_video and args.launcher != 'none':
+    total = len(frames)
+    if isinstance(frames, Video) and args.launcher != 'none':
         raise UserError('A video is not shared between processes: drop --launcher')
     cfg = load_config(args.config, args.cfg_options, args.toy)
     decisive = {
@@ -128,12 +128,12 @@ def main() -> None:
         dataset_meta,
         not args.no_pictures,
         args.score_thr,
-        None if is_video else pictures,
+        None if isinstance(frames, Video) else pictures,
     )
-    progress = Progress(args.out / 'unfinished', decisive, resume=not is_video)
+    progress = Progress(args.out / 'unfinished', decisive, resume=isinstance(frames, Images))
     if is_main_process() and progress.done:
         print(f'Going on: {len(progress.done)} of {total} images are done.')
-    if not is_video:
+    if isinstance(frames, Images):
         frames.share()
         frames.skip(progress.done)
 
@@ -155,7 +155,7 @@ def main() -> None:
 
     with ExitStack() as stack:
         stack.enter_context(mixed_precision(predictor.model, args.amp))
-        if is_video and not args.no_pictures:
+        if isinstance(frames, Video) and not args.no_pictures:
             pictures /= f'{frames.path.stem}.mp4'
             add_picture = stack.enter_context(write_video(pictures, frames.fps))
         done = 0

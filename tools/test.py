@@ -53,18 +53,19 @@ def parse_args() -> argparse.Namespace:
 def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
     cfg.default_hooks.checkpoint_fit = dict(type='CheckpointFitHook', heads=True)
-    task = task_of(cfg) if args.show_dir or args.out else None
     if args.show_dir:
         if not cfg.default_hooks.get('visualization'):
             raise UserError(f'{args.config} has no default_hooks.visualization to draw')
-        cfg.default_hooks.visualization.update(
-            {**task.visualization, 'type': cfg.default_hooks.visualization.type, 'interval': 1}
-        )
+        task = task_of(cfg)
+        own = cfg.default_hooks.visualization
+        own.update({**task.visualization, 'type': own.type, 'interval': 1})
         cfg.merge_from_dict({task.pictures_option: os.path.abspath(args.show_dir)})
-    if args.out and not task.dump_metric:
+    if args.out and not task_of(cfg).dump_metric:
         find_label_writer(cfg).update(output_dir=args.out, keep_results=True)
     elif args.out and not args.out.endswith('.pkl'):
-        raise UserError(f'--out {args.out}: predictions of {task.models} go into a .pkl file')
+        raise UserError(
+            f'--out {args.out}: predictions of {task_of(cfg).models} go into a .pkl file'
+        )
     if args.amp:
         check_mixed_precision()
         cfg.test_cfg.fp16 = True  # else mmengine switches it off again

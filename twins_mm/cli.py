@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
@@ -175,7 +176,7 @@ def _let_others_report(seconds: float) -> None:
         time.sleep(seconds + 10 * (os.environ.get('LOCAL_RANK', '0') != '0'))
 
 
-def _point_to_doctor(kind: type, *error) -> None:
+def _point_to_doctor(kind: type, *error: Any) -> None:
     """Shows an unexpected error and points to the doctor."""
     _let_others_report(seconds=5)
     sys.__excepthook__(kind, *error)

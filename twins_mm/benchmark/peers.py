@@ -4,7 +4,7 @@ import importlib
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
@@ -41,7 +41,7 @@ class Peer(NamedTuple):
         return True
 
 
-def build_ours(variant: str, **kwargs) -> nn.Module:
+def build_ours(variant: str, **kwargs: Any) -> nn.Module:
     """Our backbone of a variant such as 'svt_s'."""
     return MODELS.build(dict(VARIANTS[variant].backbone, **kwargs))
 
@@ -104,7 +104,7 @@ def _build_timm(variant: str) -> nn.Module:
     return model
 
 
-def _build_baseline(name: str, **kwargs) -> nn.Module:
+def _build_baseline(name: str, **kwargs: Any) -> nn.Module:
     backbone = Config.fromfile(CONFIGS / f'_base_/backbones/{name}.py').backbone
     return MODELS.build(dict(backbone, drop_path_rate=0.2, **kwargs))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import gradio as gr
 from jinja2 import Environment, PackageLoader
@@ -210,7 +211,7 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
     return page
 
 
-def _make_picture(**kwargs) -> gr.Image:
+def _make_picture(**kwargs: Any) -> gr.Image:
     return gr.Image(
         show_label=False,
         format='png',

@@ -3,6 +3,7 @@
 from pathlib import Path, PurePath
 
 import mmcv
+import numpy as np
 from PIL import Image
 
 from ..errors import UserError
@@ -48,6 +49,6 @@ def read_photograph(path: Path) -> tuple[Frame, str]:
     return Frame(PurePath(path.name), image), size
 
 
-def _size_of(image) -> str:
+def _size_of(image: np.ndarray) -> str:
     height, width = image.shape[:2]
     return f'{width} × {height} pixels'

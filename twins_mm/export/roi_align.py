@@ -1,5 +1,7 @@
 """RoIAlign as an operator of torch, and its translation to ONNX."""
 
+from typing import Any
+
 import torch
 from onnxscript import opset20 as op
 
@@ -30,7 +32,7 @@ def _(
     return features.new_empty(rois.shape[0], features.shape[1], size, size)
 
 
-def _align_in_onnx(features, rois, size: int, scale: float, sampling_ratio: int):
+def _align_in_onnx(features: Any, rois: Any, size: int, scale: float, sampling_ratio: int) -> Any:
     """The same by ONNX's own operator, which takes boxes and images apart."""
     boxes = op.Gather(rois, op.Constant(value_ints=[1, 2, 3, 4]), axis=1)
     images = op.Cast(op.Gather(rois, op.Constant(value_int=0), axis=1), to=7)  # int64

@@ -1,5 +1,7 @@
 """Non-maximum suppression as an operator of torch, and its translation to ONNX."""
 
+from typing import Any
+
 import torch
 from onnxscript import opset20 as op
 
@@ -34,7 +36,7 @@ def _(
     return torch.empty_like(scores)
 
 
-def _suppress_in_onnx(boxes, scores, iou_threshold: float, max_boxes: int):
+def _suppress_in_onnx(boxes: Any, scores: Any, iou_threshold: float, max_boxes: int) -> Any:
     """The same by ONNX's own operator, which returns triples of image, class and box."""
     triples = op.NonMaxSuppression(
         boxes,

@@ -4,7 +4,8 @@ Points are (x, y) in pixels from the image's upper left corner; in a stage with 
 at (row, column) covers x from s * column to s * (column + 1).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -112,11 +113,13 @@ class Stage(NamedTuple):
 class _Recorder(TorchFunctionMode):
     """Records queries, keys and masks, because the fused kernel never returns weights."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.calls = []
+        self.calls: list[tuple] = []
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         if func is F.scaled_dot_product_attention:
             query, key, _, mask = (*args, None)[:4]
             self.calls.append((query, key, mask))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -345,9 +345,11 @@ def _count(
 class _NumbersOnCpu(TorchFunctionMode):
     """mmdet's backbones read the numbers of `torch.linspace`; a tensor on `meta` has none."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {}, **dict(device='cpu') if func is torch.linspace else {})
-        return func(*args, **kwargs)
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        device = dict(device='cpu') if func is torch.linspace else {}
+        return func(*args, **{**(kwargs or {}), **device})
 
 
 def build_on_meta(model: dict, scope: str | None) -> nn.Module:

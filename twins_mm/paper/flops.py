@@ -1,7 +1,7 @@
 """What a forward pass costs, in multiply-accumulates: the unit that papers call FLOPs."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -21,7 +21,9 @@ class _AttentionCounter(TorchFunctionMode):
 
     flops = 0
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         if func is F.scaled_dot_product_attention:
             query, key, value = args[:3]
             self.flops += sdpa_flop_count(query.shape, key.shape, value.shape)

@@ -1,6 +1,7 @@
 """The learning rate of the released classifiers."""
 
 import math
+from typing import Any
 
 from mmengine.optim import OptimWrapper, _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
@@ -33,7 +34,7 @@ class LateCosineLR(_ParamScheduler):
         warm_up_epochs: int,
         warm_up_lr: float,
         eta_min: float,
-        **kwargs,
+        **kwargs: Any,
     ):
         self.epochs, self.warm_up_epochs = epochs, warm_up_epochs
         self.warm_up_lr, self.eta_min = warm_up_lr, eta_min

@@ -22,7 +22,7 @@ class FiniteLossHook(Hook):
     """
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs: dict | None = None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         loss = torch.as_tensor((outputs or {}).get('loss', 0.0)).item()
         is_bad = torch.tensor(not math.isfinite(loss), dtype=torch.int)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, barrier
@@ -31,7 +32,7 @@ class PreemptionHook(Hook):
 
     priority = 'HIGHEST'
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received = self.agreed = 0
 
     def before_train(self, runner: Runner) -> None:
@@ -45,11 +46,11 @@ class PreemptionHook(Hook):
     def after_train(self, runner: Runner) -> None:
         _let_signals_kill()
 
-    def _receive(self, number: int, _) -> None:
+    def _receive(self, number: int, _: object) -> None:
         self.received = number
         _let_signals_kill()
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.world_size == 1:
             self.agreed = self.received
         elif runner.iter % AGREE_EVERY == 0:

@@ -103,7 +103,7 @@ class StepSeedHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         self._seed(runner)
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self._seed(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
