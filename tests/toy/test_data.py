@@ -96,7 +96,7 @@ def test_interruption_leaves_nothing_behind(few, path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(toy, 'make_ade20k', interrupt)
+        patch.setitem(TOY_VERSIONS, 'ade20k', TOY_VERSIONS['ade20k']._replace(make=interrupt))
         make_toy_data(path)
     assert not list(path.parent.iterdir())
     assert digest(make_toy_data(path)) == few
@@ -104,7 +104,7 @@ def test_interruption_leaves_nothing_behind(few, path, monkeypatch):
 
 def test_data_of_another_version_is_made_again(few, path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(toy, '_STAMP', 'another')
+        patch.setattr(toy, '_VERSION', 'another')
         (make_toy_data(path) / 'relic').touch()
     assert digest(make_toy_data(path)) == few
     assert list(path.parent.iterdir()) == [path]
@@ -119,13 +119,13 @@ def test_other_files_are_not_touched(few, path):
 
 
 def test_two_processes_can_make_it_at_once(few, path, monkeypatch):
-    make_ade = toy.make_ade20k
+    ade20k = TOY_VERSIONS['ade20k']
 
     def be_overtaken(folder):
-        make_ade(folder)
+        ade20k.make(folder)
         shutil.copytree(path.parents[1] / 'few', path)
 
-    monkeypatch.setattr(toy, 'make_ade20k', be_overtaken)
+    monkeypatch.setitem(TOY_VERSIONS, 'ade20k', ade20k._replace(make=be_overtaken))
     assert digest(make_toy_data(path)) == few
 
 
