@@ -1,13 +1,13 @@
 """Architectures for tests where the size does not matter: of every family, and of any pattern."""
 
-TINY = dict(
+TINY: dict[str, tuple] = dict(
     embed_dims=(8, 16, 24, 32),
     depths=(2, 2, 3, 2),
     num_heads=(1, 2, 3, 4),
     mlp_ratios=(2, 2, 2, 2),
     sr_ratios=(8, 4, 2, 1),
 )
-TINY_ARCHS = dict(
+TINY_ARCHS: dict[str, dict[str, tuple]] = dict(
     TwinsPCPVT=TINY,
     TwinsSVT=dict(TINY, window_sizes=(7, 7, 7, 7)),
     STViT=dict(

@@ -263,7 +263,7 @@ def test_what_a_process_has_allowed_before_the_import_goes_on(allowed, tmp_path)
     code = f"""
 import pickle, numpy, torch
 torch.serialization.add_safe_globals([
-    *pickle.loads({pickle.dumps(allowed)}),
+    *pickle.loads({pickle.dumps(allowed)!r}),
     *(type(numpy.dtype(code)) for code in ('f8', 'f4', 'i8'))])
 before = set(torch.serialization.get_safe_globals())
 import twins_mm

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from mmengine.config import Config
 
@@ -10,7 +12,7 @@ COCO = dict(
     ann_file='annotations/train.json',
     data_prefix=dict(img='train2017/'),
 )
-ADE = dict(
+ADE: dict[str, Any] = dict(
     type='ADE20KDataset',
     data_root='data/ade/ADEChallengeData2016',
     data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),

@@ -53,9 +53,9 @@ def test_classes_and_data_are_set_everywhere(name, heads, type_):
         assert reduce(getitem, head.split('.'), cfg.model)['num_classes'] == len(classes)
     for split in ('train', 'val', 'test'):
         (data_set,) = data_sets(cfg[f'{split}_dataloader'])
-        assert (data_set.type, data_set.data_root) == (type_, 'data/fruit')
-        assert data_set.metainfo.classes == classes
-        assert len(set(data_set.metainfo.palette)) == len(classes)
+        assert (data_set['type'], data_set['data_root']) == (type_, 'data/fruit')
+        assert data_set['metainfo'].classes == classes
+        assert len(set(data_set['metainfo'].palette)) == len(classes)
     assert not [
         node
         for node in walk(cfg)

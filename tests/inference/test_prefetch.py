@@ -27,7 +27,7 @@ def test_no_more_is_computed_than_allowed():
         )
         assert list(islice(results, 5)) == [0, 1, 2, 3, 4]
         assert taken == list(range(8))
-        results.close()
+        results.close()  # type: ignore[attr-defined]
 
 
 def test_error_is_raised_in_its_turn():

@@ -132,12 +132,12 @@ def test_attention_in_pieces_equals_torchs(images, queries, pieces, keys, masked
             lambda tensor: (kept.append(tensor.shape), tensor)[1], lambda tensor: tensor
         ),
     ):
-        found = attend(*short, mask)
+        found = attend(*short, mask=mask)
         assert run.call_count == pieces and not torchs.called
         with torch.no_grad():
-            assert torch.equal(attend(*short, mask), found)
-        attend(*short, mask, drop=0.5)
-        attend(*(x.float() for x in tokens), mask)
+            assert torch.equal(attend(*short, mask=mask), found)
+        attend(*short, mask=mask, drop=0.5)
+        attend(*(x.float() for x in tokens), mask=mask)
         assert torchs.call_count == 2
     of_weights = [shape for shape in kept if shape[-1] == keys and shape[1] == 2]
     assert bool(of_weights) == (keys <= FEW_KEYS)

@@ -16,6 +16,8 @@ SIGNATURE = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
 class TorchvisionOperators:
     """Finds no module, but prepares the first import of torchvision."""
 
+    library: object  # torch forgets the operators together with it
+
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         if name != 'torchvision' or not (spec := PathFinder.find_spec(name, path)):
@@ -27,10 +29,9 @@ class TorchvisionOperators:
             for library in Path(spec.origin).parent.glob('_C*.so'):
                 torch.ops.load_library(str(library))
         except OSError:
-            # torch forgets the operators together with this object.
-            cls.library = torch.library.Library('torchvision', 'DEF')
+            cls.library = library = torch.library.Library('torchvision', 'DEF')
             for operator in OPERATORS:
-                cls.library.define(operator + SIGNATURE)
+                library.define(operator + SIGNATURE)
 
 
 sys.meta_path.insert(0, TorchvisionOperators)

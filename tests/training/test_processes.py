@@ -116,8 +116,16 @@ def commands(processes, address):
         yield run('test', 'segmentor', 'absent.pth')
 
 
+class Server(ThreadingHTTPServer):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.downloads = []
+
+
 class Site(SimpleHTTPRequestHandler):
     """Serves `/N/NAME` as `NAME`, and notes in the server what was downloaded."""
+
+    server: 'Server'
 
     def do_GET(self):
         self.server.downloads.append(self.path)
@@ -157,8 +165,7 @@ def launch(tmp_path_factory, toy_data, make_tiny_config, save_model):
     (folder / 'weights_of_0.pth').symlink_to('site/mask_rcnn.pth')
     (folder / 'weights_of_1.pth').write_bytes((folder / 'site/mask_rcnn.pth').read_bytes()[:999])
 
-    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Site, directory=folder / 'site'))
-    server.downloads = []
+    server = Server(('127.0.0.1', 0), partial(Site, directory=folder / 'site'))
     Thread(target=server.serve_forever, daemon=True).start()
 
     @cache
