@@ -13,11 +13,7 @@ from twins_mm.config import count_classes, drop_pretrained, fit_to_cpu
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 FILES = [path for path in sorted(CONFIGS.rglob('*.py')) if '_base_' not in path.parts]
-CLASSIFIERS = [
-    path
-    for path in FILES
-    if path.stem == 'swin_t_cpvt' or {'imagenet', 'ablations'} & {*path.relative_to(CONFIGS).parts}
-]
+CLASSIFIERS = [path for path in FILES if path.stem.startswith(('twins_', 'stvit_', 'swin_t_cpvt'))]
 SIDE = 64
 META = dict(
     img_shape=(SIDE, SIDE),

@@ -162,6 +162,15 @@ def test_classifier(layout):
     assert f'{CONFIGS}/_base_/backbones/pcpvt_s.py' in topics['config']
 
 
+def test_classifier_of_an_ablation():
+    """It was said to be in imagenet/."""
+    with torch.device('meta'):
+        weights = classifier(TwinsSVT('small', sub_sampling='average_pooling'))
+    topics = describe_checkpoint(dict(weights), CONFIGS)
+    config = CONFIGS / 'ablations/twins_svt_s_average_pooling.py'
+    assert topics['config'].startswith(f'{config}; or, to start from')
+
+
 def test_our_classifier_of_other_classes():
     with torch.device('meta'):
         weights = name_classifier(
