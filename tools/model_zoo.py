@@ -1,7 +1,6 @@
 """Prints what every model costs, parameters and FLOPs, compared with the paper's figures."""
 
 import argparse
-import warnings
 
 from rich.console import Console
 from rich.progress import track
@@ -100,7 +99,6 @@ def list_cells(cost: Cost) -> list:
 @tool
 def main() -> None:
     args = parse_args()
-    warnings.filterwarnings('ignore', module='mmseg')  # its heads warn of its own code
     print(LEGEND)
     all_costs = []
     ours = [(counting, count_costs, counting.variants) for counting in COUNTINGS]
