@@ -53,17 +53,7 @@ PAGES = {
     'results.json': lambda folder: save_results([], 'A machine', folder),
 }
 WRITE_TEXT = Path.write_text
-each_page = pytest.mark.parametrize(
-    'name',
-    [
-        'report.html',
-        'data.html',
-        pytest.param(
-            'results.json',
-            marks=pytest.mark.xfail(strict=True, reason='B11: results are written in place'),
-        ),
-    ],
-)
+each_page = pytest.mark.parametrize('name', PAGES)
 
 
 @each_page
