@@ -13,6 +13,7 @@ import tarfile
 import venv
 import zipfile
 from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
 
 import mmdet
@@ -286,3 +287,17 @@ def test_linters_have_the_same_versions_everywhere(requirements):
 def test_page_is_tested_with_the_gradio_that_its_extra_installs():
     gradio = re.search("'demo': .'(gradio[^']+)'", (REPOSITORY / 'setup.py').read_text())[1]
     assert f'"{gradio}"' in (REPOSITORY / 'Makefile').read_text()
+
+
+@pytest.mark.parametrize(
+    ('former', 'name', 'now'),
+    [
+        ('twins_mm.own_data', 'use_own_data', 'twins_mm.data.own_data'),
+        ('twins_mm.shipped', 'CONFIGS', 'twins_mm.files.shipped'),
+    ],
+)
+def test_documented_imports_warn_where_they_have_moved(former, name, now):
+    sys.modules.pop(former, None)
+    with pytest.warns(FutureWarning, match=now):
+        found = getattr(import_module(former), name)
+    assert found is getattr(import_module(now), name)

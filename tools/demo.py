@@ -8,6 +8,7 @@ from threading import Event
 from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
 from twins_mm.demo.shown_model import ShownModel
 from twins_mm.errors import UserError
+from twins_mm.tasks.base import SCORE_THRESHOLD
 
 EXAMPLES = """examples:
   python tools/demo.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT
@@ -28,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--score-thr',
         type=float,
-        default=0.3,
+        default=SCORE_THRESHOLD,
         metavar='SCORE',
         help='where the slider of scores starts (default: %(default)s)',
     )

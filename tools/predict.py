@@ -28,6 +28,7 @@ from twins_mm.inference.outputs import write_video
 from twins_mm.inference.predictor import Predictor
 from twins_mm.inference.progress import Progress, fingerprint
 from twins_mm.inference.workers import Job, write_in_background
+from twins_mm.tasks.base import SCORE_THRESHOLD
 from twins_mm.training.mixed_precision import mixed_precision
 from twins_mm.training.processes import find_rank, start_process_group
 
@@ -58,7 +59,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--score-thr',
         type=float,
-        default=0.3,
+        default=SCORE_THRESHOLD,
         metavar='SCORE',
         help='draw boxes and masks with a higher score; the files contain all '
         '(default: %(default)s)',

@@ -12,7 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement, InstanceData
 
-from .base import Output, Region, Survey, Task, is_confident
+from .base import SCORE_THRESHOLD, Output, Region, Survey, Task, is_confident
 from .coco import CocoFile, watch_annotations
 from .findings import Fault, ImageContents
 
@@ -47,7 +47,7 @@ class Detection(Task):
     ground_truth, prediction = 'gt_instances', 'pred_instances'
     has_scores = True
     how_rated = (
-        'Boxes with a score above 0.3 count. The score of an image is F1: twice the '
+        f'Boxes with a score above {SCORE_THRESHOLD} count. The score of an image is F1: twice the '
         'correct boxes (right class, IoU of at least 0.5) over the sum of predicted and '
         'ground-truth boxes. Images without objects are left out.'
     )
