@@ -95,7 +95,7 @@ class _Worker:
         self._receive()
 
     def ask(self, request: str) -> Any:
-        """The answer; None once there was an error, which is in `error` then."""
+        """What it replies; None once there was an error, which is in `error` then."""
         if self.error:
             return None
         self.pipe.send(request)
@@ -103,12 +103,12 @@ class _Worker:
 
     def _receive(self) -> float | int | None:
         try:
-            answer = self.pipe.recv()
+            reply = self.pipe.recv()
         except EOFError:
-            answer = 'its process died'
-        if isinstance(answer, str):
-            self.error = answer
-        return answer
+            reply = 'its process died'
+        if isinstance(reply, str):
+            self.error = reply
+        return reply
 
 
 def _serve(case: Case, pipe: Connection) -> None:

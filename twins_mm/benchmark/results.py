@@ -15,7 +15,7 @@ OURS = 'twins_mm'
 
 @dataclass
 class Result:
-    """Of one peer: seconds a step and the peak of added memory in bytes, or why there are none."""
+    """One peer's seconds a step and peak of added memory in bytes, or why there are none."""
 
     peer: str
     seconds: float | None

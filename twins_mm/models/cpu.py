@@ -17,9 +17,9 @@ from torch.utils.checkpoint import checkpoint
 _is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
 # torch gives larger convolutions of one image to oneDNN, 1 x 1 ones if it has several threads.
 _ONEDNN_SIZE = 20480
-# Of hidden activations. With 4 MiB or with 32, training takes a tenth longer.
+# For hidden activations. With 4 MiB or with 32, training takes a tenth longer.
 HIDDEN_BYTES = 16 * 2**20
-# Of the weights of attention. 1 MiB and 16 MiB are a tenth slower.
+# For the weights of attention. 1 MiB and 16 MiB are a tenth slower.
 WEIGHT_BYTES = 4 * 2**20
 # Up to so many, such as a window's 49, their weights are kept: computing them twice costs a tenth.
 FEW_KEYS = 64

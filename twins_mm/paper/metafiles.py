@@ -73,7 +73,7 @@ class Entry(NamedTuple):
 
     @property
     def params(self) -> int:
-        """Of the model that the config builds: a classifier's `Cost.params` are its backbone's."""
+        """The parameters of the config's model; a classifier's `Cost.params` are its backbone's."""
         return self.cost.params if self.cost.counting.method else self.cost.counted_params
 
     @property

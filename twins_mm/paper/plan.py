@@ -24,7 +24,7 @@ class Training(NamedTuple):
     command: str
 
     def gpu_hours(self, parts: dict[str, float]) -> float:
-        """Of all processes, from the seconds of each part of one's step of training.
+        """GPU hours of all processes, from the seconds of each part of one's step of training.
 
         Workers load data while a step is computed: it counts where they are slower. What
         processes tell each other, validation and checkpoints aren't in it.
@@ -44,7 +44,7 @@ def list_trainings(
     for name in dict.fromkeys(
         key.config
         for key in _missing(results, baselines)
-        # Of one, the paper prints multi-scale testing's figure alone.
+        # The paper prints multi-scale testing's figure of one alone.
         if not key.tta or (key.config, False) not in results.sources
     ):
         path = _find_config(results, name, configs)

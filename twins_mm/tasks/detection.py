@@ -126,7 +126,7 @@ class Detection(Task):
         from mmdet.evaluation.functional.mean_ap import tpfp_default
 
         sample = sample.cpu().numpy()
-        truth = sample.gt_instances
+        labelled = sample.gt_instances
         ignored = sample.get('ignored_instances', sample.gt_instances[:0])
         found = sample.pred_instances[is_confident(sample.pred_instances.scores)]
         hits = misses = 0
@@ -134,11 +134,11 @@ class Detection(Task):
             boxes = found[found.labels == label]
             hit, miss = tpfp_default(
                 np.column_stack([boxes.bboxes, boxes.scores]),
-                _boxes_of(truth, label),
+                _boxes_of(labelled, label),
                 _boxes_of(ignored, label),
             )
             hits, misses = hits + hit.sum(), misses + miss.sum()
-        return float(2 * hits / (hits + misses + len(truth))) if len(truth) else None
+        return float(2 * hits / (hits + misses + len(labelled))) if len(labelled) else None
 
 
 def _boxes_of(instances: InstanceData, label: int) -> np.ndarray:

@@ -124,12 +124,12 @@ class SemanticSegmentation(Task):
         """mIoU over the classes in the ground truth; None for fewer than two."""
         from mmseg.evaluation import IoUMetric
 
-        truth, prediction = (
+        labelled, prediction = (
             data.data.squeeze().cpu() for data in (sample.gt_sem_seg, sample.pred_sem_seg)
         )
         # Labels are 0 to 254; 255 means unlabelled.
         intersect, union, _, area = IoUMetric.intersect_and_union(
-            prediction, truth, IGNORED, IGNORED
+            prediction, labelled, IGNORED, IGNORED
         )
         present = area > 0
         return (intersect[present] / union[present]).mean().item() if present.sum() > 1 else None
