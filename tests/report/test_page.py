@@ -2,7 +2,10 @@ import base64
 import re
 from html.parser import HTMLParser
 
-from twins_mm.report.page import TEMPLATES
+import numpy as np
+import pytest
+
+from twins_mm.report.page import TEMPLATES, fit_page
 
 PAGE = """
 {% extends 'page.html' %}
@@ -70,3 +73,10 @@ def test_numbers_are_aligned_to_the_right():
 def test_long_names_break_between_their_parts():
     page = table(['run', 'verdict'], [['work_dirs/a', 'unknown']])
     assert '<td>work_<wbr>dirs/<wbr>a</td><td>unknown</td>' in page
+
+
+@pytest.mark.parametrize(
+    ('size', 'shown'), [((480, 640), (480, 640)), ((4000, 6000), (533, 800)), ((900, 3), (800, 3))]
+)
+def test_pictures_fit_a_page(size, shown):
+    assert fit_page(np.zeros((*size, 3), np.uint8)).shape == (*shown, 3)

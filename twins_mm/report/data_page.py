@@ -19,7 +19,7 @@ from ..tasks import Task, task_of
 from ..tasks.findings import KINDS
 from ..tasks.semantic_segmentation import IGNORED
 from .data_plots import draw_finding, list_anchors, plot_image_sizes, plot_object_sizes
-from .page import write_page
+from .page import fit_page, write_page
 
 # Pictures of each kind of finding, and samples of each data set.
 _FAULTS, _SAMPLES = 2, 4
@@ -143,7 +143,7 @@ def _draw_samples(surveys: Sequence[Survey], cfg: Config, task: Task, out: Path)
                 except Exception:  # faulty ones are among the findings
                     continue
                 path = out / f'sample_{len(captions)}.jpg'
-                write_image(path, picture)
+                write_image(path, fit_page(picture))
                 captions[path] = f'{survey.name}: {info["img_path"]}'
     return captions
 

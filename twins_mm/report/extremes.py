@@ -14,6 +14,7 @@ from ..files.images import read_image
 from ..inference.drawing import draw, join
 from ..inference.outputs import write_image
 from ..inference.predictor import Predictor
+from .page import fit_page
 from .run import Run
 
 # How many pictures of each kind are shown.
@@ -98,7 +99,8 @@ class _Images:
         meta = self.predictor.dataset_meta
         ground_truth = self.task.list_regions(sample.get(self.task.ground_truth))
         left = draw(image, ground_truth, meta['classes'], meta['palette'])
-        write_image(path, join(left, self.predictor.draw(image, sample)))
+        right = self.predictor.draw(image, sample)
+        write_image(path, join(fit_page(left), fit_page(right)))
         return path
 
     def path_of(self, index: int) -> Path:

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..files.atomic_write import replacing
 
+# A page contains its pictures: those of 24 megapixels would make it 100 MB.
+_PICTURE_SIDE = 800  # pixels
 _NUMBER = re.compile(r'[-+]?[\d.,]+(e[-+]?\d+)?%?')
 
 
@@ -21,6 +25,14 @@ def write_page(path: Path, template: str, **context: Any) -> None:
     page = TEMPLATES.get_template(template).render(context)
     with replacing(path) as partial:
         partial.write_text(page, encoding='utf-8')
+
+
+def fit_page(picture: np.ndarray) -> np.ndarray:
+    """A picture as a page shows it: reduced where a side has more than 800 pixels."""
+    ratio = _PICTURE_SIDE / max(picture.shape[:2])
+    if ratio >= 1:
+        return picture
+    return cv2.resize(picture, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
 
 
 def _numeric_columns(rows: Iterable[Sequence]) -> list[int]:
