@@ -9,7 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
-from twins_mm.config import count_classes, drop_pretrained, fit_to_cpu
+from twins_mm.config import adapt_to_cpu, count_classes, drop_pretrained
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 FILES = [path for path in sorted(CONFIGS.rglob('*.py')) if '_base_' not in path.parts]
@@ -35,7 +35,7 @@ def build(path):
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     drop_pretrained(cfg)
-    fit_to_cpu(cfg)
+    adapt_to_cpu(cfg)
     if 'drop_path_rate' in cfg.model.backbone:  # a dropped branch has no gradient
         cfg.model.backbone.drop_path_rate = 0.0
     if 'rpn_head' in cfg.model:  # large anchors reach beyond a small image

@@ -8,13 +8,13 @@ from mmengine.config import Config
 
 from twins_mm import config
 from twins_mm.config import (
+    adapt_to_cpu,
     batch_size,
     check_mixed_precision,
     check_pretrained,
     data_sets,
     describe_batch,
     drop_pretrained,
-    fit_to_cpu,
     move_data,
     walk,
 )
@@ -77,7 +77,7 @@ def test_fit_to_cpu_replaces_sync_bn_and_amp(supported, kind, precision, monkeyp
             optim_wrapper=dict(type='AmpOptimWrapper', loss_scale=512.0, clip_grad=None),
         )
     )
-    notes = fit_to_cpu(cfg)
+    notes = adapt_to_cpu(cfg)
     assert cfg.model.heads[0].norm_cfg == dict(type='BN', requires_grad=True)
     assert cfg.optim_wrapper == dict(type=kind, clip_grad=None)
     assert ['SyncBN' in note for note in notes] == [True, False]
@@ -104,7 +104,7 @@ def test_amp_needs_a_gpu_or_products_in_bfloat16(device, has, allowed, monkeypat
 @pytest.mark.parametrize('norm', ['BN', 'GN'])
 def test_fit_to_cpu_is_silent_when_it_changes_nothing(norm):
     cfg = Config(dict(model=dict(norm_cfg=dict(type=norm))))
-    assert fit_to_cpu(cfg) == []
+    assert adapt_to_cpu(cfg) == []
     assert cfg.model.norm_cfg.type == norm
 
 

@@ -12,7 +12,7 @@ from conftest import REPOSITORY
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from twins_mm.config import fit_to_cpu
+from twins_mm.config import adapt_to_cpu
 
 pytest.importorskip('torch', '2.9')
 
@@ -35,7 +35,7 @@ def files(tiny_config, tmp_path):
         config.read_text().replace('depths=(2, 2, 2, 2)', 'depths=(1, 1, 1, 1)') + SMALL
     )
     cfg = Config.fromfile(config)
-    fit_to_cpu(cfg)
+    adapt_to_cpu(cfg)
     init_default_scope('mmseg')
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)

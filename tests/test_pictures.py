@@ -13,7 +13,7 @@ from twins_mm.demo.shown_model import ShownModel
 from twins_mm.files.images import read_image
 from twins_mm.inference.drawing import draw, join
 from twins_mm.inference.frames import Frame
-from twins_mm.inference.outputs import write_image
+from twins_mm.inference.pictures import write_image
 from twins_mm.inference.predictor import Predictor
 from twins_mm.report.data_page import write_data_page
 from twins_mm.report.extremes import draw_extremes

@@ -27,7 +27,7 @@ from twins_mm.cli import (
     make_parser,
     tool,
 )
-from twins_mm.config import fit_to_cpu
+from twins_mm.config import adapt_to_cpu
 from twins_mm.data.in_place import check_data
 from twins_mm.errors import UserError
 from twins_mm.models.variants import VARIANTS
@@ -263,7 +263,7 @@ def show_parts(args: argparse.Namespace) -> None:
     """Measures where the time of a detector's or segmentor's step goes."""
     cfg = load_config(args.config)
     if DEVICE == 'cpu':
-        for note in fit_to_cpu(cfg):
+        for note in adapt_to_cpu(cfg):
             print(note)
     with Console(stderr=True).status(args.config):
         seconds = measure_parts(cfg, args.rounds)

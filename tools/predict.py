@@ -24,7 +24,7 @@ from twins_mm.config import check_mixed_precision
 from twins_mm.errors import UserError
 from twins_mm.files.atomic_write import replacing
 from twins_mm.inference.frames import MAX_MEGAPIXELS, Images, Video, open_frames
-from twins_mm.inference.outputs import write_video
+from twins_mm.inference.pictures import write_video
 from twins_mm.inference.predictor import Predictor
 from twins_mm.inference.progress import Progress, fingerprint
 from twins_mm.inference.workers import Job, write_in_background

@@ -19,11 +19,11 @@ try:
     )
     from twins_mm.config import (
         accumulative_counts,
+        adapt_to_cpu,
         batch_size,
         check_mixed_precision,
         check_pretrained,
         describe_batch,
-        fit_to_cpu,
     )
     from twins_mm.data.in_place import check_data
     from twins_mm.errors import UserError
@@ -65,7 +65,7 @@ def apply_flags(cfg: Config, args: argparse.Namespace) -> None:
         check_mixed_precision()
         cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
         if get_device() == 'cpu':
-            fit_to_cpu(cfg)
+            adapt_to_cpu(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UserError(

@@ -18,7 +18,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .checkpoints import use_safe_loaders
-from .config import fit_to_cpu, move_data
+from .config import adapt_to_cpu, move_data
 from .errors import UserError
 from .tasks import require_library
 from .toy.config import use_toy_data
@@ -150,7 +150,7 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
         )
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     if get_device() == 'cpu':
-        notes += fit_to_cpu(cfg)
+        notes += adapt_to_cpu(cfg)
     if notes and is_first_process():
         print(*notes, sep='\n')
     return cfg

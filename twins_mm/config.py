@@ -194,7 +194,7 @@ def check_pretrained(cfg: Config) -> None:
                 )
 
 
-def fit_to_cpu(cfg: Config) -> list[str]:
+def adapt_to_cpu(cfg: Config) -> list[str]:
     """Replaces what only runs on a GPU; returns a line for each kind of replacement."""
     notes = []
     sync_norms = [node for node in walk(cfg.model) if node.get('type') in ('SyncBN', 'MMSyncBN')]

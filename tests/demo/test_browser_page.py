@@ -6,7 +6,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from twins_mm.demo.shown_model import Detection
+from twins_mm.demo.shown_model import ShownRegion
 
 
 @pytest.fixture
@@ -18,5 +18,5 @@ def page(monkeypatch):
 
 
 def test_names_of_classes_keep_their_capitals(page):
-    table = page['_PARTS'].table([Detection('LED', (0, 0, 0), 0.5, None, None)], '2 LED')
+    table = page['_PARTS'].table([ShownRegion('LED', (0, 0, 0), 0.5, None, None)], '2 LED')
     assert '<caption>2 LED</caption>' in table

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import nn
 
-from twins_mm.config import fit_to_cpu, multiplies_bfloat16
+from twins_mm.config import adapt_to_cpu, multiplies_bfloat16
 from twins_mm.training.mixed_precision import mixed_precision
 
 pytestmark = pytest.mark.skipif(
@@ -54,7 +54,7 @@ def make_model(tiny_config):
 
     def make(name):
         cfg = Config.fromfile(tiny_config(name))
-        fit_to_cpu(cfg)
+        adapt_to_cpu(cfg)
         if cfg.default_scope == 'mmseg':
             cfg.model.data_preprocessor.size = SIZE
         init_default_scope(cfg.default_scope)
@@ -133,7 +133,7 @@ def wrap(model, **options):
             ),
         )
     )
-    fit_to_cpu(cfg)
+    adapt_to_cpu(cfg)
     return build_optim_wrapper(model, cfg.optim_wrapper)
 
 

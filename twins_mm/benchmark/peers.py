@@ -12,7 +12,7 @@ from torch import nn
 
 from ..checkpoints import convert
 from ..checkpoints.heads import HEADS, Head
-from ..config import drop_pretrained, fit_to_cpu
+from ..config import adapt_to_cpu, drop_pretrained
 from ..files.shipped import CONFIGS, list_configs
 from ..models import STViT
 from ..models.variants import BACKBONES, VARIANTS, Variant
@@ -164,7 +164,7 @@ def _build_segmentor(head: Head, variant: str) -> nn.Module:
     """As predictions need it: without auxiliary heads, from images to maps of classes."""
     name = f'{head.recipe}_{VARIANTS[variant].in_configs}'
     cfg = Config.fromfile(list_configs(pattern=f'{name}_*')[0])
-    fit_to_cpu(cfg)
+    adapt_to_cpu(cfg)
     cfg.model.pop('auxiliary_head', None)
     drop_pretrained(cfg)
     with warnings.catch_warnings(), DefaultScope.overwrite_default_scope(cfg.default_scope):

@@ -8,7 +8,7 @@ class Head(NamedTuple):
 
     Attributes:
         recipe: The prefix of its configs' names.
-        task: Its row in `tasks.TASKS`.
+        task: Its entry in `tasks.TASKS`.
         modules: The modules of its heads, as the first two parts of a weight's name, without
             those that only help in training.
         classifier: The weight whose rows correspond to classes.

@@ -8,7 +8,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import load_state_dict
 from torch import nn
 
-from ..config import count_classes, data_sets, drop_pretrained, fit_to_cpu
+from ..config import adapt_to_cpu, count_classes, data_sets, drop_pretrained
 from ..errors import UserError
 from ..models.backbone import Backbone
 from ..tasks import require_library
@@ -40,7 +40,7 @@ def load_model(
     require_library(cfg)
     drop_pretrained(cfg)
     if torch.device(device).type == 'cpu':
-        fit_to_cpu(cfg)
+        adapt_to_cpu(cfg)
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     model = MODELS.build(cfg.model)
     model.cfg, model.dataset_meta = cfg, {}

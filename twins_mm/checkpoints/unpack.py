@@ -5,9 +5,9 @@ from ..models.backbone import FAMILIES
 from ..models.published_weights import Contents, Weights, split
 
 # Families may share layouts.
-LAYOUTS = {
-    layout.marks: layout for family in FAMILIES.values() for layout in family.layouts
-}.values()
+LAYOUTS = list(
+    {id(layout): layout for family in FAMILIES.values() for layout in family.layouts}.values()
+)
 _OURS = ' or '.join(dict.fromkeys(family.title.partition('-')[0] for family in FAMILIES.values()))
 
 

@@ -1,1 +1,1 @@
-"""The data sets: `data_sets` describes them, `archives` unpacks them, `checks` looks for them."""
+"""Data sets: the known ones, whether they are in place, and a user's own, checked and used."""

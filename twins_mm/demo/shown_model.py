@@ -16,11 +16,11 @@ from ..inference import attention_figure, drawing
 from ..inference.attention import Stage, trace_attention
 from ..inference.backbone_input import prepare_image, show_all_stages
 from ..inference.frames import Frame
-from ..inference.predictor import Predictor, list_regions
+from ..inference.predictor import Predictor, confident_regions
 from ..tasks.base import Region
 
 
-class Detection(NamedTuple):
+class ShownRegion(NamedTuple):
     """An object, or a class of a label map.
 
     Attributes:
@@ -80,10 +80,10 @@ class View:
             drawing.draw(image, regions, self._meta['classes'], self._meta['palette'])
         )
 
-    def find(self, score_thr: float) -> list[Detection]:
+    def find(self, score_thr: float) -> list[ShownRegion]:
         """What `draw` shows, the highest scores or the largest shares first."""
         return [
-            Detection(
+            ShownRegion(
                 self._meta['classes'][one.label],
                 tuple(self._meta['palette'][one.label]),
                 one.score,
@@ -139,4 +139,4 @@ class View:
         return self.model.dataset_meta
 
     def _choose(self, score_thr: float) -> list[Region]:
-        return list_regions(self.model.task, self.sample, score_thr)
+        return confident_regions(self.model.task, self.sample, score_thr)

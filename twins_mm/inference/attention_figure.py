@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from ..models.super_tokens import SuperTokenAttention
 from .attention import Attention, AttentionMap, Box, Point, Stage
 
 # Inches: a picture with its colour bar, the bar, a picture's two lines of text.
@@ -56,7 +55,10 @@ def draw_attention(image: np.ndarray, stages: Sequence[Stage], points: Sequence[
     row_height = (_COLUMN - _BAR) * height / width + _TEXT
     shape = 1 + len(points) * len(kinds), 1 + len(stages)
     figure = Figure((_COLUMN * shape[1], row_height * shape[0]), dpi=200, layout='constrained')
-    names = ' and '.join('LSA' if is_local else _name(stages[-1].last(False)) for is_local in kinds)
+    names = ' and '.join(
+        next(last.module.title for stage in stages if (last := stage.last(is_local)))
+        for is_local in kinds
+    )
     figure.supxlabel(
         f'attention in percent, of the last {names} in each stage, mean of heads'
         + '; around its window, LSA is enlarged' * (True in kinds),
@@ -133,7 +135,7 @@ def _draw_global(
     row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None], point: Point
 ) -> None:
     first = next(attention for attention in attentions if attention)
-    _show(row[0], image, f'{_name(first)}: cells of the keys')
+    _show(row[0], image, f'{first.module.title}: cells of the keys')
     for number, (ax, attention) in enumerate(zip(row[1:], attentions), 1):
         if attention is None:
             ax.axis('off')
@@ -149,7 +151,7 @@ def _draw_global(
         _show(
             ax,
             image,
-            f'stage {number}: {_name(attention)}, {columns} × {rows} keys',
+            f'stage {number}: {attention.module.title}, {columns} × {rows} keys',
             f'super tokens of {grid} × {grid}'
             if grid
             else f'sub-sampled by {attention.module.sr_ratio}',
@@ -160,11 +162,6 @@ def _draw_global(
         _mark(ax, point)
     _zoom(row[0], image)
     _mark(row[0], point)
-
-
-def _name(attention: Attention | None) -> str:
-    """What the paper calls a global attention."""
-    return 'STA' if attention and isinstance(attention.module, SuperTokenAttention) else 'GSA'
 
 
 def _show(ax: Axes, image: np.ndarray, title: str, note: str = '', faded: bool = False) -> None:

@@ -1,4 +1,7 @@
-"""Draws what is in an image; every picture of a prediction or of ground truth is drawn here."""
+"""The renderer: draws what is predicted or annotated in an image.
+
+Training's and `tools/test.py`'s pictures are drawn by OpenMMLab's hooks instead.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import cache

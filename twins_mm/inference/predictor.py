@@ -37,7 +37,7 @@ class Predictor:
         device: By default a GPU, if there is one.
 
     Attributes:
-        task: The config's row of `TASKS`.
+        task: The config's entry of `TASKS`.
         model: In evaluation.
         dataset_meta: The names and colours of its classes.
 
@@ -93,8 +93,8 @@ class Predictor:
     def list_regions(
         self, sample: BaseDataElement, score_thr: float = SCORE_THRESHOLD
     ) -> list[Region]:
-        """What is predicted, see the function `list_regions`."""
-        return list_regions(self.task, sample, score_thr)
+        """What is predicted, see `confident_regions`."""
+        return confident_regions(self.task, sample, score_thr)
 
     def draw(
         self,
@@ -117,7 +117,7 @@ class Predictor:
         )
 
 
-def list_regions(task: Task, sample: BaseDataElement, score_thr: float) -> list[Region]:
+def confident_regions(task: Task, sample: BaseDataElement, score_thr: float) -> list[Region]:
     """What is predicted, the highest scores or the largest areas first.
 
     Objects need a higher score than `score_thr`.

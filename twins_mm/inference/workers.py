@@ -15,13 +15,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from ..tasks.base import Output, Task
 from .drawing import draw
 from .frames import Frame
-from .outputs import write_image
-from .predictor import list_regions
+from .pictures import write_image
+from .predictor import confident_regions
 from .prefetch import prefetch_map
 from .progress import to_line
 
@@ -87,7 +87,7 @@ def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]
     sample = _unpack(packed, frame.entry['width'])
     picture = None
     if job.draws:
-        regions = list_regions(job.task, sample, job.score_thr)
+        regions = confident_regions(job.task, sample, job.score_thr)
         meta = job.dataset_meta
         picture = draw(frame.image, regions, meta['classes'], meta['palette'])
         if job.pictures is not None:
@@ -100,16 +100,16 @@ def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]
 def _pack(sample: BaseDataElement) -> BaseDataElement:
     """A smaller sample without tensors, whose shared memory is short in a container."""
     sample = sample.numpy()
-    instances, labels = sample.get('pred_instances'), sample.get('pred_sem_seg')
-    if instances is not None and 'masks' in instances:
-        instances.masks = np.packbits(instances.masks, axis=-1)
-    if labels is not None:
-        labels.data = labels.data.astype(np.int16)
+    for value in sample.values():
+        if isinstance(value, InstanceData) and 'masks' in value:
+            value.masks = np.packbits(value.masks, axis=-1)
+        if isinstance(value, PixelData) and value.data.dtype.kind == 'i':
+            value.data = value.data.astype(np.int16)
     return sample
 
 
 def _unpack(sample: BaseDataElement, width: int) -> BaseDataElement:
-    instances = sample.get('pred_instances')
-    if instances is not None and 'masks' in instances:
-        instances.masks = np.unpackbits(instances.masks, axis=-1, count=width).view(bool)
+    for value in sample.values():
+        if isinstance(value, InstanceData) and 'masks' in value:
+            value.masks = np.unpackbits(value.masks, axis=-1, count=width).view(bool)
     return sample.to_tensor()

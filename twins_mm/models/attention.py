@@ -114,6 +114,8 @@ class LocallyGroupedAttention(nn.Module):
     Source: Twins, section 3.2.
     """
 
+    title = 'LSA'
+
     def __init__(
         self,
         dim: int,
@@ -186,7 +188,7 @@ class SubSampling(NamedTuple):
 
     Attributes:
         make: From channels and ratio, `(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`.
-        mark: Among the weights of an attention, the first of these that there is tells which it is.
+        mark: The weight that tells it from those that follow in `SUB_SAMPLINGS`.
     """
 
     make: Callable[[int, int], nn.Module]
@@ -228,6 +230,8 @@ class GlobalSubsampledAttention(nn.Module):
     Source: Twins, section 3.2; with a convolution, it is the attention of PVT, arXiv 2102.12122.
     Table 6 doesn't say whether its separable convolution has the 1 x 1 part.
     """
+
+    title = 'GSA'
 
     def __init__(
         self,

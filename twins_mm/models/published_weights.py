@@ -22,11 +22,13 @@ class Layout(NamedTuple):
     """A naming scheme for the weights of a backbone, as a map from prefixes of our names.
 
     In a map, `#` matches a number, the first matching row applies, and a name that no row matches
-    stays. Our side writes GSA's `attn` as `gsa`: mmseg names its projection differently from LSA's.
+    stays. Our side of the map calls the `attn` of a GSA `gsa`, because mmseg has other names for it
+    than for LSA's.
 
     Attributes:
         title: Whose names these are.
-        marks: Names that occur together only in this layout, without a whole model's prefix.
+        marks: Names of a backbone alone that occur together in no other layout. The first one is
+            looked for behind any prefix, such as 'backbone.'.
         names: The map from our names to the layout's.
         fused_gsa: GSA's queries, keys and values are one tensor, `gsa.qkv` in the map.
         constants: Endings of names that aren't weights, which are left out.
@@ -86,8 +88,8 @@ def name_classifier(weights: Weights, layouts: Collection[Layout]) -> Weights:
 def translate_(state_dict: dict, prefix: str, own: Weights, layouts: Collection[Layout]) -> None:
     """Gives the weights under `prefix` in `state_dict`, in place, our names.
 
-    Nothing is left out but constants, and weights under names of the model's `own`, or in which
-    none of the layouts is recognised, stay as they are.
+    They stay as they are if all names are among the model's `own`, or if none of the layouts is
+    recognised. Only constants are left out.
     """
     given = weights_under(prefix, state_dict)
     if given.keys() <= own.keys():

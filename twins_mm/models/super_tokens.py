@@ -44,6 +44,8 @@ class SuperTokenAttention(nn.Module):
     Source: algorithm 1 of STViT with one iteration; gradient and zeros are the released code's.
     """
 
+    title = 'STA'
+
     def __init__(self, dim: int, num_heads: int, grid: int):
         super().__init__()
         self.grid = grid

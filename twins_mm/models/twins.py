@@ -170,7 +170,7 @@ class Twins(Backbone):
     @classmethod
     def kind_of(cls, block: str, weights: Weights) -> str:
         if 'pos_block.0.proj.0.weight' not in weights:
-            return '?'  # of PVT or Swin
+            return '?'  # PVT and Swin have no position encoding generator
         parts = {part for part in ('q', 'kv', 'qkv') if f'{block}attn.{part}.weight' in weights}
         return 'L' if parts == {'qkv'} else 'G' if parts == {'q', 'kv'} else '?'
 

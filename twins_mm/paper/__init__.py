@@ -1,1 +1,1 @@
-"""What the paper prints, and what this repository's configs cost."""
+"""Reproducing the papers: what they print, what the configs cost, what is left to run."""

@@ -1,1 +1,1 @@
-"""Reads training runs and compares them with the paper and the authors' logs."""
+"""Pages about training runs and about data."""

@@ -14,7 +14,7 @@ from ..config import resize_scale
 from ..data.survey import Survey, resize_ratio
 from ..files.images import read_image
 from ..inference.drawing import draw
-from ..inference.outputs import write_image
+from ..inference.pictures import write_image
 from ..tasks import Task, task_of
 from ..tasks.findings import KINDS
 from ..tasks.semantic_segmentation import IGNORED

@@ -12,7 +12,7 @@ from ..data.in_place import check_data
 from ..errors import UserError
 from ..files.images import read_image
 from ..inference.drawing import draw, join
-from ..inference.outputs import write_image
+from ..inference.pictures import write_image
 from ..inference.predictor import Predictor
 from .page import fit_page
 from .run import Run

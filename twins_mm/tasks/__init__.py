@@ -4,7 +4,6 @@ import importlib
 
 from mmengine.config import Config
 
-from ..config import walk
 from ..errors import UserError
 from .base import Task
 from .classification import Classification
@@ -24,15 +23,14 @@ def task_of(cfg: Config) -> Task:
     Raises:
         UserError: The config belongs to no known task.
     """
-    scope = cfg.get('default_scope')
-    loads_masks = any(step.get('with_mask') for step in walk(cfg.get('train_dataloader')))
-    found = [task for task in TASKS.values() if task.scope == scope]
+    found = [task for task in TASKS.values() if task.is_of(cfg)]
     if not found:
         known = {f'{task.models} (default_scope = "{task.scope}")': None for task in TASKS.values()}
         raise UserError(
-            f'twins_mm knows {" and ".join(known)}; this config has default_scope = {scope!r}'
+            f'twins_mm knows {" and ".join(known)}; this config has default_scope = '
+            f'{cfg.get("default_scope")!r}'
         )
-    return next((task for task in found if task.loads_masks == loads_masks), found[0])
+    return found[-1]
 
 
 def require_library(cfg: Config) -> None:
@@ -42,7 +40,7 @@ def require_library(cfg: Config) -> None:
         UserError: It can't be imported.
     """
     for task in TASKS.values():
-        if task.install and task.scope == cfg.get('default_scope'):
+        if task.install and task.is_of(cfg):
             try:
                 importlib.import_module(task.scope)
             except Exception as error:  # a torchvision that doesn't fit torch may raise anything

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
@@ -53,7 +54,7 @@ class Output(Protocol):
         """
 
 
-class Survey(Protocol):
+class SurveyedData(Protocol):
     """A data set while it is read and checked, as tasks see it."""
 
     name: str
@@ -68,7 +69,8 @@ class Survey(Protocol):
 class Task(ABC):
     """What models are trained for, and all that depends on it.
 
-    A task is a subclass in a file of its own, and an entry in `TASKS`. Its libraries are imported
+    A task is a subclass in a file of its own, and an entry in `TASKS`, after those that it is a
+    special case of. Its libraries are imported
     by the methods that need them, because they take seconds or are extras.
 
     Attributes:
@@ -131,12 +133,11 @@ class Task(ABC):
     has_scores: ClassVar[bool] = False
     how_rated: ClassVar[str]
 
-    @property
-    def loads_masks(self) -> bool:
-        """Whether the ground truth of its models has masks of objects."""
-        return any(step.get('with_mask') for step in self.load)
+    def is_of(self, cfg: Config) -> bool:
+        """Whether a config is for this task, or for a more special one that comes after it."""
+        return cfg.get('default_scope') == self.scope
 
-    def watch(self, survey: Survey) -> AbstractContextManager:
+    def watch(self, survey: SurveyedData) -> AbstractContextManager:
         """Looks at what the data set leaves out while it reads its annotations in this context."""
         return nullcontext()
 
@@ -151,7 +152,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def judge(self, survey: Survey) -> Iterator[Fault]:
+    def judge(self, survey: SurveyedData) -> Iterator[Fault]:
         """Looks at all annotations of a data set together."""
 
     @property

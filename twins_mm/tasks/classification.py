@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.structures import BaseDataElement
 
 from ..files.atomic_write import replacing
-from .base import Output, Region, Survey, Task
+from .base import Output, Region, SurveyedData, Task
 from .findings import Fault, ImageContents
 
 _MOST_LIKELY = 5
@@ -61,7 +61,7 @@ class Classification(Task):
             )
         return ImageContents({label: 1})
 
-    def judge(self, survey: Survey) -> Iterator[Fault]:
+    def judge(self, survey: SurveyedData) -> Iterator[Fault]:
         for label, name in enumerate(survey.classes):
             if survey.amounts and not survey.amounts[label]:
                 yield Fault('never_seen', str(survey.dataset.img_prefix), name)

@@ -17,14 +17,14 @@ from mmengine.structures import BaseDataElement
 
 from ..errors import UserError
 from ..files.atomic_write import replacing
-from .base import Survey
+from .base import SurveyedData
 from .findings import Fault
 
 _UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
 
 @contextmanager
-def watch_annotations(survey: Survey) -> Iterator[None]:
+def watch_annotations(survey: SurveyedData) -> Iterator[None]:
     """Adds what a CocoDataset leaves out while it reads annotations, and why.
 
     Other data sets are read without a look at what they leave out.

@@ -12,7 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement, InstanceData
 
-from .base import SCORE_THRESHOLD, Output, Region, Survey, Task, is_confident
+from .base import SCORE_THRESHOLD, Output, Region, SurveyedData, Task, is_confident
 from .coco import CocoFile, watch_annotations
 from .findings import Fault, ImageContents
 
@@ -52,7 +52,7 @@ class Detection(Task):
         'ground-truth boxes. Images without objects are left out.'
     )
 
-    def watch(self, survey: Survey) -> AbstractContextManager:
+    def watch(self, survey: SurveyedData) -> AbstractContextManager:
         return watch_annotations(survey)
 
     def check(self, info: dict, load: Compose, classes: int) -> ImageContents:
@@ -87,7 +87,7 @@ class Detection(Task):
                 amounts[instance['bbox_label']] += 1
         return ImageContents(amounts, tuple(sizes), tuple(findings))
 
-    def judge(self, survey: Survey) -> Iterator[Fault]:
+    def judge(self, survey: SurveyedData) -> Iterator[Fault]:
         if not survey.amounts:
             if survey.name != 'test':  # whose ground truth may be secret
                 yield Fault('no_objects', survey.dataset.ann_file)

@@ -1,7 +1,9 @@
 """Instance segmentation: boxes and a mask in each, by mmdet."""
 
+from mmengine.config import Config
 from mmengine.dataset import Compose
 
+from ..config import walk
 from .detection import Detection
 from .findings import Fault, ImageContents
 
@@ -16,6 +18,10 @@ class InstanceSegmentation(Detection):
     toy_batch, toy_iterations = 2, 150
     toy_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
     metrics = {**Detection.metrics, 'coco/segm_mAP': ('mask AP', 'Instance Segmentation')}
+
+    def is_of(self, cfg: Config) -> bool:
+        steps = walk(cfg.get('train_dataloader'))
+        return super().is_of(cfg) and any(step.get('with_mask') for step in steps)
 
     def check(self, info: dict, load: Compose, classes: int) -> ImageContents:
         contents = super().check(info, load, classes)

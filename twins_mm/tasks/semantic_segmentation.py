@@ -15,7 +15,7 @@ from torch import nn
 
 from ..files.atomic_write import replacing
 from ..files.images import IMAGE_SUFFIXES
-from .base import Output, Region, Survey, Task
+from .base import Output, Region, SurveyedData, Task
 from .find_labels import find_labels
 from .findings import Fault, ImageContents
 
@@ -53,7 +53,7 @@ class SemanticSegmentation(Task):
         'of one class are left out: any model gets those right.'
     )
 
-    def watch(self, survey: Survey) -> AbstractContextManager:
+    def watch(self, survey: SurveyedData) -> AbstractContextManager:
         return _watch(survey)
 
     def check(self, info: dict, load: Compose, classes: int) -> ImageContents:
@@ -96,7 +96,7 @@ class SemanticSegmentation(Task):
             {label: int(counts[label]) for label in (*values, IGNORED) if counts[label]}
         )
 
-    def judge(self, survey: Survey) -> Iterator[Fault]:
+    def judge(self, survey: SurveyedData) -> Iterator[Fault]:
         place = str(survey.dataset.data_prefix.get('seg_map_path'))
         seen = survey.amounts.keys() - {IGNORED}
         if seen == {0} and survey.amounts[IGNORED]:
@@ -136,7 +136,7 @@ class SemanticSegmentation(Task):
 
 
 @contextmanager
-def _watch(survey: Survey) -> Iterator[None]:
+def _watch(survey: SurveyedData) -> Iterator[None]:
     """Adds the images of a folder that the data set doesn't read because of their suffix."""
     dataset = survey.dataset
     folder, suffix = Path(dataset.data_prefix.get('img_path') or ''), dataset.img_suffix

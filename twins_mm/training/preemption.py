@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from ..files.atomic_write import replacing
 from .atomic_checkpoints import BACKEND
 
+CHECKPOINT = 'stopped.pth'
 STOPPED = 75  # EX_TEMPFAIL in sysexits.h: try again later
 AGREE_EVERY = 10
 
@@ -61,7 +62,7 @@ class PreemptionHook(Hook):
             self._stop(runner)
 
     def _stop(self, runner: Runner) -> None:
-        path = Path(runner.work_dir, 'stopped.pth')
+        path = Path(runner.work_dir, CHECKPOINT)
         runner.save_checkpoint(
             runner.work_dir,
             path.name,

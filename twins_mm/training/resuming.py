@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from ..config import add_hook
 from ..errors import UserError
 from .locking import LOCK
+from .preemption import CHECKPOINT
 
 
 def set_resume(cfg: Config, checkpoint: str | None) -> None:
@@ -82,7 +83,7 @@ def list_checkpoints(work_dir: str | Path) -> list[Path]:
     noted = Path(pointer.read_text().strip()).name if pointer.is_file() else ''
     found = [
         path
-        for pattern in ('epoch_*.pth', 'iter_*.pth', 'stopped.pth')
+        for pattern in ('epoch_*.pth', 'iter_*.pth', CHECKPOINT)
         for path in Path(work_dir).glob(pattern)
     ]
     return sorted(found, key=lambda path: (path.name == noted, path.stat().st_mtime), reverse=True)

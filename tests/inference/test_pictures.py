@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from twins_mm.inference.outputs import write_video
+from twins_mm.inference.pictures import write_video
 
 
 @pytest.fixture(params=['h264', 'FMP4'])
