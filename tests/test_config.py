@@ -69,7 +69,7 @@ def test_file_of_weights_that_is_missing_is_named(init):
     ('supported', 'kind', 'precision'),
     [(True, 'BFloat16OptimWrapper', 'bfloat16'), (False, 'OptimWrapper', 'float32')],
 )
-def test_fit_to_cpu_replaces_sync_bn_and_amp(supported, kind, precision, monkeypatch):
+def test_adapt_to_cpu_replaces_sync_bn_and_amp(supported, kind, precision, monkeypatch):
     monkeypatch.setattr(config, 'multiplies_bfloat16', lambda: supported)
     cfg = Config(
         dict(
@@ -102,7 +102,7 @@ def test_amp_needs_a_gpu_or_products_in_bfloat16(device, has, allowed, monkeypat
 
 
 @pytest.mark.parametrize('norm', ['BN', 'GN'])
-def test_fit_to_cpu_is_silent_when_it_changes_nothing(norm):
+def test_adapt_to_cpu_is_silent_when_it_changes_nothing(norm):
     cfg = Config(dict(model=dict(norm_cfg=dict(type=norm))))
     assert adapt_to_cpu(cfg) == []
     assert cfg.model.norm_cfg.type == norm
