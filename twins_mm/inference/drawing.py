@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..tasks.base import Region, first_name
 
 # As shares of the image's side, the root of its area.
-_LINE, _LETTERS = 0.004, 0.03
+_LINE, _LETTERS = 0.006, 0.03
 _LEAST_LETTERS = 9  # pixels
 _OPACITY = 0.5
 _GAP = 8  # pixels between two pictures
