@@ -186,7 +186,8 @@ class SubSampling(NamedTuple):
 
     Attributes:
         make: From channels and ratio, `(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`.
-        mark: Among the weights of an attention, the first of these that there is tells which it is.
+        mark: Among the weights of an attention, the first of these that there is tells which it is;
+            what has no weights can't be told from average pooling, whose mark is the norm's.
     """
 
     make: Callable[[int, int], nn.Module]

@@ -381,12 +381,10 @@ def _run(model: nn.Module, classifier: nn.Module, images: torch.Tensor) -> None:
         if hasattr(model, name):
             getattr(model, name)(maps)
     if hasattr(model, 'roi_head'):
-        heads = model.roi_head.bbox_head
-        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
-            head(torch.empty(BOX_ROIS))
-        masks = model.roi_head.mask_head
-        for head in masks if isinstance(masks, nn.ModuleList) else [masks]:
-            head(torch.empty(MASK_ROIS))
+        for name, regions in (('bbox_head', BOX_ROIS), ('mask_head', MASK_ROIS)):
+            heads = getattr(model.roi_head, name, nn.ModuleList())  # without masks, no head of them
+            for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+                head(torch.empty(regions))
 
 
 def _deconvolution_surplus(model: nn.Module) -> int:
