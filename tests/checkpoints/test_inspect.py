@@ -171,6 +171,13 @@ def test_classifier_of_an_ablation():
     assert topics['config'].startswith(f'{config}; or, to start from')
 
 
+def test_classifier_without_a_config(tmp_path):
+    with torch.device('meta'):
+        weights = classifier(TwinsSVT('small'))
+    topics = describe_checkpoint(dict(weights), tmp_path)
+    assert topics['config'].startswith(f'any with {tmp_path}/_base_/backbones/svt_s.py')
+
+
 def test_our_classifier_of_other_classes():
     with torch.device('meta'):
         weights = name_classifier(

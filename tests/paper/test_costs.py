@@ -140,7 +140,7 @@ def test_every_cost_that_the_paper_prints_of_ours_is_read_once():
 
 
 def test_counts_are_the_independent_ones(costs):
-    assert list(costs) == list(COUNTED)
+    assert [name for name in costs if name in COUNTED] == list(COUNTED)
     for name, (params, flops) in COUNTED.items():
         digits = 0.006 if '*' in name or 'stvit' in name else 1e-9
         assert costs[name].counted_params / 1e6 == pytest.approx(params, abs=digits), name
@@ -150,12 +150,13 @@ def test_counts_are_the_independent_ones(costs):
 
 
 def test_notes_are_where_the_paper_is_more_than_a_percent_away(costs):
-    for name, cost in costs.items():
+    papers = {name: costs[name] for name in COUNTED}
+    for name, cost in papers.items():
         off = max(abs(cost.params_off or 0), abs(cost.flops_off or 0)) > 0.01
         assert off == bool(cost.note), name
     # RetinaNet's large models, Table 6, the road-scene head, STViT's detectors and segmentors.
-    assert sum(cost.flops_off is None for cost in costs.values()) == 2 + 3 + 12 + 9
-    assert sum(cost.params_off is None for cost in costs.values()) == 3 + 12 + 9
+    assert sum(cost.flops_off is None for cost in papers.values()) == 2 + 3 + 12 + 9
+    assert sum(cost.params_off is None for cost in papers.values()) == 3 + 12 + 9
 
 
 SWIN_SHAPE = dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))
@@ -233,7 +234,7 @@ def test_every_config_is_counted_and_has_its_model(costs, baseline_costs):
                     model['backbone'].pop(key, None)
             assert all(model == models[0] for model in models), name
         counted.update(cost.configs)
-    assert sorted(counted) == sorted(list_configs())
+    assert counted == set(list_configs()), 'a method that no Counting of paper/costs.py has'
 
 
 def test_metafiles_are_what_is_counted_now(costs, baseline_costs):
@@ -265,7 +266,7 @@ def test_readme_of_the_top_leads_to_every_folder():
 
 
 def test_model_that_the_paper_lacks_is_counted_too(tmp_path, monkeypatch):
-    """Without figures of the paper, once, by the first counting of its method."""
+    """Without figures of the paper or a classifier's config, by its method's first counting."""
     monkeypatch.setattr(
         Counting,
         'paper',
@@ -278,7 +279,7 @@ def test_model_that_the_paper_lacks_is_counted_too(tmp_path, monkeypatch):
     first, second, _ = (counting for counting in COUNTINGS if counting.method == 'mask_rcnn')
     assert first.variants == ['pcpvt_s', 'pcpvt_b', 'pcpvt_l', 'svt_s', 'svt_b']
     assert second.variants == ['svt_l']
-    for name in ('_base_', 'imagenet', 'mask_rcnn_twins_svt_s_1x.py'):
+    for name in ('_base_', 'mask_rcnn_twins_svt_s_1x.py'):
         (tmp_path / name).symlink_to(CONFIGS / name)
     (cost,) = count_costs(first, tmp_path)
     assert (cost.paper, cost.params_off, cost.flops_off) == ({}, None, None)

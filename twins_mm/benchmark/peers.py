@@ -113,7 +113,7 @@ def _build_compared(family: str, variant: str) -> nn.Module:
     ours = VARIANTS[variant]
     baseline = compared_baseline(ours, family)
     if baseline is None:
-        raise ValueError(f'{family} is not compared with {ours.family.title}')
+        raise ValueError(f'{family} is not compared with {ours}')
     return _build_baseline(baseline.name)
 
 

@@ -87,8 +87,8 @@ def _describe_config(contents: Contents, head: Head | None, configs: Path) -> st
             return start
         count = len(contents.backbone['head.weight'])
         options = f', with --cfg-options model.head.num_classes={count}' * (count != 1000)
-        (classifier,) = list_configs(configs, variant.in_configs)
-        return f'{classifier}{options}; or, to start from, {start}'
+        classifiers = [f'{path}{options}' for path in list_configs(configs, variant.in_configs)]
+        return '; or, to start from, '.join([*classifiers, start])
     # A detector or segmentor that contains ImageNet's head was trained by the authors' code.
     by_authors = 'head.weight' in contents.backbone
     paths = list_configs(configs, f'{head.recipe}_{variant.in_configs}_*')

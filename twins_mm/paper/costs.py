@@ -276,12 +276,11 @@ def count_costs(counting: Counting, folder: Path) -> Iterator[Cost]:
         variant = BACKBONES[name]
         configs = counting.find_configs(variant, folder)
         if configs:
-            (path,) = list_configs(folder, variant.in_configs)  # in `imagenet/` or `ablations/`
             yield _count(
                 counting,
                 variant,
                 configs,
-                Config.fromfile(path).model,
+                _find_classifier(variant, folder),
                 paper.get(name, {}),
                 counting.carries_classifier,
             )
@@ -291,15 +290,26 @@ def count_baselines(counting: Counting, folder: Path) -> Iterator[Cost]:
     """The same of its baselines, but for what isn't trained, which mmdet's counter leaves out."""
     for name, paper in counting.baselines.items():
         baseline = BASELINES[name]
-        cfg = Config.fromfile(folder / f'_base_/backbones/{name}.py')
-        width = dict(in_channels=cfg.channels[-1])
-        imagenet = ConfigDict(
-            backbone=dict(cfg.backbone, out_indices=(3,)),
-            neck=dict(width, type='NormedAveragePooling'),
-            head=width,
-        )
+        classifier = _make_classifier(baseline, folder)
         configs = counting.find_configs(baseline, folder)
-        yield _count(counting, baseline, configs, imagenet, paper, carries_classifier=False)
+        yield _count(counting, baseline, configs, classifier, paper, carries_classifier=False)
+
+
+def _find_classifier(variant: Variant, folder: Path) -> ConfigDict:
+    """A variant's classifier; it may have no config, in `imagenet/` or `ablations/`."""
+    paths = list_configs(folder, variant.in_configs)
+    return Config.fromfile(paths[0]).model if paths else _make_classifier(variant, folder)
+
+
+def _make_classifier(backbone: Variant | Baseline, folder: Path) -> ConfigDict:
+    """With the end that the paper's classifiers have."""
+    cfg = Config.fromfile(folder / f'_base_/backbones/{backbone.name}.py')
+    width = dict(in_channels=cfg.channels[-1])
+    return ConfigDict(
+        backbone=dict(cfg.backbone, out_indices=(len(cfg.channels) - 1,)),
+        neck=dict(width, type='NormedAveragePooling'),
+        head=width,
+    )
 
 
 def _count(
@@ -371,12 +381,10 @@ def _run(model: nn.Module, classifier: nn.Module, images: torch.Tensor) -> None:
         if hasattr(model, name):
             getattr(model, name)(maps)
     if hasattr(model, 'roi_head'):
-        heads = model.roi_head.bbox_head
-        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
-            head(torch.empty(BOX_ROIS))
-        masks = model.roi_head.mask_head
-        for head in masks if isinstance(masks, nn.ModuleList) else [masks]:
-            head(torch.empty(MASK_ROIS))
+        for name, regions in (('bbox_head', BOX_ROIS), ('mask_head', MASK_ROIS)):
+            heads = getattr(model.roi_head, name, nn.ModuleList())  # without masks, no head of them
+            for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+                head(torch.empty(regions))
 
 
 def _deconvolution_surplus(model: nn.Module) -> int:
