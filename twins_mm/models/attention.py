@@ -188,8 +188,8 @@ class SubSampling(NamedTuple):
 
     Attributes:
         make: From channels and ratio, `(B, C, H, W)` to `(B, C, H // ratio, W // ratio)`.
-        mark: The weight that tells it from those that follow in `SUB_SAMPLINGS`. What has no weights
-            of its own can't be told from average pooling, whose mark is the norm's.
+        mark: The weight that tells it from those that follow in `SUB_SAMPLINGS`. What has no
+            weights of its own can't be told from average pooling, whose mark is the norm's.
     """
 
     make: Callable[[int, int], nn.Module]
