@@ -14,6 +14,7 @@ import pytest
 from twins_mm.checkpoints.heads import HEADS
 from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.tasks import TASKS
+from twins_mm.tasks.base import Task
 from twins_mm.toy.data import TOY_VERSIONS
 
 REPOSITORY = Path(__file__).parent.parent
@@ -72,7 +73,8 @@ def test_contributing_names_files_that_exist():
 
 def test_the_layout_is_complete_and_in_the_order_of_imports():
     files = {str(path.relative_to(REPOSITORY / 'twins_mm')) for path in FILES}
-    assert {path for path in layout() if path.endswith('.py')} == files - FORMER
+    listed = {path for path in layout() if path.endswith('.py')}
+    assert listed == files - FORMER, "the tree of CONTRIBUTING.md isn't the package"
     order = [path.rstrip('/') for path in layout() if '/' not in path.rstrip('/')]
     names = [name.removesuffix('.py') for name in order]
     for path in FILES:
@@ -165,6 +167,10 @@ def test_no_test_library_and_no_stack_frames_in_production():
 
 def test_rows_know_each_other():
     """The data set that needs an extra is looked at where it is installed, in tests/peers."""
+    for task in TASKS.values():
+        assert {name for name in Task.__annotations__ if not hasattr(task, name)} == set(), (
+            task.name
+        )
     assert {task.toy_data for task in TASKS.values()} <= TOY_VERSIONS.keys() <= DATA_SETS.keys()
     for name, data in DATA_SETS.items():
         if not find_spec(data.dataset.partition('.')[0]):

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from ..config import accumulative_counts, batch_size, walk
 from ..data.data_sets import TOY_ROOT
 from ..errors import UserError
+from ..tasks import TASKS
 
 
 @dataclass
@@ -188,9 +189,10 @@ def _read_config(start: Path) -> Config:
 
 
 def to_percent(metrics: dict) -> dict:
-    """COCO's metrics are fractions, and -1 if there are no objects; mmseg's are in percent."""
+    """As tasks say what is a fraction; COCO's are -1 if there are no objects, and left out."""
+    fractions = tuple(prefix for task in TASKS.values() for prefix in task.fractions)
     return {
-        key: 100 * value if key.startswith('coco/') else value
+        key: 100 * value if key.startswith(fractions) else value
         for key, value in metrics.items()
         if value >= 0
     }

@@ -94,6 +94,7 @@ class Task(ABC):
         tta_ratios: Scales of test-time augmentation on toy data, relative to its own scale.
 
         metrics: For each metric's name in logs, its usual name and what it measures.
+        fractions: How names of metrics begin that logs have as fractions of 1; others are percent.
         chance: Points by which metrics of two runs of a recipe may differ at one iteration.
         visualization: The hook that draws validation images, and what makes it draw.
         pictures_option: The config's key for the folder of a test's pictures.
@@ -123,6 +124,7 @@ class Task(ABC):
     tta_ratios: ClassVar[tuple[float, ...]] = (1.0,)
 
     metrics: ClassVar[Mapping[str, tuple[str, str]]]
+    fractions: ClassVar[tuple[str, ...]] = ()
     chance: ClassVar[float]
     visualization: ClassVar[dict]
     pictures_option: ClassVar[str]

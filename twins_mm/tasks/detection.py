@@ -37,6 +37,7 @@ class Detection(Task):
     toy_evaluator = dict(type='CocoMetric', metric=['bbox'])
 
     metrics = {'coco/bbox_mAP': ('box AP', 'Object Detection')}
+    fractions = ('coco/',)
     # mmdet's maintainers see up to 0.3 (open-mmlab/mmdetection issues 3496 and 3624), detectron2's
     # users up to 0.5 with RetinaNet (facebookresearch/detectron2 issue 457).
     chance = 0.5
