@@ -9,9 +9,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-ODD_VALUES = (
-    None, True, '', 'x', 'été 日本.jpg', '../x', -1, 0, 0.5, 10**20, 1e308, math.nan, math.inf, [], [[]], {}
-)  # fmt: skip
+ODD_NUMBERS = (-1, 0, 0.5, 10**20, 1e308, math.nan, math.inf)
+ODD_VALUES = (*ODD_NUMBERS, None, True, '', 'x', 'été 日本.jpg', '../x', [], [[]], {})
 
 
 def mutate_document(document: Any, count: int, changes: int = 1) -> Iterator[Any]:
