@@ -4,10 +4,13 @@ import runpy
 import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import tool_process
 
+# What tools import first would take Ctrl+C from pytest.
+sys.modules['_ctrl_c'] = ModuleType('_ctrl_c')
 REPOSITORY = Path(__file__).parent.parent
 # Two processes share the machine's cores; small models gain nothing from more threads.
 THREADS = dict(OMP_NUM_THREADS='1')

@@ -1,15 +1,21 @@
+import errno
+import signal
+import subprocess
 import sys
-from argparse import Namespace
+import time
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from types import ModuleType
 
+import mmengine.device.utils
 import pytest
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from twins_mm.checkpoints import load_model
-from twins_mm.cli import load_config, prepare_run, tool
+from twins_mm.cli import add_device_argument, check_output, load_config, prepare_run, tool
 from twins_mm.errors import UserError
-from twins_mm.files.shipped import CONFIGS, paper_name
+from twins_mm.files.shipped import CONFIGS, TOOLS, paper_name
 
 CONFIG = str(Path(__file__).parent.parent / 'configs/retinanet_twins_svt_s_1x.py')
 
@@ -73,7 +79,6 @@ def test_tool_needs_its_data_loader():
         prepare_run(args, 'test')
 
 
-@pytest.mark.xfail(strict=True, reason='B2: the extra leaves torchvision out, which nobody says')
 def test_mmpretrain_without_torchvision_is_told(tmp_path, monkeypatch):
     """Only mmpretrain's data sets import it."""
     mmpretrain = ModuleType('mmpretrain')
@@ -86,15 +91,112 @@ def test_mmpretrain_without_torchvision_is_told(tmp_path, monkeypatch):
         load_config(str(tmp_path / 'classifier.py'))
 
 
-@pytest.mark.xfail(strict=True, reason='B5: Ctrl+C prints a traceback')
-def test_ctrl_c_ends_without_a_traceback():
+@pytest.mark.parametrize(
+    ('args', 'text'),
+    [
+        ((), '\nStopped.\n'),
+        (('The same command goes on.',), '\nStopped. The same command goes on.\n'),
+    ],
+)
+def test_ctrl_c_ends_without_a_traceback(args, text, capsys):
     @tool
     def wait():
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(*args)
 
     with pytest.raises((SystemExit, KeyboardInterrupt)) as caught:  # the latter would end pytest
         wait()
-    assert caught.type is SystemExit
+    assert caught.type is SystemExit and caught.value.code == 130
+    assert capsys.readouterr().err == text
+
+
+@pytest.mark.parametrize(
+    ('error', 'text'),
+    [
+        (OSError(errno.ENOSPC, 'No space left on device'), 'device: make room, then repeat the'),
+        (
+            OSError(errno.ENOSPC, 'No space left', 'out/a.json'),
+            'error: out/a.json: No space left: m',
+        ),
+        (
+            PermissionError(errno.EACCES, 'Permission denied', '/data'),
+            'error: /data: Permission deni',
+        ),
+        (OSError(errno.ESTALE, 'Stale file handle'), 'error: Stale file handle'),
+        (OSError(errno.EMFILE, 'Too many open files', '/x'), 'files: raise the limit by `ulimit'),
+        (OSError(errno.EXDEV, 'Cross-device', 'a', None, 'b'), 'error: a -> b: Cross-device'),
+        (ConnectionRefusedError(errno.ECONNREFUSED, 'Connection refused'), None),
+        (OSError('a text alone'), None),
+    ],
+)
+def test_errors_of_files_are_one_sentence(error, text):
+    @tool
+    def read():
+        raise error
+
+    with pytest.raises((SystemExit, OSError)) as caught:
+        read()
+    assert (caught.value is error) if text is None else text in caught.value.code
+
+
+@pytest.mark.parametrize(
+    ('out', 'is_file', 'reason'),
+    [
+        ('taken', False, 'taken is a file, not a folder'),
+        ('taken/below/it', False, 'taken is a file, not a folder'),
+        ('taken/x.png', True, 'taken is a file, not a folder'),
+        ('folder', True, 'is a folder: name the file'),
+        ('nowhere/x', False, 'nowhere is a link that leads nowhere'),
+        ('/proc/x', False, '/proc: '),
+    ],
+)
+def test_output_that_cannot_be_written_is_refused(out, is_file, reason, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('taken').write_text('')
+    Path('folder').mkdir()
+    Path('nowhere').symlink_to('gone/away')
+    with pytest.raises(UserError, match=f'^--out {out} .*{reason}'):
+        check_output(out, is_file=is_file)
+
+
+@pytest.mark.parametrize(
+    ('out', 'is_file'), [('new/below', False), ('new/x.png', True), ('', False)]
+)
+def test_output_that_can_be_written_leaves_no_trace(out, is_file, tmp_path):
+    check_output(tmp_path / out, is_file=is_file)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize('name', ['cuda:99', 'meta', 'gpu', 'cpu:x', ''])
+def test_device_that_is_not_there_is_refused(name, capsys):
+    parser = ArgumentParser()
+    add_device_argument(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--device', name])
+    assert f'argument --device: {name} cannot be used: ' in capsys.readouterr().err
+
+
+def test_device_is_that_of_the_process(monkeypatch):
+    monkeypatch.setattr(mmengine.device.utils, 'DEVICE', 'cuda')
+    parser = ArgumentParser()
+    add_device_argument(parser)
+    assert parser.parse_args([]).device is None and get_device() == 'cuda'
+    assert parser.parse_args(['--device', 'cpu']).device == 'cpu' and get_device() == 'cpu'
+
+
+def test_reader_that_has_seen_enough_ends_a_tool():
+    code = 'from twins_mm.cli import tool; tool(lambda: print(*range(10**5)))()'
+    command = f"{sys.executable} -c '{code}' | head -c 9"
+    assert subprocess.run(command, shell=True, stderr=-1).stderr == b''
+
+
+@pytest.mark.large
+@pytest.mark.parametrize('seconds', [0.3, 1, 2, 4])
+def test_ctrl_c_during_imports_is_silent(seconds, tmp_path):
+    command = [sys.executable, TOOLS / 'train.py', CONFIG, '--toy']
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-2, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    assert 'Traceback' not in process.communicate()[0] and process.returncode
 
 
 def test_released_recipe_has_a_folder_of_its_own():

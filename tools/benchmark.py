@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import torch
+import _ctrl_c  # noqa: F401
+from mmengine.device import get_device
 from rich.console import Console
 from rich.status import Status
 
@@ -22,7 +23,9 @@ from twins_mm.benchmark.tables import describe_groups, describe_throughput
 from twins_mm.checkpoints.load_model import load_model
 from twins_mm.cli import (
     add_data_root_argument,
+    add_device_argument,
     add_option_arguments,
+    check_output,
     load_config,
     make_parser,
     tool,
@@ -45,7 +48,6 @@ DEFAULT_PEERS = [
     for name in PEERS
     if name not in ('twins_mm, compiled', *ABLATION_PEERS, *ROW_PEERS, *SEGMENTOR_PEERS)
 ]
-DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def list_names(names: Iterable[str]) -> str:
@@ -141,6 +143,7 @@ def parse_args() -> argparse.Namespace:
         help='what to measure; those that are not installed are left out',
     )
     add_rounds_argument(backbones)
+    add_device_argument(backbones)
     backbones.add_argument(
         '--out',
         type=Path,
@@ -160,10 +163,12 @@ def parse_args() -> argparse.Namespace:
     )
     add_precision_argument(throughput)
     add_rounds_argument(throughput)
+    add_device_argument(throughput)
 
     model = add('model', show_parts, MODEL_EXAMPLES)
     model.add_argument('config', metavar='CONFIG')
     add_rounds_argument(model)
+    add_device_argument(model)
 
     deploy = add('deploy', show_backends, DEPLOY_EXAMPLES)
     deploy.add_argument('config', metavar='CONFIG')
@@ -196,13 +201,14 @@ def add_rounds_argument(parser: argparse.ArgumentParser) -> None:
 
 def compare_backbones(args: argparse.Namespace) -> None:
     """Compares our backbones with every other implementation that is installed."""
+    check_output(args.out)
     peers = find_installed(args.peers)
     sizes = [
-        (cpu_batch if DEVICE == 'cpu' else gpu_batch, height, width)
+        (cpu_batch if get_device() == 'cpu' else gpu_batch, height, width)
         for preset in args.preset
         for cpu_batch, gpu_batch, height, width in PRESETS[preset]
     ]
-    machine = describe_machine(DEVICE)
+    machine = describe_machine(get_device())
     print(f'{machine}\n')
     groups = []
     console = Console(stderr=True)
@@ -210,7 +216,7 @@ def compare_backbones(args: argparse.Namespace) -> None:
         sizes, args.variants, args.modes, args.precision
     ):
         cases = [
-            Case(name, variant, mode == 'training', precision, size, DEVICE)
+            Case(name, variant, mode == 'training', precision, size, get_device())
             for name in ('matmul', *peers)
         ]
         title = f'{variant}, {mode}, {" x ".join(map(str, size))}, {precision}'
@@ -235,12 +241,12 @@ def show_throughput(args: argparse.Namespace) -> None:
     """Measures images a second of the rows of the paper's Table 1, at 224 x 224."""
     rows = find_installed(args.rows)
     cpu_batch, gpu_batch, height, width = PRESETS['paper'][0]
-    batch = cpu_batch if DEVICE == 'cpu' else gpu_batch
-    print(f'{describe_machine(DEVICE)}\n')
+    batch = cpu_batch if get_device() == 'cpu' else gpu_batch
+    print(f'{describe_machine(get_device())}\n')
     # Those of one size alternate, not all, which need more memory.
     for precision, size in itertools.product(args.precision, dict.fromkeys(map(size_of, rows))):
         cases = [
-            Case(row, '', False, precision, (batch, height, width), DEVICE)
+            Case(row, '', False, precision, (batch, height, width), get_device())
             for row in rows
             if size_of(row) == size
         ]
@@ -262,12 +268,12 @@ def find_installed(names: list[str]) -> list[str]:
 def show_parts(args: argparse.Namespace) -> None:
     """Measures where the time of a detector's or segmentor's step goes."""
     cfg = load_config(args.config)
-    if DEVICE == 'cpu':
+    if get_device() == 'cpu':
         for note in adapt_to_cpu(cfg):
             print(note)
     with Console(stderr=True).status(args.config):
         seconds = measure_parts(cfg, args.rounds)
-    print(describe_machine(DEVICE), describe_parts(seconds), sep='\n\n')
+    print(describe_machine(get_device()), describe_parts(seconds), sep='\n\n')
 
 
 def show_backends(args: argparse.Namespace) -> None:

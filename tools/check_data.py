@@ -9,9 +9,12 @@ import os
 import sys
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
+
 from twins_mm.cli import (
     add_data_root_argument,
     add_option_arguments,
+    check_output,
     load_config,
     make_parser,
     tool,
@@ -66,12 +69,13 @@ def print_findings(survey: Survey, counted: str) -> None:
 @tool
 def main() -> None:
     args = parse_args()
+    out = args.out or Path('work_dirs', Path(args.config).stem, 'data')
+    check_output(out)
     cfg = load_config(args.config, args.cfg_options, args.toy, args.data_root)
     check_data(cfg, 'train', 'val', 'test')
     surveys = survey_data(cfg, args.workers)
     for survey in surveys:
         print_findings(survey, task_of(cfg).counted)
-    out = args.out or Path('work_dirs', Path(args.config).stem, 'data')
     print(f'\npage: {write_data_page(cfg, surveys, out)}')
     sys.exit(any(survey.has_errors for survey in surveys))
 

@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
 import safetensors.torch
 import torch
 
 from twins_mm.checkpoints.convert import TARGETS, convert
 from twins_mm.checkpoints.read import read_checkpoint, weights_of
 from twins_mm.checkpoints.unpack import unpack
-from twins_mm.cli import make_parser, tool
+from twins_mm.cli import check_output, make_parser, tool
 from twins_mm.errors import UserError
 from twins_mm.files.atomic_write import replacing
 
@@ -47,6 +48,7 @@ def main() -> None:
         raise UserError(f'{args.target} exists already; choose a new file')
     if args.target.suffix not in ('.safetensors', '.pth'):
         raise UserError(f'{args.target} must end in .safetensors or .pth')
+    check_output(args.target, 'DST', is_file=True)
     checkpoint = read_checkpoint(args.source)
     weights = weights_of(checkpoint)
     converted = convert(weights, args.to)

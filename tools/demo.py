@@ -5,7 +5,9 @@ import signal
 from contextlib import suppress
 from threading import Event
 
-from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
+import _ctrl_c  # noqa: F401
+
+from twins_mm.cli import add_device_argument, add_option_arguments, load_config, make_parser, tool
 from twins_mm.demo.shown_model import ShownModel
 from twins_mm.errors import UserError
 from twins_mm.tasks.base import SCORE_THRESHOLD
@@ -40,6 +42,7 @@ def parse_args() -> argparse.Namespace:
         'there is no password',
     )
     parser.add_argument('--port', type=int, help='by default the first free one from 7860')
+    add_device_argument(parser)
     add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     return parser.parse_args()
 

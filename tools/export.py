@@ -1,15 +1,16 @@
 """Exports a trained model to ONNX and compares it with the model in PyTorch."""
 
 import argparse
-import os
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
 import torch
 from rich.console import Console
 
 from twins_mm.cli import (
     add_data_root_argument,
     add_option_arguments,
+    check_output,
     load_config,
     make_parser,
     tool,
@@ -91,11 +92,7 @@ def check_requirements(out: Path) -> None:
         import twins_mm.export  # noqa: F401
     except ImportError as error:
         raise UserError(str(error)) from None
-    if out.is_dir():
-        raise UserError(f'{out} is a folder: --out names the file to write')
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f'{out} cannot be written: {folder} is not a folder with write permission')
+    check_output(out, is_file=True)
 
 
 def show_rows(rows: list[dict], limit: float) -> None:

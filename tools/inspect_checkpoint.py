@@ -4,6 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
+
 from twins_mm.checkpoints.inspect import describe_checkpoint
 from twins_mm.checkpoints.read import read_checkpoint
 from twins_mm.cli import make_parser, tool

@@ -2,6 +2,7 @@
 
 import argparse
 
+import _ctrl_c  # noqa: F401
 from rich.console import Console
 from rich.progress import track
 

@@ -8,14 +8,17 @@ from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
 from mmengine.dist import gather_object, is_main_process
 from rich.console import Console
 from rich.progress import track
 
 from twins_mm.cli import (
     add_amp_argument,
+    add_device_argument,
     add_launcher_argument,
     add_option_arguments,
+    check_output,
     load_config,
     make_parser,
     tool,
@@ -72,6 +75,7 @@ def parse_args() -> argparse.Namespace:
         help='predict up to N consecutive images of the same size at once (default: %(default)s)',
     )
     add_amp_argument(parser, 'predict')
+    add_device_argument(parser)
     parser.add_argument(
         '--no-pictures', action='store_true', help='write boxes, masks or labels only'
     )
@@ -102,6 +106,7 @@ def main() -> None:
     for name, count in (('batch-size', args.batch_size), ('workers', args.workers)):
         if count < 1:
             raise UserError(f'--{name} {count}: pass 1 or more')
+    check_output(args.out)
     if args.amp:
         check_mixed_precision()
     frames = open_frames(args.images, args.out, args.max_megapixels)

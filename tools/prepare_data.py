@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from twins_mm.cli import make_parser, tool
+import _ctrl_c  # noqa: F401
+
+from twins_mm.cli import check_output, make_parser, tool
 from twins_mm.data.archives import unpack_archives
 from twins_mm.data.data_sets import DATA_SETS
 
@@ -38,6 +40,7 @@ def main() -> None:
     args = parse_args()
     data = DATA_SETS[args.dataset]
     root = args.out / data.folder.relative_to('data')
+    check_output(root)
     count = unpack_archives(data, args.archives, root)
     print(f'{data.title} is complete in {root}; unpacked {count:,} files.\nNext:')
     if root.resolve() != data.folder.resolve():

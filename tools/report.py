@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from twins_mm.cli import add_data_root_argument, make_parser, tool
+import _ctrl_c  # noqa: F401
+
+from twins_mm.cli import (
+    add_data_root_argument,
+    add_device_argument,
+    check_output,
+    make_parser,
+    tool,
+)
 from twins_mm.config import move_data
 from twins_mm.errors import UserError
 from twins_mm.files.shipped import CONFIGS
@@ -40,6 +48,7 @@ def parse_args() -> argparse.Namespace:
         help='how many validation images to predict, to show the best and the '
         'worst; 0 for none (default: %(default)s)',
     )
+    add_device_argument(parser)
     add_data_root_argument(parser)
     return parser.parse_args()
 
@@ -67,6 +76,7 @@ def main() -> None:
         if not run.is_toy:
             move_data(run.cfg, args.data_root)
     out = args.out or runs[0].folder / 'report'
+    check_output(out)
     references = [find_reference(run, CONFIGS) for run in runs]
     for run, verdict in zip(runs, write_report(runs, references, args.images, out)):
         print(f'{run.folder}: {verdict.sentence}')

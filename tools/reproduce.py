@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+import _ctrl_c  # noqa: F401
+from mmengine.device import get_device
 from rich.console import Console
 from rich.progress import track
 
 from twins_mm.benchmark.machine import describe_machine
 from twins_mm.benchmark.model_parts import measure_parts
-from twins_mm.cli import make_parser, tool
+from twins_mm.cli import add_device_argument, make_parser, tool
 from twins_mm.files.shipped import CONFIGS
 from twins_mm.paper.filled_tables import FILLED, Results, collect, format_filled
 from twins_mm.paper.plan import Training, list_tests, list_trainings
@@ -48,6 +49,7 @@ def parse_args() -> argparse.Namespace:
         help='steps of each config that --plan times on this machine to estimate '
         f'GPU hours; 0 for none (default: {ROUNDS} with a GPU, 0 without)',
     )
+    add_device_argument(parser)
     return parser.parse_args()
 
 
@@ -70,8 +72,8 @@ def show_tables(results: Results) -> None:
 
 def show_hours(trainings: Sequence[Training], rounds: int) -> None:
     """Times a few steps of each config, and prints what that makes in GPU hours."""
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    unit = 'GPU hours' if device == 'cuda' else 'Hours of this CPU, which tell nothing of a GPU'
+    device = get_device()
+    unit = 'GPU hours' if device != 'cpu' else 'Hours of this CPU, which say nothing about a GPU'
     print(
         f'\n{unit}, from {rounds} steps of each config on {describe_machine(device)}, without '
         'validation:\n'
@@ -97,7 +99,7 @@ def main() -> None:
     scope = results, CONFIGS, args.runs_dir, args.baselines
     trainings = list(list_trainings(*scope))
     print(*(training.command for training in trainings), *list_tests(*scope), sep='\n')
-    rounds = ROUNDS * torch.cuda.is_available() if args.rounds is None else args.rounds
+    rounds = ROUNDS * (get_device() != 'cpu') if args.rounds is None else args.rounds
     if trainings and rounds:
         show_hours(trainings, rounds)
     elif trainings and args.rounds is None:

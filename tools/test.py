@@ -4,12 +4,14 @@ import argparse
 import os
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
 from mmengine.config import Config, ConfigDict
 
 from twins_mm.cli import (
     add_amp_argument,
     add_config_arguments,
     build_runner,
+    check_output,
     make_parser,
     prepare_run,
     tool,
@@ -94,6 +96,10 @@ def main() -> None:
     cfg = prepare_run(args, 'test')
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise UserError(f'Checkpoint not found: {args.checkpoint}')
+    if args.out:
+        check_output(args.out, is_file=bool(task_of(cfg).dump_metric))
+    if args.show_dir:
+        check_output(args.show_dir, '--show-dir')
     apply_flags(cfg, args)
     check_data(cfg, 'test')
     runner = build_runner(cfg)

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
+
 try:
     from mmengine.config import Config
     from mmengine.device import get_device
@@ -28,7 +30,7 @@ try:
     from twins_mm.data.in_place import check_data
     from twins_mm.errors import UserError
     from twins_mm.training.locking import lock_work_dir
-    from twins_mm.training.resuming import set_resume
+    from twins_mm.training.resuming import list_checkpoints, set_resume
 except (ImportError, OSError) as error:
     sys.exit(f'error: {error}\nTo find the cause and a fix:  python -m twins_mm.doctor')
 
@@ -100,7 +102,15 @@ def main() -> None:
     lock_work_dir(cfg)
     runner = build_runner(cfg)
     fit_learning_rate(cfg, runner)
-    runner.train()
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        saved = [*list_checkpoints(runner.work_dir), None][0]
+        raise KeyboardInterrupt(
+            f'To go on from {saved}: the same command with --resume'
+            if saved
+            else 'There is no checkpoint yet to resume from.'
+        ) from None
     if runner.rank == 0:
         pictures = Path(runner.log_dir, 'vis_data', 'vis_image')
         checkpoint = find_latest_checkpoint(runner.work_dir)

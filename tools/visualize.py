@@ -3,11 +3,19 @@
 import argparse
 from pathlib import Path
 
+import _ctrl_c  # noqa: F401
 import mmcv
 from matplotlib.backend_bases import FigureCanvasBase
 from mmengine.device import get_device
 
-from twins_mm.cli import add_option_arguments, load_config, make_parser, tool
+from twins_mm.cli import (
+    add_device_argument,
+    add_option_arguments,
+    check_output,
+    load_config,
+    make_parser,
+    tool,
+)
 from twins_mm.errors import UserError
 from twins_mm.files.atomic_write import replacing
 from twins_mm.files.images import read_image
@@ -54,6 +62,7 @@ def parse_args() -> argparse.Namespace:
         default=Path('attention.png'),
         help='output file, .png, .pdf or .svg (default: %(default)s)',
     )
+    add_device_argument(parser)
     add_option_arguments(parser, "use toy data's image scale, for a checkpoint of train.py --toy")
     return parser.parse_args()
 
@@ -63,6 +72,7 @@ def main() -> None:
     args = parse_args()
     if args.out.suffix[1:] not in FigureCanvasBase.get_supported_filetypes():
         raise UserError(f'--out {args.out}: the name must end in .png, .pdf or .svg')
+    check_output(args.out, is_file=True)
     try:
         image = read_image(args.image)
     except UserError as error:

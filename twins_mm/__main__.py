@@ -19,7 +19,7 @@ EXAMPLES = """examples:
 
 def main() -> None:
     """Runs the script with the remaining arguments."""
-    tools = {path.stem: path for path in sorted(TOOLS.glob('*.py'))}
+    tools = {path.stem: path for path in sorted(TOOLS.glob('[!_]*.py'))}
     parser = argparse.ArgumentParser(
         prog='python -m twins_mm',
         description=__doc__,

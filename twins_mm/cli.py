@@ -1,16 +1,20 @@
 """What the command-line tools share: flags, config loading and error reporting."""
 
 import argparse
+import errno
 import functools
 import os
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import mmengine.device.utils
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.device import get_device
@@ -58,6 +62,29 @@ def add_amp_argument(parser: argparse.ArgumentParser, verb: str) -> None:
     )
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`, for tools that run a model; `get_device` returns what it says."""
+    parser.add_argument(
+        '--device',
+        type=_use_device,
+        help='cpu, cuda, cuda:1, ...; by default a GPU, if there is one',
+    )
+
+
+def _use_device(name: str) -> str:
+    """Makes a device that of mmengine's Runner and of all that asks `get_device`."""
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition('\n')[0]
+        raise argparse.ArgumentTypeError(f'{name} cannot be used: {reason}') from None
+    device = torch.device(name)
+    if device.type == 'cuda':
+        torch.cuda.set_device(device)
+    mmengine.device.utils.DEVICE = device.type
+    return name
+
+
 def add_data_root_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--data-root`, for tools that read the data sets of a config."""
     parser.add_argument(
@@ -75,6 +102,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir', metavar='DIR', help='where results go; by default work_dirs/<config name>'
     )
+    add_device_argument(parser)
     add_launcher_argument(parser)
     parser.add_argument(
         '--local-rank',
@@ -93,6 +121,28 @@ def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='what started the processes; "pytorch" is torchrun',
     )
+
+
+def check_output(path: Path | str, flag: str = '--out', is_file: bool = False) -> None:
+    """Refuses, before any work, a folder or a file that can't be written; creates nothing.
+
+    Raises:
+        UserError: It can't be written; the message says why.
+    """
+    path = Path(path)
+    if is_file and path.is_dir():
+        raise UserError(f'{flag} {path} is a folder: name the file to write')
+    folder = path.absolute().parent if is_file else path.absolute()
+    folder = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b'-')
+    except OSError as error:
+        reason = f'{folder}: {error.strerror}'
+        if not folder.is_dir():
+            kind = 'a file, not a folder' if folder.exists() else 'a link that leads nowhere'
+            reason = f'{folder} is {kind}'
+        raise UserError(f'{flag} {path} cannot be written: {reason}') from None
 
 
 def load_config(
@@ -149,6 +199,7 @@ def prepare_run(args: argparse.Namespace, split: str) -> Config:
             'runs and learns, not how good it is.'
         )
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
+    check_output(cfg.work_dir, '--work-dir')
     if get_device() == 'cpu':
         notes += adapt_to_cpu(cfg)
     if notes and is_first_process():
@@ -184,11 +235,37 @@ def _point_to_doctor(kind: type, *error: Any) -> None:
         print('\nTo check the installation:  python -m twins_mm.doctor', file=sys.stderr)
 
 
+def _explain(error: OSError) -> UserError | None:
+    """What a user can do about a file, a folder or a disk; None for errors of another kind."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = ': make room, then repeat the command'
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        advice = ': raise the limit by `ulimit -n 65536`'
+    elif error.filename is None and error.errno not in (errno.EIO, errno.ESTALE, errno.EROFS):
+        return None
+    else:
+        advice = ''
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return UserError(': '.join([' -> '.join(names)] * bool(names) + [f'{error.strerror}{advice}']))
+
+
+def _stop(reason: str) -> NoReturn:
+    """Ends a tool that Ctrl+C stopped; a second Ctrl+C doesn't wait for what is still closed."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    if is_first_process():
+        print(f'\nStopped. {reason}'.rstrip(), file=sys.stderr)
+    sys.exit(130)
+
+
 def tool(main: Callable[[], None]) -> Callable[[], None]:
-    """Makes `main` exit with one message and status 1 on errors that the user can fix."""
+    """Makes `main` exit with one message and status 1 on errors that the user can fix.
+
+    `main` raises `KeyboardInterrupt(TEXT)` to say how to go on after Ctrl+C.
+    """
 
     @functools.wraps(main)
     def run() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.excepthook = _point_to_doctor
         # mmseg warns about its own code; what it says of label maps in colour stays.
         warnings.filterwarnings('ignore', module=r'mmseg\.(?!datasets\.transforms\.formatting)')
@@ -196,8 +273,17 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
         use_safe_loaders()
         try:
             main()
-        except UserError as error:
+            sys.stdout.flush()
+        except KeyboardInterrupt as stop:
+            _stop(str(stop))
+        except BrokenPipeError:  # what reads our output, such as `head`, has ended
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except (UserError, OSError) as error:
+            known = error if isinstance(error, UserError) else _explain(error)
+            if known is None:
+                raise
             _let_others_report(seconds=0)
-            sys.exit(f'\nerror: {error}')
+            sys.exit(f'\nerror: {known}')
 
     return run

@@ -11,4 +11,5 @@ from pathlib import Path
 
 for tool, *args in json.loads(Path(sys.argv[1]).read_text()):
     sys.argv = [tool, *(arg.replace('RANK', os.environ.get('RANK', '0')) for arg in args)]
+    sys.path.insert(0, str(Path(tool).parent))
     runpy.run_path(tool, run_name='__main__')

@@ -42,7 +42,8 @@ def require_library(cfg: Config) -> None:
     for task in TASKS.values():
         if task.install and task.is_of(cfg):
             try:
-                importlib.import_module(task.scope)
+                # Not all of a library is imported with it, such as what needs torchvision.
+                importlib.import_module(f'{task.scope}.datasets')
             except Exception as error:  # a torchvision that doesn't fit torch may raise anything
                 raise UserError(
                     f'{task.models.capitalize()} need {task.scope}, which cannot be '
