@@ -39,8 +39,11 @@ def scalars(folder, key='loss'):
 
 
 @pytest.mark.parametrize('tool', TOOLS)
-def test_help(tool, call_tool):
-    assert 'usage:' in call_tool(tool, '--help')
+def test_help(tool, call_tool, monkeypatch):
+    """It fits a screen."""
+    monkeypatch.setenv('COLUMNS', '80')
+    output = call_tool(tool, '--help')
+    assert output.startswith('usage: ') and len(output.splitlines()) < 45
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from .errors import UserError
 from .tasks import require_library
 from .toy.config import use_toy_data
 from .training.allocator import keep_freed_memory
+from .training.console import shorten_console
 from .training.default_hooks import add_default_hooks
 from .training.processes import find_rank, is_first_process, start_process_group, use_new_store
 
@@ -67,7 +68,7 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--device',
         type=_use_device,
-        help='cpu, cuda, cuda:1, ...; by default a GPU, if there is one',
+        help='cpu, cuda or cuda:1; by default a GPU, if any',
     )
 
 
@@ -109,7 +110,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         '--local_rank',
         type=int,
         default=0,
-        help='set by old launchers; do not set it yourself',
+        help=argparse.SUPPRESS,  # set by old launchers
     )
 
 
@@ -213,7 +214,9 @@ def build_runner(cfg: Config) -> Runner:
         start_process_group(cfg.launcher)
     elif cfg.launcher != 'none':
         use_new_store()  # mmengine starts the group
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    shorten_console(runner.logger)
+    return runner
 
 
 def _let_others_report(seconds: float) -> None:
@@ -269,6 +272,8 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
         sys.excepthook = _point_to_doctor
         # mmseg warns about its own code; what it says of label maps in colour stays.
         warnings.filterwarnings('ignore', module=r'mmseg\.(?!datasets\.transforms\.formatting)')
+        # mmengine draws as much of a box as there is.
+        warnings.filterwarnings('ignore', message=r'Warning: The \w+ is out of bounds')
         keep_freed_memory()
         use_safe_loaders()
         try:

@@ -38,7 +38,7 @@ def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
         layout=contents.layout.title,
         backbone=str(identify(contents.backbone)),
         head=_describe_head(contents, head),
-        classes=', '.join(classes[:8]) + ', ...' * (len(classes) > 8),
+        classes=', '.join(name.strip() for name in classes[:8]) + ', ...' * (len(classes) > 8),
         trained=', '.join(trained),
         size=f'{count:.2f} M values, {size:.1f} MiB',
         config=_describe_config(contents, head, configs),
