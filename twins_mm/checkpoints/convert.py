@@ -64,7 +64,10 @@ def _fuse_gsa(weights: Weights) -> dict[str, torch.Tensor]:
     fused = {}
     for name, value in weights.items():
         if '.gsa.q.' in name:
-            keys_and_values = weights[name.replace('.gsa.q.', '.gsa.kv.')]
+            partner = name.replace('.gsa.q.', '.gsa.kv.')
+            if partner not in weights:
+                raise UserError(f'The weights lack {partner.replace(".gsa.", ".attn.")}')
+            keys_and_values = weights[partner]
             fused[name.replace('.gsa.q.', '.gsa.qkv.')] = torch.cat([value, keys_and_values])
         elif '.gsa.kv.' not in name:
             fused[name] = value

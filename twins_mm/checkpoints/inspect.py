@@ -9,7 +9,7 @@ from ..files.shipped import is_released, list_configs
 from ..models.published_weights import Contents
 from .heads import HEADS, Head
 from .identify import identify
-from .read import weights_of
+from .read import dataset_meta_of, weights_of
 from .unpack import unpack
 
 
@@ -25,7 +25,7 @@ def describe_checkpoint(checkpoint: dict, configs: Path) -> dict[str, str]:
     contents = unpack(weights)
     head = next((head for head in HEADS if _is_of(head, contents)), None)
     meta = checkpoint.get('meta') or {}
-    classes = meta.get('CLASSES') or (meta.get('dataset_meta') or {}).get('classes') or ()
+    classes = dataset_meta_of(checkpoint).get('classes') or ()
     trained = [
         f'{key.removesuffix("_version")} {value}'
         for source in (checkpoint, meta)

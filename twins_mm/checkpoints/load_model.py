@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..models.backbone import Backbone
 from ..tasks import require_library
 from .fit import fit_model
-from .read import read_checkpoint, weights_of
+from .read import dataset_meta_of, read_checkpoint, weights_of
 
 
 def load_model(
@@ -60,12 +60,7 @@ def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
     """
     from mmdet.visualization import get_palette
 
-    meta = checkpoint.get('meta') or {}
-    saved = {
-        key.lower(): value
-        for key, value in meta.get('dataset_meta', meta).items()
-        if value is not None
-    }
+    saved = dataset_meta_of(checkpoint)
     loader = cfg.get('test_dataloader')
     configured = (
         DATASETS.build(dict(next(data_sets(loader)), lazy_init=True)).metainfo if loader else {}

@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from mmengine.runner import CheckpointLoader
 
@@ -72,6 +74,7 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
     if not isinstance(checkpoint, dict):
         raise _refusal(filename, f'it contains a {type(checkpoint).__name__}, not named weights')
     try:
+        _get_dict(checkpoint, 'state_dict')
         _remove_configs(checkpoint)
     except TypeError as error:
         raise _refusal(filename, str(error)) from error
@@ -82,8 +85,35 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
 
 def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
     """The state dict in a checkpoint from `load_from_file`."""
-    weights = checkpoint.get('state_dict', checkpoint)
+    weights = checkpoint.get('state_dict', checkpoint) or {}
     return {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
+
+
+def dataset_meta_of(checkpoint: dict) -> dict:
+    """What a checkpoint says of its classes, by lower-case keys; `palette` is one for each class.
+
+    Raises:
+        UserError: The classes are not names.
+    """
+    meta = checkpoint.get('meta') or {}
+    found = {
+        key.lower(): value
+        for key, value in (meta.get('dataset_meta') or meta).items()
+        if value is not None
+    }
+    classes, palette = found.get('classes') or (), found.pop('palette', ())
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f'The checkpoint is damaged: its classes are not names: {classes!s:.200}')
+    if _are_colors(palette, len(classes)):
+        found['palette'] = palette
+    return found
+
+
+def _are_colors(palette: Any, count: int) -> bool:
+    try:
+        return np.asarray(palette, np.uint8).shape == (count, 3)
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def _remove_configs(checkpoint: dict) -> None:
@@ -96,6 +126,7 @@ def _remove_configs(checkpoint: dict) -> None:
         TypeError: One of these is not a dict.
     """
     meta = _get_dict(checkpoint, 'meta')
+    _get_dict(meta, 'dataset_meta')
     info = _get_dict(_get_dict(checkpoint, 'message_hub'), 'runtime_info')
     for owner, key in ((meta, 'config'), (meta, 'cfg'), (info, 'cfg')):
         if key in owner:
