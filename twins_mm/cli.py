@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -238,8 +239,14 @@ def _point_to_doctor(kind: type, *error: Any) -> None:
         print('\nTo check the installation:  python -m twins_mm.doctor', file=sys.stderr)
 
 
-def _explain(error: OSError) -> UserError | None:
-    """What a user can do about a file, a folder or a disk; None for errors of another kind."""
+def _explain(error: Exception) -> UserError | None:
+    """What a user can do about an error; None if that is unknown."""
+    of_files = _explain_files(error) if isinstance(error, OSError) else None
+    return of_files or _explain_config(error)
+
+
+def _explain_files(error: OSError) -> UserError | None:
+    """What is wrong with a file, a folder or a disk; None for errors of another kind."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         advice = ': make room, then repeat the command'
     elif error.errno in (errno.EMFILE, errno.ENFILE):
@@ -250,6 +257,28 @@ def _explain(error: OSError) -> UserError | None:
         advice = ''
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return UserError(': '.join([' -> '.join(names)] * bool(names) + [f'{error.strerror}{advice}']))
+
+
+def _explain_config(error: Exception) -> UserError | None:
+    """What is wrong with a config; None for other errors, and in Python's development mode."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if sys.flags.dev_mode or not any(map(_builds, frames)):
+        return None
+    reason = str(error.args[0] if isinstance(error, KeyError) else error).partition('\n')[0]
+    last = frames[-1]
+    if not reason or last.name == '<module>':  # the config's own code
+        reason += f' ({last.filename}, line {last.lineno})'
+    return UserError(
+        f'The config does not work: {type(error).__name__}: {reason.strip()}\n'
+        'For the traceback, run the same command with `python -X dev`'
+    )
+
+
+def _builds(frame: traceback.FrameSummary) -> bool:
+    """Whether a frame reads a config, or builds something from it."""
+    return frame.name in ('load_config', 'prepare_run') or (
+        f'mmengine{os.sep}' in frame.filename and frame.name.startswith(('build_', 'from_cfg'))
+    )
 
 
 def _stop(reason: str) -> NoReturn:
@@ -284,7 +313,7 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
         except BrokenPipeError:  # what reads our output, such as `head`, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-        except (UserError, OSError) as error:
+        except Exception as error:
             known = error if isinstance(error, UserError) else _explain(error)
             if known is None:
                 raise
