@@ -141,10 +141,14 @@ def test_errors_of_files_are_one_sentence(error, text):
 @pytest.mark.parametrize(
     ('out', 'is_file', 'reason'),
     [
-        ('taken', False, 'taken is a file, not a folder'),
-        ('taken/below/it', False, 'taken is a file, not a folder'),
-        ('taken/x.png', True, 'taken is a file, not a folder'),
-        ('folder', True, 'is a folder: name the file'),
+        ('taken', False, '^--out taken.* cannot be written: .*taken is a file, not a folder'),
+        (
+            'taken/below/it',
+            False,
+            '^--out taken.* cannot be written: .*taken is a file, not a folder',
+        ),
+        ('taken/x.png', True, '^--out taken.* cannot be written: .*taken is a file, not a folder'),
+        ('folder', True, '^folder is a folder: --out names the file'),
         ('nowhere/x', False, 'nowhere is a link that leads nowhere'),
         ('/proc/x', False, '/proc: '),
     ],
@@ -154,7 +158,7 @@ def test_output_that_cannot_be_written_is_refused(out, is_file, reason, tmp_path
     Path('taken').write_text('')
     Path('folder').mkdir()
     Path('nowhere').symlink_to('gone/away')
-    with pytest.raises(UserError, match=f'^--out {out} .*{reason}'):
+    with pytest.raises(UserError, match=reason):
         check_output(out, is_file=is_file)
 
 

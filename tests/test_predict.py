@@ -130,6 +130,7 @@ def test_unreadable_images_are_listed_and_the_others_predicted(
     written = (toy_folder / 'photos/out').rglob('*.*')
     assert {path.relative_to(toy_folder / 'photos/out').as_posix() for path in written} == {
         'predictions.json',
+        'results.json',
         'pictures/a/x.jpg',
         'pictures/b/x.jpg',
         'skipped.txt',
@@ -252,18 +253,20 @@ def test_run_goes_on_after_a_kill(
     assert 'Going on: 3 of 7 images are done.' in output and '\n4 images, ' in output
     call_tool(*run, 'unbroken', *few)
     assert read('stopped') == read('unbroken') and len(read('unbroken')) == (
-        8 if library == 'mmdet' else 14
+        9 if library == 'mmdet' else 14
     )
     if library == 'mmdet':
         found = json.loads((toy_folder / 'stopped/predictions.json').read_text())
         assert len(found['annotations']) == 35
     same = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
     assert len(same) == 3
-    assert '7 images, ' in call_tool(*run, 'unbroken', '--no-pictures', *few)
+    output = call_tool(*run, 'unbroken', '--no-pictures', *few)
+    assert '7 images, ' in output and 'Earlier results are now in unbroken/earlier_1' in output
     call_tool(*run, 'without', '--no-pictures', *few)
     assert read('without') == {
-        path: content for path, content in read('unbroken').items() if path.parts[0] != 'pictures'
+        path: content for path, content in read('unbroken').items() if path.parts[0] != 'earlier_1'
     }
+    assert read('unbroken/earlier_1') == read('stopped')
 
 
 @pytest.mark.parametrize(
@@ -326,7 +329,6 @@ def detect(tiny_config, save_model, call_tool, tmp_path):
     return run
 
 
-@pytest.mark.xfail(strict=True, reason='B1: one odd image ends a run, again at each start')
 def test_odd_image_is_named_and_the_others_predicted(detect, tmp_path):
     output, found = detect(status=1, a=(64, 64), long=(1, 3000), z=(64, 64))
     assert found == ['a.png', 'z.png']
@@ -334,7 +336,6 @@ def test_odd_image_is_named_and_the_others_predicted(detect, tmp_path):
     assert (tmp_path / 'out/skipped.txt').read_text().startswith('long.png: ')
 
 
-@pytest.mark.xfail(strict=True, reason='B10: two runs into one folder mix their pictures')
 def test_pictures_are_of_the_images_that_the_file_names(detect, tmp_path):
     """Whether the second run is refused or begins anew."""
     detect(a=(64, 64))
@@ -343,13 +344,11 @@ def test_pictures_are_of_the_images_that_the_file_names(detect, tmp_path):
     assert sorted(path.stem for path in pictures) == [name.partition('.')[0] for name in found]
 
 
-@pytest.mark.xfail(strict=True, reason='B12: predict ends without a tally')
 def test_objects_are_counted_at_the_end(detect):
     output, _ = detect(a=(64, 64), b=(64, 64))
     assert re.search(r'\b\d+ objects in 2 images', output)
 
 
-@pytest.mark.xfail(strict=True, reason='B5: Ctrl+C does not say that the same command goes on')
 def test_interrupted_run_says_how_to_go_on(detect, tmp_path, monkeypatch):
     predict, images = BaseModel.test_step, []
 
@@ -367,7 +366,6 @@ def test_interrupted_run_says_how_to_go_on(detect, tmp_path, monkeypatch):
     assert 'same command goes on' in output
 
 
-@pytest.mark.xfail(strict=True, reason="B6: a name that isn't UTF-8 ends the run")
 @pytest.mark.parametrize('kind', ['unread', 'others'])
 def test_any_file_name_can_be_listed(kind, tmp_path):
     report_skipped = runpy.run_path(str(TOOLS / 'predict.py'))['report_skipped']

@@ -5,11 +5,11 @@ import os
 import time
 import warnings
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 import _ctrl_c  # noqa: F401
-from mmengine.dist import gather_object, is_main_process
+from mmengine.dist import barrier, gather_object, is_main_process
 from rich.console import Console
 from rich.progress import track
 
@@ -31,7 +31,8 @@ from twins_mm.inference.pictures import write_video
 from twins_mm.inference.predictor import Predictor
 from twins_mm.inference.progress import Progress, fingerprint
 from twins_mm.inference.workers import Job, write_in_background
-from twins_mm.tasks.base import SCORE_THRESHOLD
+from twins_mm.tasks.base import SCORE_THRESHOLD, count_of
+from twins_mm.training.locking import lock_folder
 from twins_mm.training.mixed_precision import mixed_precision
 from twins_mm.training.processes import find_rank, start_process_group
 
@@ -41,7 +42,7 @@ EXAMPLES = """examples:
   python tools/predict.py configs/retinanet_twins_svt_s_1x.py CHECKPOINT street.mp4 --score-thr 0.5
   torchrun --nproc_per_node 8 tools/predict.py CONFIG CHECKPOINT photos/ --launcher pytorch
 
-The same command goes on with a folder of images after a stop; it begins anew when all were done.
+The same command goes on with images after a stop. Results of an earlier run are kept in earlier_N.
 """
 
 
@@ -103,9 +104,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='PIL')  # about large images, which have a limit here
-    for name, count in (('batch-size', args.batch_size), ('workers', args.workers)):
-        if count < 1:
-            raise UserError(f'--{name} {count}: pass 1 or more')
+    for name, number in (('batch-size', args.batch_size), ('workers', args.workers)):
+        if number < 1:
+            raise UserError(f'--{name} {number}: pass 1 or more')
     check_output(args.out)
     if args.amp:
         check_mixed_precision()
@@ -122,8 +123,10 @@ def main() -> None:
         '--no-pictures': args.no_pictures,
         '--amp': args.amp,
     }
-    start_process_group(find_rank(args.launcher))
+    launcher = find_rank(args.launcher)
+    start_process_group(launcher)
     predictor = Predictor(cfg, args.checkpoint)
+    lock_folder(args.out / 'unfinished', launcher, '--out')
 
     task, dataset_meta = predictor.task, predictor.dataset_meta
     output = task.open_output(args.out / task.output, dataset_meta)
@@ -137,8 +140,12 @@ def main() -> None:
         None if isinstance(frames, Video) else pictures,
     )
     progress = Progress(args.out / 'unfinished', decisive, resume=isinstance(frames, Images))
-    if is_main_process() and progress.done:
-        print(f'Going on: {len(progress.done)} of {total} images are done.')
+    if is_main_process():
+        if progress.done:
+            print(f'Going on: {len(progress.done)} of {total} images are done.')
+        elif earlier := set_aside(args.out, 'pictures', task.output, 'results.json', 'skipped.txt'):
+            print(f'Earlier results are now in {earlier}')
+    barrier()
     if isinstance(frames, Images):
         frames.share()
         frames.skip(progress.done)
@@ -149,7 +156,7 @@ def main() -> None:
         bar = track(
             frames,
             'Predicting',
-            len(frames),
+            len(frames) or None,
             console=Console(stderr=True),
             disable=not is_main_process(),
         )
@@ -165,24 +172,42 @@ def main() -> None:
             pictures /= f'{frames.path.stem}.mp4'
             add_picture = stack.enter_context(write_video(pictures, frames.fps))
         done = 0
-        for line, picture in write_in_background(job, predict_all(), args.workers):
-            if picture is not None:
-                add_picture(picture)
-            progress.add(line)
-            done += 1
+        try:
+            for line, picture in write_in_background(job, predict_all(), args.workers):
+                if picture is not None:
+                    add_picture(picture)
+                progress.add(line)
+                done += 1
+        except KeyboardInterrupt:
+            how = 'begins anew' if isinstance(frames, Video) else f'goes on after {done} images'
+            raise KeyboardInterrupt(f'The same command {how}.') from None
     progress.close()
     parts = gather_object((done, skipped))
     if parts is None:  # the first process reports
         return
     done, skipped = sum(part[0] for part in parts), list(chain(*(part[1] for part in parts)))
-    output.finish(progress.records())
+    found = output.finish(progress.records(), args.score_thr)
     progress.remove()
     rate = done / (time.perf_counter() - start)
-    print(f'{done} images, {rate:.2f} per second including reading and drawing')
+    print(f'{count_of(done, "image")}, {rate:.2f} per second including reading and drawing')
+    print(found)
     if not args.no_pictures:
         print(f'  pictures:    {pictures}')
     print(f'  predictions: {output.path}')
     report_skipped(skipped, frames.others, total, args.out / 'skipped.txt')
+
+
+def set_aside(folder: Path, *names: str) -> Path | None:
+    """Moves the results of an earlier run into a new folder in theirs, which it returns."""
+    results = [folder / name for name in names if (folder / name).exists()]
+    if not results:
+        return None
+    numbers = (number for number in count(1) if not (folder / f'earlier_{number}').exists())
+    earlier = folder / f'earlier_{next(numbers)}'
+    earlier.mkdir()
+    for path in results:
+        path.rename(earlier / path.name)
+    return earlier
 
 
 def report_skipped(
@@ -196,7 +221,8 @@ def report_skipped(
     path.unlink(missing_ok=True)
     if unread or others:
         with replacing(path) as partial:
-            partial.write_text(''.join(f'{name}: {reason}\n' for name, reason in unread + others))
+            lines = ''.join(f'{name}: {reason}\n' for name, reason in unread + others)
+            partial.write_bytes(os.fsencode(lines))
     if others:
         print(f'{len(others)} other files were not read ({path}): {_name(others)}')
     if unread:

@@ -133,7 +133,7 @@ def check_output(path: Path | str, flag: str = '--out', is_file: bool = False) -
     """
     path = Path(path)
     if is_file and path.is_dir():
-        raise UserError(f'{flag} {path} is a folder: name the file to write')
+        raise UserError(f'{path} is a folder: {flag} names the file to write')
     folder = path.absolute().parent if is_file else path.absolute()
     folder = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     try:

@@ -79,7 +79,6 @@ def test_other_libraries_are_refused():
         Predictor(Config(dict(default_scope='mmpose')), 'none.pth')
 
 
-@pytest.mark.xfail(strict=True, reason='B1: an image that the model fails on ends the run')
 @pytest.mark.parametrize(
     ('fails', 'lost'),
     [

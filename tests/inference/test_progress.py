@@ -94,7 +94,6 @@ def test_file_with_another_content_is_another(tmp_path):
     )
 
 
-@pytest.mark.xfail(strict=True, reason='B10: a stop before the first image binds the next run')
 def test_run_without_an_image_is_not_unfinished(folder):
     Progress(folder, dict(checkpoint='a.pth')).close()
     Progress(folder, dict(checkpoint='b.pth')).close()

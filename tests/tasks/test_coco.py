@@ -81,7 +81,6 @@ def test_coco_file_is_what_pycocotools_reads(tmp_path):
     ]
 
 
-@pytest.mark.xfail(strict=True, reason='B10: no file is what COCO.loadRes reads')
 def test_a_list_of_results_is_there_for_scoring(tmp_path):
     found = [
         dict(category_id=1, bbox=[0, 0, 2, 3], score=score, area=6, iscrowd=0)

@@ -1,10 +1,11 @@
 """Builds models from a config and a checkpoint."""
 
 from copy import deepcopy
+from uuid import uuid4
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import load_state_dict
 from torch import nn
 
@@ -41,7 +42,9 @@ def load_model(
     drop_pretrained(cfg)
     if torch.device(device).type == 'cpu':
         adapt_to_cpu(cfg)
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
+    # As `init_default_scope`, which warns where models of two libraries are in one process.
+    scope = cfg.get('default_scope') or 'mmengine'
+    DefaultScope.get_instance(f'{scope}-{uuid4()}', scope_name=scope)
     model = MODELS.build(cfg.model)
     model.cfg, model.dataset_meta = cfg, {}
     if checkpoint is not None:

@@ -101,7 +101,8 @@ class Images:
 class Video:
     """A video's frames, named by the video and their number, from 1.
 
-    If the video ends early, the last frame has no image, and the video's own name.
+    Its length is 0 if the file doesn't say it. If the video ends early, the last frame has no
+    image, and the video's own name.
 
     Raises:
         UserError: The video can't be read.
@@ -111,9 +112,10 @@ class Video:
         self.path = path
         self.others: list[tuple[str, str]] = []
         self._capture = cv2.VideoCapture(str(path))
-        self._count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if self._count < 1:
+        if not self._capture.isOpened():
             raise UserError(f'Could not read the video {path}')
+        # Not known for a recording that a browser made, or that was broken off.
+        self._count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     @property
     def fps(self) -> float:
@@ -177,15 +179,15 @@ def _find(name: str, out: Path, others: dict[Path, str]) -> list[Path]:
     """The images of an argument, as absolute paths; adds a folder's other files to `others`."""
     if os.path.isfile(name):
         return [Path(os.path.abspath(name))]
-    found = (
-        Path(name).rglob('*') if os.path.isdir(name) else map(Path, glob.glob(name, recursive=True))
-    )
+    is_folder = os.path.isdir(name)
+    found = _walk(name, others) if is_folder else map(Path, glob.glob(name, recursive=True))
+    own = out.resolve()
     files = sorted(
         path
         for path in (Path(os.path.abspath(path)) for path in found)
-        if path.is_file() and out.absolute() not in path.parents
+        if path.is_file() and own not in path.resolve().parents
     )
-    if os.path.isdir(name):
+    if is_folder:
         others |= {
             path: _why_not(path) for path in files if path.suffix.lower() not in IMAGE_SUFFIXES
         }
@@ -194,6 +196,26 @@ def _find(name: str, out: Path, others: dict[Path, str]) -> list[Path]:
         suffixes = ' '.join(sorted({path.suffix for path in others}))
         raise UserError(f'No image found: {name}' + (f', only {suffixes}' if suffixes else ''))
     return files
+
+
+def _walk(folder: str, others: dict[Path, str]) -> Iterator[Path]:
+    """All files in a folder and, once each, in those that it contains or links to.
+
+    Hidden ones are left out, such as `._x.jpg`, which macOS adds to `x.jpg`. Folders that can't be
+    read are added to `others`.
+    """
+    seen = set()
+
+    def name_unreadable(error: OSError) -> None:
+        others[Path(os.path.abspath(error.filename))] = error.strerror or 'cannot be read'
+
+    for root, folders, names in os.walk(folder, onerror=name_unreadable, followlinks=True):
+        real = os.path.realpath(root)
+        # A link may lead to a folder above it.
+        folders[:] = sorted(sub for sub in folders if not sub.startswith('.') and real not in seen)
+        if real not in seen:
+            yield from (Path(root, name) for name in names if not name.startswith('.'))
+        seen.add(real)
 
 
 def _why_not(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The one way from images to predictions."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice, repeat
 from pathlib import Path
@@ -78,7 +79,7 @@ class Predictor:
     def predict_frames(
         self, frames: Iterable[Frame], batch_size: int = 1
     ) -> Iterator[tuple[Frame, BaseDataElement | None]]:
-        """Yields each frame with its prediction, or with None if it could not be read.
+        """Yields each frame with its prediction, or with None if it can't be read or predicted.
 
         A batch consists of consecutive frames of the same size: segmentors accept no others, and
         detectors would pad them.
@@ -87,8 +88,21 @@ class Predictor:
             if not shape:
                 yield from zip(same, repeat(None))
             while batch := list(islice(same, batch_size)):
-                inputs = [self._prepare(frame.image) for frame in batch]
-                yield from zip(batch, self.predict(inputs))
+                yield from self._predict_batch(batch)
+
+    def _predict_batch(self, batch: list[Frame]) -> list[tuple[Frame, BaseDataElement | None]]:
+        """Predicts a batch; one that fails, image by image, so that an odd one costs no other."""
+        try:
+            inputs = [self._prepare(frame.image) for frame in batch]
+            return list(zip(batch, self.predict(inputs)))
+        except Exception as error:  # of the pipeline or the model, or out of GPU memory
+            if sys.flags.dev_mode:
+                raise
+            reason = str(error).strip().partition('\n')[0]
+            name = type(error).__name__
+        if len(batch) > 1:
+            return [pair for frame in batch for pair in self._predict_batch([frame])]
+        return [(batch[0]._replace(image=None, reason=f'the model fails: {name}: {reason}'), None)]
 
     def list_regions(
         self, sample: BaseDataElement, score_thr: float = SCORE_THRESHOLD

@@ -35,13 +35,15 @@ class Progress:
     def __init__(self, folder: Path, arguments: Mapping[str, Any], resume: bool = True):
         self.folder = folder
         first = json.dumps(arguments, default=str) + '\n'
-        for part in self._parts():
+        done = {part: {name for name, _ in _scan(part)} for part in self._parts()}
+        for part in filter(done.get, done):
             _compare(part, first)
-        self.done = {name for part in self._parts() for name, _ in _scan(part)} if resume else set()
+        self.done = set().union(*done.values()) if resume else set()
         folder.mkdir(parents=True, exist_ok=True)
         rank, _ = get_dist_info()
-        self._part = (folder / f'{rank}.jsonl').open('ab')
-        self._part.truncate(_count_bytes(Path(self._part.name)) if resume else 0)
+        own = folder / f'{rank}.jsonl'
+        self._part = own.open('ab')
+        self._part.truncate(_count_bytes(own) if resume and done.get(own) else 0)
         if not os.fstat(self._part.fileno()).st_size:
             self.add(first)
 

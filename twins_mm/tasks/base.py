@@ -47,8 +47,10 @@ class Output(Protocol):
         Returns what `finish` needs to know of the image; JSON can express it.
         """
 
-    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
-        """Writes the file of all images, if there is one.
+    def finish(
+        self, records: Iterable[tuple[dict, list[dict]]], score_thr: float = SCORE_THRESHOLD
+    ) -> str:
+        """Writes the file of all images, if there is one; returns what was found, in a sentence.
 
         Each record has an image's `file_name`, `height` and `width`, and what `add` returned.
         """
@@ -181,6 +183,12 @@ class Task(ABC):
 def is_confident(score: Any, threshold: float = SCORE_THRESHOLD) -> Any:
     """Whether a score, or each of an array's, is high enough to be drawn and rated."""
     return score > threshold
+
+
+def count_of(number: int, noun: str) -> str:
+    """'1 image', '2 images', '1,234 classes'."""
+    plural = 'es' if noun.endswith('s') else 's'
+    return f'{number:,} {noun}{plural * (number != 1)}'
 
 
 def first_name(names: Sequence[str], label: int) -> str:

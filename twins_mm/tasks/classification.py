@@ -1,6 +1,7 @@
 """Classification: the class of an image, by mmpretrain."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,7 +12,7 @@ from mmengine.evaluator import BaseMetric, DumpResults
 from mmengine.structures import BaseDataElement
 
 from ..files.atomic_write import replacing
-from .base import Output, Region, SurveyedData, Task
+from .base import SCORE_THRESHOLD, Output, Region, SurveyedData, Task, count_of, first_name
 from .findings import Fault, ImageContents
 
 _MOST_LIKELY = 5
@@ -101,10 +102,19 @@ class _ClassFile:
             for label in _most_likely(sample.pred_score)
         ]
 
-    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
+    def finish(
+        self, records: Iterable[tuple[dict, list[dict]]], score_thr: float = SCORE_THRESHOLD
+    ) -> str:
+        best: Counter[str] = Counter()
         with replacing(self.path) as partial, partial.open('w') as file:
             file.write('{"images": [')
             for number, (image, classes) in enumerate(records):
                 file.write(', ' if number else '')
                 json.dump(dict(image, classes=classes), file)
+                best[first_name([classes[0]['name']], 0)] += 1
             file.write(']}')
+        common = best.most_common(_MOST_LIKELY)
+        counts = [f'{count:,} {name}' for name, count in common]
+        if others := best.total() - sum(count for _, count in common):
+            counts.append(f'{others:,} others')
+        return f'{count_of(best.total(), "image")}: {", ".join(counts)}'

@@ -17,9 +17,10 @@ from mmengine.structures import BaseDataElement
 
 from ..errors import UserError
 from ..files.atomic_write import replacing
-from .base import SurveyedData
+from .base import SCORE_THRESHOLD, SurveyedData, count_of, is_confident
 from .findings import Fault
 
+RESULTS = 'results.json'
 _UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 
 
@@ -121,6 +122,9 @@ class CocoFile:
 
     COCO's classes have COCO's ids; others are numbered from 1, in the model's order. Boxes are x,
     y, width and height in pixels; masks, if the model predicts any, are run-length encoded.
+
+    Beside it, `results.json` has the same as the list that `COCO.loadRes` reads. Each result also
+    has its image's `file_name`, by which it is found in ground truth whose image ids differ.
     """
 
     def __init__(self, path: Path, dataset_meta: Mapping[str, Any]):
@@ -133,21 +137,42 @@ class CocoFile:
     def add(self, name: PurePath, sample: BaseDataElement) -> list[dict]:
         return to_coco_annotations(sample, self.categories)
 
-    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
+    def finish(
+        self, records: Iterable[tuple[dict, list[dict]]], score_thr: float = SCORE_THRESHOLD
+    ) -> str:
         """Writes one image's annotations at a time: those of all may not fit into memory."""
-        images = []
-        number = 0
-        with replacing(self.path) as partial, partial.open('w') as file:
+        images: list[dict] = []
+        number = confident = empty = 0
+        with (
+            replacing(self.path) as whole,
+            whole.open('w') as file,
+            replacing(self.path.with_name(RESULTS)) as listed,
+            listed.open('w') as results,
+        ):
             file.write('{"annotations": [')
+            results.write('[')
             for image, annotations in records:
                 images.append(dict(id=len(images) + 1, **image))
                 for annotation in annotations:
-                    file.write(', ' if number else '')
+                    separator = ', ' if number else ''
                     number += 1
-                    json.dump(dict(id=number, image_id=len(images), **annotation), file)
+                    entry = dict(id=number, image_id=len(images), **annotation)
+                    file.write(separator + json.dumps(entry))
+                    result = dict(entry, file_name=image['file_name'])
+                    for key in ('id', 'area', 'iscrowd'):
+                        del result[key]
+                    results.write(separator + json.dumps(result))
+                found = sum(is_confident(one['score'], score_thr) for one in annotations)
+                confident += found
+                empty += not found
+            results.write(']')
             file.write(f'], "categories": {json.dumps(self.categories)}, "images": ')
             json.dump(images, file)
             file.write('}')
+        return (
+            f'{count_of(confident, "object")} in {count_of(len(images), "image")}, {empty} of them '
+            f'empty (scores above {score_thr:g})'
+        )
 
 
 def to_coco_annotations(sample: BaseDataElement, categories: list[dict]) -> list[dict]:

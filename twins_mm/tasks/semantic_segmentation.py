@@ -15,7 +15,7 @@ from torch import nn
 
 from ..files.atomic_write import replacing
 from ..files.images import IMAGE_SUFFIXES
-from .base import Output, Region, SurveyedData, Task
+from .base import SCORE_THRESHOLD, Output, Region, SurveyedData, Task, count_of
 from .find_labels import find_labels
 from .findings import Fault, ImageContents
 
@@ -177,5 +177,7 @@ class _LabelFolder:
             imwrite(labels + self._dtype.type(self._first), str(partial))
         return []
 
-    def finish(self, records: Iterable[tuple[dict, list[dict]]]) -> None:
-        pass
+    def finish(
+        self, records: Iterable[tuple[dict, list[dict]]], score_thr: float = SCORE_THRESHOLD
+    ) -> str:
+        return count_of(sum(1 for _ in records), 'label map')

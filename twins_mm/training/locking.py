@@ -16,7 +16,12 @@ _held: list[TextIOWrapper] = []
 
 
 def lock_work_dir(cfg: Config) -> None:
-    """Takes the work dir of a run for this process until it ends.
+    """Takes the work dir of a run, see `lock_folder`."""
+    lock_folder(Path(cfg.work_dir), cfg.get('launcher', 'none'), '--work-dir')
+
+
+def lock_folder(folder: Path, launcher: str, flag: str) -> None:
+    """Takes a folder for this process until it ends.
 
     If a launcher connects several processes, the first one takes it.
 
@@ -28,9 +33,9 @@ def lock_work_dir(cfg: Config) -> None:
     """
     import fcntl  # only Unix has it
 
-    if cfg.get('launcher', 'none') != 'none' and not is_first_process():
+    if launcher != 'none' and not is_first_process():
         return
-    path = Path(cfg.work_dir, LOCK)
+    path = folder / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open('a+')
     _held.append(file)
@@ -40,8 +45,8 @@ def lock_work_dir(cfg: Config) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         raise UserError(
-            f'{cfg.work_dir} is in use by {owner}. Wait for it to end, or choose '
-            'another folder: --work-dir DIR'
+            f'{folder} is in use by {owner}. Wait for it to end, or choose another folder: '
+            f'{flag} DIR'
         ) from None
     except OSError as error:
         print(f'{path} cannot be locked ({error.strerror}): do not start a second run in it.')
