@@ -14,6 +14,7 @@ import _ctrl_c  # noqa: F401
 from twins_mm.cli import (
     add_data_root_argument,
     add_option_arguments,
+    check_count,
     check_output,
     load_config,
     make_parser,
@@ -23,6 +24,7 @@ from twins_mm.data.in_place import check_data
 from twins_mm.data.survey import Survey, survey_data
 from twins_mm.report.data_page import write_data_page
 from twins_mm.tasks import task_of
+from twins_mm.tasks.base import count_of
 from twins_mm.tasks.findings import KINDS
 
 EXAMPLES = """examples:
@@ -55,8 +57,11 @@ def parse_args() -> argparse.Namespace:
 def print_findings(survey: Survey, counted: str) -> None:
     images, amount = (sum(counts.values()) for counts in (survey.image_sizes, survey.amounts))
     print(
-        f'\n{survey.name}: {images:,} images, {amount:,} {counted}, {len(survey.classes)} '
-        f'classes' + f'; {survey.left_out:,} images left out' * bool(survey.left_out)
+        f'\n{survey.name}: {count_of(images, "image")}, '
+        f'{count_of(amount, counted.removesuffix("s"))}, '
+        f'{count_of(len(survey.classes), "class")}'
+        + f'; {count_of(survey.left_out, "image")} left out'
+        * bool(survey.left_out)
     )
     for kind, (count, findings) in survey.findings.items():
         row = KINDS[kind]
@@ -70,6 +75,7 @@ def print_findings(survey: Survey, counted: str) -> None:
 def main() -> None:
     args = parse_args()
     out = args.out or Path('work_dirs', Path(args.config).stem, 'data')
+    check_count('--workers', args.workers, least=0)
     check_output(out)
     cfg = load_config(args.config, args.cfg_options, args.toy, args.data_root)
     check_data(cfg, 'train', 'val', 'test')

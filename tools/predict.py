@@ -18,6 +18,7 @@ from twins_mm.cli import (
     add_device_argument,
     add_launcher_argument,
     add_option_arguments,
+    check_count,
     check_output,
     load_config,
     make_parser,
@@ -104,9 +105,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module='PIL')  # about large images, which have a limit here
-    for name, number in (('batch-size', args.batch_size), ('workers', args.workers)):
-        if number < 1:
-            raise UserError(f'--{name} {number}: pass 1 or more')
+    check_count('--batch-size', args.batch_size)
+    check_count('--workers', args.workers)
     check_output(args.out)
     if args.amp:
         check_mixed_precision()

@@ -8,6 +8,7 @@ import _ctrl_c  # noqa: F401
 from twins_mm.cli import (
     add_data_root_argument,
     add_device_argument,
+    check_count,
     check_output,
     make_parser,
     tool,
@@ -71,6 +72,7 @@ def read_runs(folders: list[Path]) -> list[Run]:
 @tool
 def main() -> None:
     args = parse_args()
+    check_count('--images', args.images, least=0)
     runs = read_runs(args.work_dirs)
     for run in runs if args.data_root is not None else ():
         if not run.is_toy:

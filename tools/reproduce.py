@@ -11,7 +11,7 @@ from rich.progress import track
 
 from twins_mm.benchmark.machine import describe_machine
 from twins_mm.benchmark.model_parts import measure_parts
-from twins_mm.cli import add_device_argument, make_parser, tool
+from twins_mm.cli import add_device_argument, check_count, make_parser, tool
 from twins_mm.files.shipped import CONFIGS
 from twins_mm.paper.filled_tables import FILLED, Results, collect, format_filled
 from twins_mm.paper.plan import Training, list_tests, list_trainings
@@ -92,6 +92,8 @@ def show_hours(trainings: Sequence[Training], rounds: int) -> None:
 @tool
 def main() -> None:
     args = parse_args()
+    if args.rounds is not None:
+        check_count('--rounds', args.rounds, least=0)
     results = collect(find_runs(args.runs_dir), CONFIGS)
     if not args.plan:
         show_tables(results)

@@ -24,7 +24,7 @@ from mmengine.runner import Runner
 
 from .checkpoints import use_safe_loaders
 from .config import adapt_to_cpu, move_data
-from .errors import UserError
+from .errors import UserError, describe_error
 from .tasks import require_library
 from .toy.config import use_toy_data
 from .training.allocator import keep_freed_memory
@@ -123,6 +123,16 @@ def add_launcher_argument(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='what started the processes; "pytorch" is torchrun',
     )
+
+
+def check_count(flag: str, number: int, least: int = 1) -> None:
+    """Refuses a number that is too small.
+
+    Raises:
+        UserError: It is below `least`.
+    """
+    if number < least:
+        raise UserError(f'{flag} {number}: pass {least} or more')
 
 
 def check_output(path: Path | str, flag: str = '--out', is_file: bool = False) -> None:
@@ -264,12 +274,11 @@ def _explain_config(error: Exception) -> UserError | None:
     frames = traceback.extract_tb(error.__traceback__)
     if sys.flags.dev_mode or not any(map(_builds, frames)):
         return None
-    reason = str(error.args[0] if isinstance(error, KeyError) else error).partition('\n')[0]
-    last = frames[-1]
-    if not reason or last.name == '<module>':  # the config's own code
+    reason, last = describe_error(error), frames[-1]
+    if not str(error) or last.name == '<module>':  # the config's own code
         reason += f' ({last.filename}, line {last.lineno})'
     return UserError(
-        f'The config does not work: {type(error).__name__}: {reason.strip()}\n'
+        f'The config does not work: {reason}\n'
         'For the traceback, run the same command with `python -X dev`'
     )
 

@@ -7,3 +7,11 @@ class UserError(Exception):
 
 class MissingFileError(UserError, FileNotFoundError):
     """A file that isn't there, for callers that expect Python's error too."""
+
+
+def describe_error(error: Exception) -> str:
+    """An error in one line, with its class unless it is a `UserError`."""
+    # A KeyError's text has quotes.
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    name = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
+    return f'{name}{text}'.partition('\n')[0].removesuffix(': ')

@@ -172,7 +172,6 @@ def test_mmdet_leaves_out_what_is_named(own_sets, find_faults):
     assert 12 - kept == sum(found['train'].values()) == 4
 
 
-@pytest.mark.xfail(strict=True, reason='B9: a byte order mark is reported in terms of Python')
 def test_byte_order_mark_is_named_with_its_remedy(own_sets, find_faults):
     path = own_sets / 'train.json'
     path.write_text(path.read_text(), encoding='utf-8-sig')
@@ -180,7 +179,6 @@ def test_byte_order_mark_is_named_with_its_remedy(own_sets, find_faults):
         find_faults(RECIPE)
 
 
-@pytest.mark.xfail(strict=True, reason="B9: Windows' separators are taken for a damaged file")
 def test_windows_separator_in_a_file_name_is_named(own_sets, find_faults):
     path = own_sets / 'train.json'
     path.write_text(path.read_text().replace('train_0.jpg', r'sub\\train_0.jpg'))

@@ -133,7 +133,6 @@ def test_resize_ratio_is_mmcvs(size, ratio):
     )
 
 
-@pytest.mark.xfail(strict=True, reason='B3: val is accused of being in test, which is val rescaled')
 def test_val_and_test_may_be_the_same_images(find_faults):
     found, _ = find_faults(RECIPE, {'test_dataloader.dataset.pipeline.1.scale': (640, 400)})
     assert found == dict(train={}, val={}, test={})

@@ -13,6 +13,7 @@ from ..config import adapt_to_cpu, count_classes, data_sets, drop_pretrained
 from ..errors import UserError
 from ..models.backbone import Backbone
 from ..tasks import require_library
+from ..tasks.base import palette_of
 from .fit import fit_model
 from .read import dataset_meta_of, read_checkpoint, weights_of
 
@@ -61,8 +62,6 @@ def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
     Raises:
         UserError: Neither names as many classes as the model has.
     """
-    from mmdet.visualization import get_palette
-
     saved = dataset_meta_of(checkpoint)
     loader = cfg.get('test_dataloader')
     configured = (
@@ -80,7 +79,4 @@ def find_dataset_meta(checkpoint: dict, cfg: Config) -> dict:
             "config's data set names that many: set test_dataloader.dataset.metainfo"
         )
     found = {**configured, **named[0]}
-    number = len(found['classes'])
-    if len(found.get('palette') or ()) < number:
-        found['palette'] = get_palette('random', number)
-    return found
+    return dict(found, palette=palette_of(found))

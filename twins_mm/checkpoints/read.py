@@ -1,6 +1,7 @@
 """Reads checkpoints from wherever they are; from torch 2.6 on, without running any code in them."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,6 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
     if not isinstance(checkpoint, dict):
         raise _refusal(filename, f'it contains a {type(checkpoint).__name__}, not named weights')
     try:
-        _get_dict(checkpoint, 'state_dict')
         _remove_configs(checkpoint)
     except TypeError as error:
         raise _refusal(filename, str(error)) from error
@@ -84,8 +84,15 @@ def load_from_file(filename: str, map_location: str | torch.device | None = None
 
 
 def weights_of(checkpoint: dict) -> dict[str, torch.Tensor]:
-    """The state dict in a checkpoint from `load_from_file`."""
-    weights = checkpoint.get('state_dict', checkpoint) or {}
+    """The state dict in a checkpoint from `load_from_file`.
+
+    Raises:
+        UserError: It is no dict.
+    """
+    weights = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(weights, Mapping):
+        kind = type(weights).__name__
+        raise UserError(f'The checkpoint is damaged: its state_dict is not a dict but a {kind}')
     return {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
 
 

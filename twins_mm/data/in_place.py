@@ -1,6 +1,7 @@
 """Checks that the data is where a config expects it."""
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ def check_data(cfg: Config, *splits: str) -> None:
     have are skipped.
 
     Raises:
-        UserError: Something is missing; the message lists it, the expected layout, and fixes.
+        UserError: Something is missing; the message lists it, the expected layout, and fixes. Or
+            an annotation file begins with a byte order mark.
     """
-    nodes = walk(
-        [cfg.get(f'{split}_{part}') for split in splits for part in ('dataloader', 'evaluator')]
+    nodes = list(
+        walk(
+            [cfg.get(f'{split}_{part}') for split in splits for part in ('dataloader', 'evaluator')]
+        )
     )
     missing = {
         path.absolute(): node.get('type')
@@ -31,6 +35,8 @@ def check_data(cfg: Config, *splits: str) -> None:
         if not path.exists()
     }
     if not missing:
+        for path in (path for node in nodes for path in _paths(node)):
+            refuse_byte_order_mark(path)
         return
     lines = [
         'The data is not where the config expects it. Missing:',
@@ -59,6 +65,22 @@ def check_data(cfg: Config, *splits: str) -> None:
                 f'ln -s /path/to/{folder.name} {folder.parent}/',
             ]
     raise UserError('\n'.join([*lines, 'What you can do:', *fixes]))
+
+
+def refuse_byte_order_mark(path: str | Path) -> None:
+    """Refuses an annotation file that OpenMMLab's readers stumble over; other files pass.
+
+    Raises:
+        UserError: It begins with a byte order mark.
+    """
+    if os.path.isfile(path):
+        with open(path, 'rb') as file:
+            begins = file.read(len(BOM_UTF8)) == BOM_UTF8
+        if begins:
+            raise UserError(
+                f'{path} begins with a byte order mark, as some editors on Windows add it. Save it '
+                'as UTF-8 without one'
+            )
 
 
 def _paths(node: dict) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from ..config import data_sets, heads_with_classes, resize_scale, walk
 from ..errors import UserError
 from ..tasks import Task, task_of
 from ..tasks.findings import KINDS, Fault, ImageContents
+from .in_place import refuse_byte_order_mark
 
 # How many findings of a kind are kept; all are counted.
 _KEPT = 20
@@ -137,6 +138,7 @@ def _open(name: str, config: dict, task: Task) -> Survey:
         raise UserError(
             f'{name}: {config.get("type")} cannot be built: {type(error).__name__}: {error}'
         ) from error
+    refuse_byte_order_mark(dataset.ann_file)
     keep = dataset.filter_data
 
     def keep_and_count() -> list[dict]:
@@ -214,7 +216,8 @@ class _Reader(torch.utils.data.Dataset):
             image = np.ascontiguousarray(info['img'])
         except Exception as error:  # files and decoders may raise anything
             text = str(error).replace(path, 'the file') or type(error).__name__
-            fault = Fault('unreadable', path, text)
+            foreign = '\\' in path and not os.path.exists(path)
+            fault = Fault('backslash' if foreign else 'unreadable', path, text)
             return _Record(path, contents=ImageContents(findings=(fault,)))
         height, width = image.shape[:2]
         return _Record(
@@ -252,8 +255,10 @@ def resize_ratio(size: tuple[int, int], scale: Sequence[int] | None) -> float:
 
 
 def _compare(surveys: list[Survey]) -> None:
-    """Finds images that are in two sets."""
+    """Finds images of a training set in another set."""
     for first, second in combinations(surveys, 2):
+        if not first.name.startswith('train'):  # test is often val at another scale
+            continue
         for digest, path in second.digests.items():
             if digest in first.digests:
                 second.add(

@@ -15,6 +15,7 @@ from mmengine.structures import BaseDataElement
 
 from ..checkpoints.load_model import load_model
 from ..config import test_steps
+from ..errors import describe_error
 from ..files.images import read_image
 from ..files.shipped import resolve
 from ..tasks import Task, task_of
@@ -98,11 +99,10 @@ class Predictor:
         except Exception as error:  # of the pipeline or the model, or out of GPU memory
             if sys.flags.dev_mode:
                 raise
-            reason = str(error).strip().partition('\n')[0]
-            name = type(error).__name__
+            reason = f'the model fails: {describe_error(error)}'
         if len(batch) > 1:
             return [pair for frame in batch for pair in self._predict_batch([frame])]
-        return [(batch[0]._replace(image=None, reason=f'the model fails: {name}: {reason}'), None)]
+        return [(batch[0]._replace(image=None, reason=reason), None)]
 
     def list_regions(
         self, sample: BaseDataElement, score_thr: float = SCORE_THRESHOLD

@@ -16,6 +16,7 @@ from ..files.images import read_image
 from ..inference.drawing import draw
 from ..inference.pictures import write_image
 from ..tasks import Task, task_of
+from ..tasks.base import palette_of
 from ..tasks.findings import KINDS
 from ..tasks.semantic_segmentation import IGNORED
 from .data_plots import draw_finding, list_anchors, plot_image_sizes, plot_object_sizes
@@ -138,7 +139,7 @@ def _draw_samples(surveys: Sequence[Survey], cfg: Config, task: Task, out: Path)
                         read_image(info['img_path']),
                         task.list_regions(sample.get(task.ground_truth)),
                         survey.classes,
-                        survey.dataset.metainfo['palette'],
+                        palette_of(survey.dataset.metainfo),
                     )
                 except Exception:  # faulty ones are among the findings
                     continue

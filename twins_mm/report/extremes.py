@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement
 from rich.progress import track
 
 from ..data.in_place import check_data
-from ..errors import UserError
+from ..errors import UserError, describe_error
 from ..files.images import read_image
 from ..inference.drawing import draw, join
 from ..inference.pictures import write_image
@@ -73,12 +73,6 @@ def draw_extremes(
             for kind, indices in chosen.items()
         }
         return pictures['best'], pictures['worst'], failures
-
-
-def describe_error(error: Exception) -> str:
-    """An error in one line, with its class unless it is a `UserError`."""
-    name = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
-    return f'{name}{error}'.partition('\n')[0]
 
 
 class _Images:

@@ -185,6 +185,14 @@ def is_confident(score: Any, threshold: float = SCORE_THRESHOLD) -> Any:
     return score > threshold
 
 
+def palette_of(dataset_meta: Mapping[str, Any]) -> Sequence[Sequence[int]]:
+    """A data set's colours, red, green and blue; random ones if it has too few for its classes."""
+    from mmdet.visualization import get_palette
+
+    palette, count = dataset_meta.get('palette') or (), len(dataset_meta['classes'])
+    return palette if len(palette) >= count else get_palette('random', count)
+
+
 def count_of(number: int, noun: str) -> str:
     """'1 image', '2 images', '1,234 classes'."""
     plural = 'es' if noun.endswith('s') else 's'

@@ -110,6 +110,12 @@ KINDS = dict(
         'Training stops when it comes to such an image. Copy the file again, or remove it from the '
         'annotations.',
     ),
+    backslash=Kind(
+        'Images whose paths have a backslash',
+        True,
+        'Windows separates folders by a backslash, other systems by a slash, which works on both: '
+        "replace it in the annotation file's names.",
+    ),
     wrong_size=Kind(
         'Images whose size differs from the annotation',
         True,
