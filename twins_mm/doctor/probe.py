@@ -7,12 +7,16 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-_TIMEOUT_S = 120
+# A cluster's disk may take minutes for the first import of torch.
+_TIMEOUT_S = 300
 _LAST_EXCEPTION = re.compile(r'^[\w.]+(?:Error|Exception|Warning|Interrupt|Exit)\b.*', re.MULTILINE)
 
 
 class Finding(NamedTuple):
-    """What a check found: `state` is 'ok', 'warning' or 'wrong'; `fix` is a command or advice."""
+    """What a check found; `fix` is a command or advice.
+
+    `state` is 'ok', 'info' for what only some need, 'warning' or 'wrong'.
+    """
 
     state: str
     message: str

@@ -26,8 +26,10 @@ def check_data_set(name: str) -> Finding:
     data = DATA_SETS[name]
     root = data.folder
     prepare = f'python -m twins_mm prepare_data {name} --archives DIR'
+    if root.is_symlink() and not root.exists():
+        return Finding('wrong', f'{root.absolute()} leads to {root.readlink()}, which is not there')
     if not root.is_dir():
-        return Finding('warning', f'{root.absolute()} does not exist', prepare)
+        return Finding('info', f'not in {root.absolute()}; needed to train on it', prepare)
     faults = data.find_faults(root)
     if faults:
         return Finding('wrong', f'{root.resolve()}: {"; ".join(faults)}', prepare)
