@@ -148,6 +148,13 @@ def test_unexpected_error_points_to_the_doctor(stub, run_tool, tiny_config, toy_
     assert output.endswith('python -m twins_mm.doctor\n')
 
 
+def test_torch_that_crashes_does_not_end_the_doctor(stub, run_doctor):
+    stub('torch', 'import os; os.abort()')
+    findings = {finding['check']: finding for finding in json.loads(run_doctor('--json', status=1))}
+    assert findings['torch']['message'].endswith('Python crashed: SIGABRT')
+    assert findings['disk']['state'] in ('ok', 'warning')
+
+
 def test_import_that_fails_is_not_swallowed(stub, tmp_path):
     """A config's `custom_imports` would pass, and `TwinsSVT` be missing from the registry."""
     stub('mmengine', "raise ImportError('libGL.so.1: cannot open shared object file')")

@@ -75,12 +75,13 @@ def main() -> int:
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, _count_cores())) as pool:
         findings = zip(CHECKS, pool.map(_run, CHECKS.values()))
         if args.json:
-            found = [dict(check=check, **finding._asdict()) for check, finding in findings]
-            print(json.dumps(found, indent=2))
-            states = [finding['state'] for finding in found]
+            found = list(findings)
+            records = [dict(check=check, **finding._asdict()) for check, finding in found]
+            print(json.dumps(records, indent=2))
+            wrong = any(finding.state == 'wrong' for _, finding in found)
         else:
-            states = _print(findings)
-    return int('wrong' in states)
+            wrong = _print(findings)['wrong'] > 0
+    return int(wrong)
 
 
 def _count_cores() -> int:
