@@ -193,7 +193,6 @@ def test_same_names_do_not_overwrite(tmp_path):
     assert len(list((tmp_path / 'out').glob('*/loss.png'))) == 2
 
 
-@pytest.mark.xfail(strict=True, reason='B10: "Missing:" and nothing after it')
 def test_missing_data_is_named_in_the_report(tmp_path, monkeypatch):
     """As after a move to another machine."""
     monkeypatch.chdir(tmp_path)

@@ -12,24 +12,30 @@ from ..errors import UserError
 from .data_sets import DATA_SETS
 
 
-def check_data(cfg: Config, *splits: str) -> None:
-    """Checks that all folders and annotation files of `splits` ('train', 'val', 'test') exist.
+def find_missing(cfg: Config, *splits: str) -> dict[Path, str | None]:
+    """The folders and annotation files of `splits` ('train', 'val', 'test') that don't exist.
 
-    Covers data sets and evaluators, except for files on a server. Splits that the config doesn't
-    have are skipped.
-
-    Raises:
-        UserError: Something is missing; the message lists it, the expected layout, and fixes.
+    Covers data sets and evaluators, except for files on a server; the values are their types.
+    Splits that the config doesn't have are skipped.
     """
     nodes = walk(
         [cfg.get(f'{split}_{part}') for split in splits for part in ('dataloader', 'evaluator')]
     )
-    missing = {
+    return {
         path.absolute(): node.get('type')
         for node in nodes
         for path in _paths(node)
         if not path.exists()
     }
+
+
+def check_data(cfg: Config, *splits: str) -> None:
+    """Checks that nothing of `splits` is missing.
+
+    Raises:
+        UserError: Something is; the message lists it, the expected layout, and fixes.
+    """
+    missing = find_missing(cfg, *splits)
     if not missing:
         return
     lines = [

@@ -1,9 +1,10 @@
 """Plots a run's curves with the authors' log, the recipe and the paper's results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -16,6 +17,8 @@ from .verdict import WINDOW, comparable, metrics_of, recipe_rates
 _OURS = dict(color='C0', label='this run')
 _AUTHORS = dict(color='C3', label="the authors' log")
 _RECIPE = dict(color='C3', linestyle='--', linewidth=1)
+# Iterations are on a logarithmic axis if the last is so many times the first.
+_LONG = 10
 
 
 def plot_run(run: Run, reference: Reference | None) -> dict[str, tuple[Figure, str]]:
@@ -36,18 +39,18 @@ def plot_run(run: Run, reference: Reference | None) -> dict[str, tuple[Figure, s
 def _plot_loss(run: Run, log: PublishedLog | None) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'loss')
     steps, losses = map(np.array, _series(run.training, 'loss'))
-    axes.plot(steps, losses, linewidth=1, color='C0', alpha=0.35)
+    axes.plot(steps, losses, linewidth=1, color='C0', alpha=0.35, label='this run, as logged')
     starts = np.searchsorted(steps, (1 - WINDOW) * steps)
-    axes.plot(steps, [losses[start:end].mean() for end, start in enumerate(starts, 1)], **_OURS)
-    axes.set(xscale='log', yscale='log')
-    axes.xaxis.set_major_formatter('{x:,.0f}')
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter('{x:g}')
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    caption = (
-        'Loss, and its average over the last fifth of the iterations so far; both axes are '
-        'logarithmic.'
-    )
+    averages = [losses[start:end].mean() for end, start in enumerate(starts, 1)]
+    axes.plot(steps, averages, color='C0', label='this run, averaged')
+    caption = 'Loss, and its average over the last fifth of the iterations so far.'
+    growth = steps[-1] / max(1, steps[0])
+    if growth >= _LONG:
+        # Between two powers of ten, there would be no number; with more, there is no room.
+        _make_logarithmic(axes.xaxis, subs=(1, 2, 5) if growth < 100 else (1,), form='{x:,.0f}')
+    if not (losses <= 0).any():
+        _make_logarithmic(axes.yaxis, subs=(1, 2, 5), form='{x:g}')
+        caption += f' {"Both axes are" if growth >= _LONG else "The vertical axis is"} logarithmic.'
     if log:
         axes.plot(run.accumulation * np.array(log.iterations), log.losses, 'o:', **_AUTHORS)
         caption += (
@@ -116,10 +119,18 @@ def _plot_time(run: Run) -> tuple[Figure, str]:
     return figure, caption
 
 
+def _make_logarithmic(axis: Axis, subs: Sequence[int], form: str) -> None:
+    """Labels `subs` times the powers of ten, and nothing else."""
+    axis.axes.set(**{f'{axis.axis_name}scale': 'log'})
+    axis.set(major_locator=LogLocator(subs=subs), major_formatter=form)
+    axis.set(minor_formatter=NullFormatter())
+
+
 def _make_axes(x: str, y: str) -> tuple[Figure, Axes]:
     """Axes whose horizontal one counts."""
     figure, axes = make_axes(x, y)
-    axes.xaxis.set(major_locator=MaxNLocator(5, integer=True), major_formatter='{x:,.0f}')
+    whole = MaxNLocator(5, integer=True, min_n_ticks=1)
+    axes.xaxis.set(major_locator=whole, major_formatter='{x:,.0f}')
     return figure, axes
 
 
