@@ -1,6 +1,7 @@
 """Plots a run's curves with the authors' log, the recipe and the paper's results."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,8 +18,8 @@ from .verdict import WINDOW, comparable, metrics_of, recipe_rates
 _OURS = dict(color='C0', label='this run')
 _AUTHORS = dict(color='C3', label="the authors' log")
 _RECIPE = dict(color='C3', linestyle='--', linewidth=1)
-# Iterations are on a logarithmic axis if the last is so many times the first.
-_LONG = 10
+# A curve of fewer points shows them: of one alone, there is no line.
+_FEW = 20
 
 
 def plot_run(run: Run, reference: Reference | None) -> dict[str, tuple[Figure, str]]:
@@ -39,30 +40,31 @@ def plot_run(run: Run, reference: Reference | None) -> dict[str, tuple[Figure, s
 def _plot_loss(run: Run, log: PublishedLog | None) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'loss')
     steps, losses = map(np.array, _series(run.training, 'loss'))
-    axes.plot(steps, losses, linewidth=1, color='C0', alpha=0.35, label='this run, as logged')
+    line = dict(color='C0', **_points(run))
+    axes.plot(steps, losses, linewidth=1, alpha=0.35, label='this run, as logged', **line)
     starts = np.searchsorted(steps, (1 - WINDOW) * steps)
     averages = [losses[start:end].mean() for end, start in enumerate(starts, 1)]
-    axes.plot(steps, averages, color='C0', label='this run, averaged')
+    axes.plot(steps, averages, label='this run, averaged', **line)
     caption = 'Loss, and its average over the last fifth of the iterations so far.'
-    growth = steps[-1] / max(1, steps[0])
-    if growth >= _LONG:
-        # Between two powers of ten, there would be no number; with more, there is no room.
-        _make_logarithmic(axes.xaxis, subs=(1, 2, 5) if growth < 100 else (1,), form='{x:,.0f}')
-    if not (losses <= 0).any():
-        _make_logarithmic(axes.yaxis, subs=(1, 2, 5), form='{x:g}')
-        caption += f' {"Both axes are" if growth >= _LONG else "The vertical axis is"} logarithmic.'
     if log:
         axes.plot(run.accumulation * np.array(log.iterations), log.losses, 'o:', **_AUTHORS)
         caption += (
             " The points are from the authors' log; the dotted line between them is interpolated."
         )
+    growth = axes.dataLim.xmax / max(1, axes.dataLim.xmin)
+    if growth >= 10:
+        # Powers of ten alone would leave less than two numbers; with others, these would overlap.
+        _make_logarithmic(axes.xaxis, subs=(1, 2, 5) if growth < 100 else (1,), form='{x:,.0f}')
+    if not (losses <= 0).any():
+        _make_logarithmic(axes.yaxis, subs=(1, 2, 5), form='{x:g}')
+        caption += f' {"Both axes are" if growth >= 10 else "The vertical axis is"} logarithmic.'
     axes.legend()
     return figure, caption
 
 
 def _plot_learning_rate(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'learning rate')
-    axes.plot(*_series(run.training, 'lr'), linewidth=2, **_OURS)
+    axes.plot(*_series(run.training, 'lr'), linewidth=2, **_OURS, **_points(run))
     caption = 'Learning rate.'
     if recipe and run.iterations:
         rates = recipe_rates(run, recipe, run.iterations)
@@ -103,20 +105,23 @@ def _plot_accuracy(
 
 def _plot_time(run: Run) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'seconds per iteration')
-    axes.plot(*_series(run.training, 'time'), linewidth=1, color='C0', label='total')
-    axes.plot(
-        *_series(run.training, 'data_time'), linewidth=1, color='C1', label='waiting for data'
-    )
-    axes.margins(y=0.25)  # for the legend
+    line = dict(linewidth=1, **_points(run))
+    axes.plot(*_series(run.training, 'time'), color='C0', label='total', **line)
+    axes.plot(*_series(run.training, 'data_time'), color='C1', label='waiting for data', **line)
+    axes.margins(y=0.4)  # for the legend
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(loc='upper right')
     memory = max((line.get('memory', 0) for line in run.training), default=0)
     caption = (
-        f'Seconds per iteration. Peak GPU memory: {memory:,} MB.'
+        f'Seconds per iteration. Peak GPU memory: {memory:,.0f} MB.'
         if memory
         else 'Seconds per iteration. No GPU, so memory was not logged.'
     )
     return figure, caption
+
+
+def _points(run: Run) -> dict[str, Any]:
+    return dict(marker='.') if len(run.training) < _FEW else {}
 
 
 def _make_logarithmic(axis: Axis, subs: Sequence[int], form: str) -> None:
