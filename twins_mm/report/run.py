@@ -1,8 +1,8 @@
 """Reads the working directories of mmengine's runs."""
 
 import json
-import re
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -117,7 +117,10 @@ class Run:
     def checkpoint(self) -> Path | None:
         """The last checkpoint, even if the folder was moved."""
         pointer = self.folder / 'last_checkpoint'
-        path = pointer.is_file() and self.folder / Path(pointer.read_text(errors='replace').strip()).name
+        path = (
+            pointer.is_file()
+            and self.folder / Path(pointer.read_text(errors='replace').strip()).name
+        )
         return path if path and path.is_file() else None
 
 
@@ -210,7 +213,7 @@ def _check(run: Run, config: Path) -> None:
         planned = run.iterations
         if not (run.cfg.model.type and run.batch > 0 and (planned is None or planned > 0)):
             raise ValueError(f'batch size {run.batch}, {planned} iterations')
-        run.is_toy, run.is_finished, run.counts_epochs
+        _ = run.is_toy, run.is_finished, run.counts_epochs
     except Exception as error:  # the config may hold anything
         raise UserError(
             f'{config} is not the config of a training run: {type(error).__name__}: {error}'

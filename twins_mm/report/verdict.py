@@ -63,9 +63,7 @@ def recipe_rates(run: Run, recipe: Recipe, iterations: int) -> list[float]:
     """
     scale = run.batch / recipe.batch if _scales(run) else 1.0
     length = count_iterations(recipe.cfg, run.epoch_length)
-    return expected_lr(
-        recipe.cfg, min(iterations, length or iterations), run.epoch_length, scale
-    )
+    return expected_lr(recipe.cfg, min(iterations, length or iterations), run.epoch_length, scale)
 
 
 def metrics_of(run: Run) -> dict[str, str]:
