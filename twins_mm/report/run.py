@@ -1,6 +1,7 @@
 """Reads the working directories of mmengine's runs."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
@@ -16,6 +17,8 @@ from ..config import accumulative_counts, batch_size, walk
 from ..data.data_sets import TOY_ROOT
 from ..errors import UserError
 from ..tasks import TASKS
+
+_LARGEST = 2.0**128  # floats of 32 bits end here
 
 
 @dataclass
@@ -204,16 +207,16 @@ def _advise(folder: Path) -> str:
         return f': pass the folder above it, {folder.absolute().parent}'
     if next(folder.glob('*/*/vis_data/config.py'), None):
         return f': pass the runs in it, {folder}/*'
-    return ''
+    return ': pass the --work-dir of a training run'
 
 
 def _check(run: Run, config: Path) -> None:
     """Refuses a config without what all else is computed from."""
     try:
         planned = run.iterations
-        if not (run.cfg.model.type and run.batch > 0 and (planned is None or planned > 0)):
+        if not (run.batch > 0 and (planned is None or planned > 0)):
             raise ValueError(f'batch size {run.batch}, {planned} iterations')
-        _ = run.is_toy, run.is_finished, run.counts_epochs
+        _ = run.cfg.model.type, run.is_toy, run.is_finished, run.counts_epochs
     except Exception as error:  # the config may hold anything
         raise UserError(
             f'{config} is not the config of a training run: {type(error).__name__}: {error}'
@@ -243,12 +246,17 @@ def _read_record(line: str) -> dict | None:
     """The numbers of a line; None if it is damaged, or has no step or loss."""
     try:
         values = json.loads(line, parse_int=float)
-        record = {key: value for key, value in values.items() if isinstance(value, float)}
+        record = {key: value for key, value in values.items() if _is_number(value)}
         record['step'] = int(record['step'])
     except (ValueError, OverflowError, RecursionError, AttributeError, KeyError):
         return None
     is_whole = record['step'] >= 0 and ('loss' in record or not _is_training(record))
     return record if is_whole else None
+
+
+def _is_number(value: Any) -> bool:
+    """One that a float of 32 bits can be."""
+    return isinstance(value, float) and not _LARGEST < abs(value) < math.inf
 
 
 def _is_training(line: dict) -> bool:
@@ -262,11 +270,16 @@ def _config_of(start: Path) -> Path:
 def _read_config(start: Path) -> Config:
     path = _config_of(start)
     try:
+        # mmengine reads a copy, and would say which line of that is wrong.
+        compile(path.read_bytes(), path.name, 'exec')
         return Config.fromfile(path, import_custom_modules=False, lazy_import=False)
     except OSError:
         raise
     except Exception as error:  # it is code
-        raise UserError(f'{path} is damaged: {type(error).__name__}: {error}') from error
+        raise UserError(
+            f'{path} is damaged: {type(error).__name__}: {error}. In {start.parent} is a copy of '
+            "the last start's config: copy it to this path"
+        ) from error
 
 
 def to_percent(metrics: dict) -> dict:
