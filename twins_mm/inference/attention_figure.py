@@ -17,6 +17,7 @@ from .attention import Attention, AttentionMap, Box, Point, Stage
 
 # Inches: a picture, the colour bar, a picture's two lines of text.
 _COLUMN, _BAR, _TEXT = 1.6, 0.5, 0.4
+_LARGEST = 30_000  # pixels of the figure; matplotlib draws 65,535, few programs show them
 _LARGE, _SMALL = 7, 5.5  # points
 _STAGE_COLORS = ('#00a6d6', '#1a9850', '#fdae00', '#d7301f')
 # Multiples of uniform attention, on one scale, so that pictures can be compared.
@@ -58,7 +59,7 @@ def draw_attention(image: np.ndarray, stages: Sequence[Stage], points: Sequence[
     row_height = _COLUMN * height / width + _TEXT
     shape = 1 + len(points) * len(kinds), 1 + len(stages)
     size = _COLUMN * shape[1] + _BAR, row_height * shape[0]
-    figure = Figure(size, dpi=200, layout='constrained')
+    figure = Figure(size, dpi=min(200, _LARGEST / max(size)), layout='constrained')
     names = ' and '.join(
         next(last.module.title for stage in stages if (last := stage.last(is_local)))
         for is_local in kinds

@@ -41,7 +41,8 @@ def draw_extremes(
         UserError: There is no checkpoint, or the data is not in place.
     """
     if run.checkpoint is None:
-        raise UserError(f'{run.folder} has no checkpoint yet')
+        when = 'any more' if (run.folder / 'last_checkpoint').exists() else 'yet'
+        raise UserError(f'{run.folder} has no checkpoint {when}')
     if missing := find_missing(run.cfg, 'val'):
         raise UserError(
             f'the validation data is not there: {", ".join(map(str, missing))}. Run this in the '
@@ -80,9 +81,10 @@ def draw_extremes(
 
 
 def describe_error(error: Exception) -> str:
-    """An error in one line, with its class unless it is a `UserError`."""
-    name = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
-    return f'{name}{error}'.partition('\n')[0]
+    """An error in one line: a `UserError` in full, the class and first line of any other."""
+    if isinstance(error, UserError):
+        return ' '.join(str(error).split())
+    return f'{type(error).__name__}: {error}'.partition('\n')[0]
 
 
 class _Images:
