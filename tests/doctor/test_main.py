@@ -12,7 +12,7 @@ import pytest
 from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.doctor import __main__ as doctor
 from twins_mm.doctor import probe
-from twins_mm.doctor.installation import check_module
+from twins_mm.doctor.installation import check_module, check_torchvision
 from twins_mm.doctor.probe import Finding
 
 REPOSITORY = Path(__file__).parents[2]
@@ -91,6 +91,17 @@ def test_slow_disk_is_not_taken_for_a_broken_package(monkeypatch, capsys):
     output = capsys.readouterr().out
     assert 'still running after' in output
     assert 'run this again' in output and 'install' not in output
+
+
+def test_driver_that_hangs_is_no_bug(tmp_path, monkeypatch, capsys):
+    program = tmp_path / 'nvidia-smi'
+    program.write_text('#!/bin/sh\nexec sleep 9\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(probe, '_DRIVER_TIMEOUT_S', 0.1)
+    run(dict(torchvision=check_torchvision), monkeypatch)
+    output = capsys.readouterr().out
+    assert 'nvidia-smi does not answer' in output and '-> restart the machine' in output
 
 
 def test_reader_that_ends_is_no_error(tmp_path):

@@ -95,6 +95,8 @@ def _run(check: Callable[[], Finding]) -> Finding:
     """Runs a check; if it fails itself, reports that, so that the others still run."""
     try:
         return check()
+    except Broken as error:
+        return Finding('wrong', str(error), find_fix(error, ''))
     except OSError as error:  # no permission, a folder that is gone
         return Finding('wrong', ': '.join(filter(None, (error.filename, error.strerror))))
     except Exception as error:

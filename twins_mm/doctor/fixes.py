@@ -138,6 +138,7 @@ def find_fix(error: Broken, default: str) -> str:
             r'^still running after',
             lambda _: 'run this again: a slow disk is faster the second time',
         ),
+        (r'^nvidia-smi', lambda _: 'restart the machine: a GPU or its driver hangs'),
         (
             r'lib(GL|EGL|gthread|glib|SM|ICE|X\w*|xcb)[\w.+-]*\.so',
             lambda _: (

@@ -58,7 +58,10 @@ def check_weights() -> Finding:
 
     backbones = CONFIGS / '_base_/backbones'
     names = sorted(
-        set(re.findall("hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py'))))
+        set(
+            re.findall("hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py')))
+        ),
+        key=lambda name: ('twins' not in name, name),
     )
     if not names:
         return Finding('wrong', f'{backbones} names no weights', install('twins_mm'))
@@ -76,7 +79,7 @@ def check_weights() -> Finding:
         return Finding(
             'warning',
             f'{cached}, and the hub is unreachable ({reason})',
-            f'download {url} elsewhere, and train with '
+            f'download those that you need elsewhere, such as {url}, and train with '
             '--cfg-options model.backbone.init_cfg.checkpoint=FILE',
         )
     return Finding('ok', f'{cached}; the hub has the others')
@@ -89,7 +92,7 @@ def check_disk() -> Finding:
     if free_gb < _ENOUGH_GB:
         return Finding(
             'warning',
-            f'{message}; the checkpoints of a run may take {_ENOUGH_GB}',
+            f'{message}; the checkpoints of a run may take {_ENOUGH_GB} GB',
             'train with --work-dir DIR, on another disk',
         )
     return Finding('ok', message)
