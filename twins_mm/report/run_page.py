@@ -6,6 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from ..files.atomic_write import replacing
 from ..tasks import task_of
 from .extremes import describe_error, draw_extremes
 from .page import write_page
@@ -109,7 +110,8 @@ def _save_plots(run: Run, reference: Reference | None, folder: Path) -> dict[Pat
     captions = {}
     for name, (figure, caption) in plot_run(run, reference).items():
         path = folder / f'{name}.png'
-        figure.savefig(path)
+        with replacing(path) as partial:
+            figure.savefig(partial)
         captions[path] = caption
     return captions
 

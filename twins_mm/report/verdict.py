@@ -39,7 +39,7 @@ class Verdict:
     """Whether a run is on track.
 
     Attributes:
-        state: 'on track', 'behind', 'suspect', 'broken', 'toy' or 'unknown'.
+        state: 'on track', 'behind', 'suspect', 'broken', 'toy', 'unknown' or 'unreadable'.
         sentence: The verdict in words, with figures.
     """
 
