@@ -50,7 +50,7 @@ def report(tmp_path, monkeypatch, capfd):
         if draws:
             figure.set_layout_engine('none')
             figure.draw_without_rendering()
-        Path(path).touch()
+        path.touch()
 
     def read_once(path, **options):
         if CONFIGS not in Path(path).parents:

@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..tasks import TASKS
 
 _LARGEST = 2.0**128  # floats of 32 bits end here
+_MOST_STEPS = 2**31  # at a millisecond each, 25 days
 
 
 @dataclass
@@ -221,10 +222,6 @@ def _check(run: Run, config: Path) -> None:
         raise UserError(
             f'{config} is not the config of a training run: {type(error).__name__}: {error}'
         ) from error
-    if planned:
-        beyond = [line for line in run.training if line['step'] > planned]
-        run.left_out += len(beyond)
-        run.training = run.training[: len(run.training) - len(beyond)]
 
 
 class _Log(NamedTuple):
@@ -250,8 +247,8 @@ def _read_record(line: str) -> dict | None:
         record['step'] = int(record['step'])
     except (ValueError, OverflowError, RecursionError, AttributeError, KeyError):
         return None
-    is_whole = record['step'] >= 0 and ('loss' in record or not _is_training(record))
-    return record if is_whole else None
+    is_whole = 'loss' in record or not _is_training(record)
+    return record if is_whole and 0 <= record['step'] < _MOST_STEPS else None
 
 
 def _is_number(value: Any) -> bool:
