@@ -67,3 +67,26 @@ def test_errors_are_reported(args, message, tiny_config, call_tool, files):
     output = call_tool('visualize', tiny_config('retinanet_twins_svt_s_1x'), *args, status=1)
     assert message in output
     assert {path.name for path in set(files.iterdir()) - before} <= {'tiny.py'}
+
+
+@pytest.mark.parametrize('size', [(1, 3000), (3000, 1), (30, 2000)])
+def test_image_that_is_too_narrow_is_explained(size, tiny_config, call_tool, files, toy_folder):
+    cv2.imwrite(str(files / 'narrow.png'), np.zeros((*size, 3), np.uint8))
+    config = tiny_config('semantic_fpn_twins_svt_s_80k')
+    output = call_tool('visualize', config, 'svt.pth', 'narrow.png', '--toy', status=1)
+    assert f'narrow.png cannot be shown: {size[1]} x {size[0]} pixels are too narrow' in output
+    assert not (files / 'attention.png').exists()
+
+
+def test_picture_of_many_points_can_be_drawn(tiny_config, call_tool, files, toy_folder):
+    cv2.imwrite(str(files / 'tall.png'), np.zeros((2000, 32, 3), np.uint8))
+    config = tiny_config('retinanet_twins_svt_s_1x')
+    points = [f'{x},{x}' for x in range(8)]
+    call_tool('visualize', config, 'svt.pth', 'tall.png', '--toy', '--point', *points)
+    assert max(cv2.imread(str(files / 'attention.png')).shape) <= 30_000
+
+
+def test_model_without_our_backbone_is_explained(call_tool, files):
+    (files / 'resnet.py').write_text("model = dict(backbone=dict(type='ResNet'))")
+    output = call_tool('visualize', 'resnet.py', 'svt.pth', 'image.jpg', status=1)
+    assert 'This config has no TwinsPCPVT or TwinsSVT or STViT backbone' in output

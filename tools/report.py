@@ -63,7 +63,7 @@ def read_runs(folders: list[Path]) -> list[Run]:
         except UserError as error:
             skipped.append(str(error))
     if not runs:
-        raise UserError('\n'.join([*skipped, 'Pass the --work-dir of a training run.']))
+        raise UserError('\n'.join(skipped))
     for reason in skipped:
         print(f'skipped: {reason}')
     return runs

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 import _ctrl_c  # noqa: F401
+import cv2
 import mmcv
 from matplotlib.backend_bases import FigureCanvasBase
 from mmengine.device import get_device
@@ -87,8 +88,15 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, args.toy)
     device = get_device()
     backbone = load_backbone(cfg, args.checkpoint, device)
-    inputs, resized = prepare_image(cfg, image)
-    stages = trace_attention(backbone, inputs.to(device))
+    try:
+        inputs, resized = prepare_image(cfg, image)
+        stages = trace_attention(backbone, inputs.to(device))
+    except (ValueError, RuntimeError, cv2.error) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise UserError(
+            f'{args.image} cannot be shown: {width} x {height} pixels are too narrow or too large '
+            f'for this model ({reason})'
+        ) from error
     figure = draw_attention(
         mmcv.bgr2rgb(resized), stages, [(x / width, y / height) for x, y in points]
     )

@@ -9,15 +9,13 @@ import sys
 
 __version__ = '0.1.0'
 
-try:
+# Python imports this first for `python -m twins_mm.doctor` too, which a torch that crashes must not
+# end.
+if 'twins_mm.doctor' not in sys.orig_argv:
     from . import checkpoints, models, training
     from .files.shipped import resolve_bases
     from .models import STViT, TwinsPCPVT, TwinsSVT
 
     resolve_bases()
-except Exception:  # a broken torch or mmengine may raise anything
-    # Python imports this first for `python -m twins_mm.doctor`, which says what is wrong.
-    if 'twins_mm.doctor' not in sys.orig_argv:
-        raise
 
 __all__ = ['STViT', 'TwinsPCPVT', 'TwinsSVT', 'checkpoints', 'models', 'training']

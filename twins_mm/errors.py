@@ -10,8 +10,9 @@ class MissingFileError(UserError, FileNotFoundError):
 
 
 def describe_error(error: Exception) -> str:
-    """An error in one line, with its class unless it is a `UserError`."""
+    """An error in one line: a `UserError` in full, the class and first line of any other."""
+    if isinstance(error, UserError):
+        return ' '.join(str(error).split())
     # A KeyError's text has quotes.
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
-    name = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
-    return f'{name}{text}'.partition('\n')[0].removesuffix(': ')
+    return f'{type(error).__name__}: {text}'.partition('\n')[0].removesuffix(': ')

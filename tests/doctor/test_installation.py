@@ -13,7 +13,15 @@ from packaging.requirements import Requirement
 
 from twins_mm.doctor import fixes, installation
 from twins_mm.doctor.__main__ import CHECKS
-from twins_mm.doctor.fixes import _ONEDL, _OPENMMLAB, PIP, replace_torchvision, uses_forks
+from twins_mm.doctor.fixes import (
+    _ONEDL,
+    _OPENMMLAB,
+    PIP,
+    find_fix,
+    replace_torchvision,
+    uses_forks,
+)
+from twins_mm.doctor.probe import Broken
 
 # Replaces mmcv by one without compiled operators.
 REPLACE = r'uninstall -y [\w -]+ && .*install (--no-cache-dir onedl-mmcv==|"mmcv-lite>=2\.0,<2\.2")'
@@ -271,6 +279,18 @@ def test_torchvision_that_fits_torch(
     hide(*hidden)
     set_driver(driver)
     assert replace_torchvision() == fix.format(PIP, PIP)
+
+
+@pytest.mark.parametrize('module', ['torchvision', 'torchvision.transforms.v2'])
+def test_torchvision_that_something_imports_is_installed(
+    module, stub, put_distribution, hide, set_driver
+):
+    stub('torchvision', '')
+    put_distribution('torch', '2.12.0', 'torch')
+    hide('mmpretrain', 'timm')
+    set_driver('')
+    fix = find_fix(Broken(f"ModuleNotFoundError: No module named '{module}'"), '')
+    assert fix.endswith(f'{PIP} install torchvision torch==2.12.0')
 
 
 @pytest.mark.parametrize(('mmengine', 'state'), [('mmengine', 'warning'), ('onedl-mmengine', 'ok')])

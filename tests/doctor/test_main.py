@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from twins_mm.data.data_sets import DATA_SETS
 from twins_mm.doctor import __main__ as doctor
+from twins_mm.doctor import probe
+from twins_mm.doctor.installation import check_module, check_torchvision
 from twins_mm.doctor.probe import Finding
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,7 +52,7 @@ wrong    third   it is broken
 wrong    fourth  it is broken
                  -> the same as above
 
-2 wrong, 1 warnings.
+2 wrong, 1 warning.
 Fix the first one, then run this again: it may be the cause of the others.
 """
     )
@@ -73,16 +76,56 @@ def test_failing_check_does_not_stop_the_others(monkeypatch, capsys):
     assert 'ok       second' in output
 
 
+def test_folder_that_cannot_be_read_is_no_bug(monkeypatch, capsys):
+    def fail():
+        raise PermissionError(13, 'Permission denied', '/data/coco')
+
+    run(dict(first=fail), monkeypatch)
+    output = capsys.readouterr().out
+    assert 'wrong    first  /data/coco: Permission denied\n\n' in output
+
+
+def test_slow_disk_is_not_taken_for_a_broken_package(monkeypatch, capsys):
+    monkeypatch.setattr(probe, '_TIMEOUT_S', 0.1)
+    run(dict(slow=partial(check_module, 'mmdet', 'import time; time.sleep(9)')), monkeypatch)
+    output = capsys.readouterr().out
+    assert 'still running after' in output
+    assert 'run this again' in output and 'install' not in output
+
+
+def test_driver_that_hangs_is_no_bug(tmp_path, monkeypatch, capsys):
+    program = tmp_path / 'nvidia-smi'
+    program.write_text('#!/bin/sh\nexec sleep 9\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(probe, '_DRIVER_TIMEOUT_S', 0.1)
+    run(dict(torchvision=check_torchvision), monkeypatch)
+    output = capsys.readouterr().out
+    assert 'nvidia-smi does not answer' in output and '-> restart the machine' in output
+
+
+def test_reader_that_ends_is_no_error(tmp_path):
+    done = subprocess.run(
+        f'{sys.executable} -m twins_mm.doctor | head -1',
+        shell=True,
+        text=True,
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(REPOSITORY), 'HF_HUB_OFFLINE': '1'},
+    )
+    assert not done.stderr
+
+
 def test_this_installation_is_ok(run_doctor):
     output = run_doctor(status=0)
     states = {
         line[9:].split('  ')[0]: line.split()[0]
         for line in output.splitlines()
-        if line.startswith(('ok', 'warning', 'wrong'))
+        if line.startswith(('ok', 'info', 'warning', 'wrong'))
     }
     assert list(states) == list(doctor.CHECKS)
     assert 'wrong' not in states.values()
-    assert states['COCO'] == states['ADE20K'] == 'warning'
+    assert states['COCO'] == states['ADE20K'] == 'info'
     assert all(
         states[check] == 'ok'
         for check in (
@@ -116,6 +159,13 @@ def test_unexpected_error_points_to_the_doctor(stub, run_tool, tiny_config, toy_
     assert output.endswith('python -m twins_mm.doctor\n')
 
 
+def test_torch_that_crashes_does_not_end_the_doctor(stub, run_doctor):
+    stub('torch', 'import os; os.abort()')
+    findings = {finding['check']: finding for finding in json.loads(run_doctor('--json', status=1))}
+    assert findings['torch']['message'].endswith('Python crashed: SIGABRT')
+    assert findings['disk']['state'] in ('ok', 'warning')
+
+
 def test_import_that_fails_is_not_swallowed(stub, tmp_path):
     """A config's `custom_imports` would pass, and `TwinsSVT` be missing from the registry."""
     stub('mmengine', "raise ImportError('libGL.so.1: cannot open shared object file')")
@@ -126,7 +176,6 @@ def test_import_that_fails_is_not_swallowed(stub, tmp_path):
     assert done.stderr.endswith('ImportError: libGL.so.1: cannot open shared object file\n')
 
 
-@pytest.mark.xfail(strict=True, reason='B11: more probes than cores start at once, and time out')
 def test_checks_share_the_cores(monkeypatch, capsys):
     """Each imports torch or OpenMMLab from a disk that may be slow."""
     for count in ('cpu_count', 'process_cpu_count'):
@@ -145,7 +194,6 @@ def test_checks_share_the_cores(monkeypatch, capsys):
     assert max(most) <= 2
 
 
-@pytest.mark.xfail(strict=True, reason='B12: a healthy machine is warned of data nobody asked for')
 def test_data_that_is_not_there_is_no_warning(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     titles = {data.title.split()[0] for data in DATA_SETS.values()}

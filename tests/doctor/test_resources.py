@@ -60,12 +60,19 @@ def test_linked_data_is_found(check, data, tmp_path):
     assert CHECKS[check]().message == f'complete in {tmp_path / "elsewhere"}'
 
 
-def test_missing_data_is_a_warning_with_a_fix(check, data):
+def test_missing_data_is_no_fault_and_has_a_fix(check, data):
     shutil.rmtree(data)
     finding = CHECKS[check]()
-    assert finding.state == 'warning'
+    assert finding.state == 'info'
     assert str(data) in finding.message
     assert finding.fix == f'python -m twins_mm prepare_data {NAMES[check]} --archives DIR'
+
+
+def test_link_that_leads_nowhere_is_wrong(check, data):
+    shutil.rmtree(data)
+    data.symlink_to('/not/mounted')
+    finding = CHECKS[check]()
+    assert finding == ('wrong', f'{data} leads to /not/mounted, which is not there', '')
 
 
 @pytest.mark.parametrize('part', [0, 1, -1])

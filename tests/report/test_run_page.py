@@ -7,6 +7,7 @@ import pytest
 import torch
 from report.work_dirs import train_line, write_start
 
+from twins_mm.cli import load_config
 from twins_mm.paper.references import find_reference
 from twins_mm.report import run_page
 from twins_mm.report.run import read_run
@@ -193,7 +194,6 @@ def test_same_names_do_not_overwrite(tmp_path):
     assert len(list((tmp_path / 'out').glob('*/loss.png'))) == 2
 
 
-@pytest.mark.xfail(strict=True, reason='B10: "Missing:" and nothing after it')
 def test_missing_data_is_named_in_the_report(tmp_path, monkeypatch):
     """As after a move to another machine."""
     monkeypatch.chdir(tmp_path)
@@ -204,3 +204,25 @@ def test_missing_data_is_named_in_the_report(tmp_path, monkeypatch):
     write_report([run], [find_reference(run, CONFIGS)], 5, tmp_path)
     text = read_page(tmp_path / 'report.html')
     assert str(tmp_path / 'data/ade/ADEChallengeData2016/images/validation') in text
+
+
+@pytest.mark.parametrize('kept', [0, 1000, 0.5, 0.99, None])
+def test_checkpoint_that_is_cut_off_is_named(
+    kept, make_tiny_config, save_model, toy_folder, monkeypatch
+):
+    """As by a full disk, or by a download; or removed, to make room."""
+    monkeypatch.chdir(toy_folder)
+    config = make_tiny_config('semantic_fpn_twins_svt_s_80k', toy_folder / 'tiny.py')
+    toy = load_config(str(config), toy=True)
+    toy.dump(config)
+    write_start(toy_folder / 'a', config, [train_line(50, 5.7, 1e-6)])
+    path = toy_folder / 'a/iter_50.pth'
+    (toy_folder / 'a/last_checkpoint').write_text('iter_50.pth')
+    if kept is not None:
+        save_model(config, path)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept if kept >= 1 else kept * len(content))])
+    run = read_run(Path('a'))
+    write_report([run], [None], 2, Path('out'))
+    reason = re.search(r'Not available: ([^|]*)', read_page(Path('out/report.html')))[1]
+    assert reason == 'a has no checkpoint any more' or 'a/iter_50.pth' in reason

@@ -33,13 +33,11 @@ def lines(steps):
     return [train_line(step, 5.0, 1e-5) for step in steps]
 
 
-@pytest.mark.xfail(strict=True, reason='B12: iterations of a short run read 10, 2x10^1')
 def test_iterations_of_a_short_run_are_plain_numbers(plot):
     _, labels = plot('loss', 'upernet_twins_svt_s_160k', lines([10, 20, 30]))
     assert labels and all(label.replace(',', '').isdecimal() for label in labels)
 
 
-@pytest.mark.xfail(strict=True, reason='B12: the axis of a single validation says 2, 2, 2')
 def test_a_single_validation_stands_at_its_epoch(plot):
     _, labels = plot(
         'accuracy',
@@ -49,7 +47,6 @@ def test_a_single_validation_stands_at_its_epoch(plot):
     assert '2' in labels and len(set(labels)) == len(labels)
 
 
-@pytest.mark.xfail(strict=True, reason='B12: the faint curve has no legend')
 def test_each_curve_has_a_legend(plot):
     axes, _ = plot('loss', 'upernet_twins_svt_s_160k', lines(range(50, 5000, 50)))
     assert len(axes.get_legend().get_texts()) == len(axes.lines)

@@ -2,7 +2,7 @@
 
 import os
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,26 @@ from ..errors import UserError
 from .data_sets import DATA_SETS
 
 
-def check_data(cfg: Config, *splits: str) -> None:
-    """Checks that all folders and annotation files of `splits` ('train', 'val', 'test') exist.
+def find_missing(cfg: Config, *splits: str) -> dict[Path, str | None]:
+    """The folders and annotation files of `splits` ('train', 'val', 'test') that don't exist.
 
-    Covers data sets and evaluators, except for files on a server. Splits that the config doesn't
-    have are skipped.
+    Covers data sets and evaluators, except for files on a server; the values are their types.
+    Splits that the config doesn't have are skipped.
+    """
+    paths = _list_paths(cfg, splits)
+    return {path.absolute(): kind for path, kind in paths.items() if not path.exists()}
+
+
+def check_data(cfg: Config, *splits: str) -> None:
+    """Checks that nothing of `splits` is missing.
 
     Raises:
-        UserError: Something is missing; the message lists it, the expected layout, and fixes. Or
-            an annotation file begins with a byte order mark.
+        UserError: Something is; the message lists it, the expected layout, and fixes. Or an
+            annotation file begins with a byte order mark.
     """
-    nodes = list(
-        walk(
-            [cfg.get(f'{split}_{part}') for split in splits for part in ('dataloader', 'evaluator')]
-        )
-    )
-    missing = {
-        path.absolute(): node.get('type')
-        for node in nodes
-        for path in _paths(node)
-        if not path.exists()
-    }
+    missing = find_missing(cfg, *splits)
     if not missing:
-        for path in (path for node in nodes for path in _paths(node)):
+        for path in _list_paths(cfg, splits):
             refuse_byte_order_mark(path)
         return
     lines = [
@@ -81,6 +78,12 @@ def refuse_byte_order_mark(path: str | Path) -> None:
                 f'{path} begins with a byte order mark, as some editors on Windows add it. Save it '
                 'as UTF-8 without one'
             )
+
+
+def _list_paths(cfg: Config, splits: Iterable[str]) -> dict[Path, str | None]:
+    """All paths in the configs of data sets and evaluators, and the type of what has them."""
+    parts = [cfg.get(f'{split}_{part}') for split in splits for part in ('dataloader', 'evaluator')]
+    return {path: node.get('type') for node in walk(parts) for path in _paths(node)}
 
 
 def _paths(node: dict) -> Iterator[Path]:

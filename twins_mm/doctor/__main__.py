@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -57,7 +59,9 @@ CHECKS = {
     'weights': check_weights,
     'disk': check_disk,
 }
-_COLOURS = dict(ok='\033[32m', warning='\033[33m', wrong='\033[31m')
+# Most checks import torch in a process of their own, from a disk that may be slow.
+_MOST_AT_ONCE = 4
+_COLOURS = dict(ok='\033[32m', info='\033[36m', warning='\033[33m', wrong='\033[31m')
 
 
 def main() -> int:
@@ -68,45 +72,62 @@ def main() -> int:
         '--json', action='store_true', help='print a list of {check, state, message, fix}'
     )
     args = parser.parse_args()
-    with ThreadPoolExecutor() as pool:
-        findings = dict(zip(CHECKS, pool.map(_run, CHECKS.values())))
-    if args.json:
-        print(
-            json.dumps(
-                [dict(check=check, **finding._asdict()) for check, finding in findings.items()],
-                indent=2,
-            )
-        )
-    else:
-        _print(findings)
-    return int(any(finding.state == 'wrong' for finding in findings.values()))
+    with ThreadPoolExecutor(min(_MOST_AT_ONCE, _count_cores())) as pool:
+        findings = zip(CHECKS, pool.map(_run, CHECKS.values()))
+        if args.json:
+            found = list(findings)
+            records = [dict(check=check, **finding._asdict()) for check, finding in found]
+            print(json.dumps(records, indent=2))
+            wrong = any(finding.state == 'wrong' for _, finding in found)
+        else:
+            wrong = _print(findings)['wrong'] > 0
+    return int(wrong)
+
+
+def _count_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):  # Linux; a container or Slurm may have set fewer
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _run(check: Callable[[], Finding]) -> Finding:
     """Runs a check; if it fails itself, reports that, so that the others still run."""
     try:
         return check()
+    except Broken as error:
+        return Finding('wrong', str(error), find_fix(error, ''))
+    except OSError as error:  # no permission, a folder that is gone
+        return Finding('wrong', ': '.join(filter(None, (error.filename, error.strerror))))
     except Exception as error:
         message = f'{type(error).__name__}: {error}'
         return Finding('wrong', message, find_fix(Broken(message), 'report this as a bug'))
 
 
-def _print(findings: dict[str, Finding]) -> None:
-    width = max(map(len, findings))
+def _print(findings: Iterable[tuple[str, Finding]]) -> Counter[str]:
+    """Prints each finding as soon as it is there; returns how many there are of each state."""
+    width = max(map(len, CHECKS))
     fixes = set()
-    for check, (state, message, fix) in findings.items():
+    counts: Counter[str] = Counter()
+    for check, (state, message, fix) in findings:
         word = f'{state:7}'
         if sys.stdout.isatty():
             word = f'{_COLOURS[state]}{word}\033[0m'
-        print(f'{word}  {check:{width}}  {message}')
+        print(f'{word}  {check:{width}}  {message}', flush=True)
         if fix:
             print(f'{"":{width + 9}}  -> {"the same as above" if fix in fixes else fix}')
         fixes.add(fix)
-    counts = Counter(finding.state for finding in findings.values())
-    print(f'\n{counts["wrong"]} wrong, {counts["warning"]} warnings.')
+        counts[state] += 1
+    plural = 's' * (counts['warning'] != 1)
+    print(f'\n{counts["wrong"]} wrong, {counts["warning"]} warning{plural}.')
     if counts['wrong']:
         print('Fix the first one, then run this again: it may be the cause of the others.')
+    return counts
 
 
 if __name__ == '__main__':
+    # Ctrl+C, and a reader such as `head` that ends, end it without a traceback.
+    for name in ('SIGINT', 'SIGPIPE'):
+        if hasattr(signal, name):  # Windows has no SIGPIPE
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
     sys.exit(main())

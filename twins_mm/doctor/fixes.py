@@ -82,16 +82,19 @@ def replace_torch() -> str:
     return f'{PIP} uninstall -y torch torchvision && {PIP} install torch torchvision'
 
 
-def replace_torchvision() -> str:
-    """The command that installs the torchvision for the installed torch, in place of any other."""
+def replace_torchvision(is_needed: bool = False) -> str:
+    """The command that installs the torchvision for the installed torch, in place of any other.
+
+    One that nothing needs is only removed.
+    """
     torch = next((found.version for found in distributions(name='torch')), '')
     driver = find_driver()
     if not torch or driver and torch.endswith('+cpu'):
         return replace_torch()
     installed = find_spec('torchvision')
     uninstall = f'{PIP} uninstall -y torchvision'
-    if installed and not driver and not any(map(find_spec, ('mmpretrain', 'timm'))):
-        return uninstall  # nothing needs it
+    if installed and not (is_needed or driver or any(map(find_spec, ('mmpretrain', 'timm')))):
+        return uninstall
     build = re.search(r'\+(cpu|cu\d+|rocm[\d.]+|xpu)$', torch)
     index = f' --index-url https://download.pytorch.org/whl/{build[1]}' if build else ''
     # Without torch's version, pip takes the newest torchvision, and changes torch to fit it.
@@ -132,6 +135,11 @@ def find_fix(error: Broken, default: str) -> str:
     """The command for the first known symptom, in the exception or in the output before it."""
     symptoms = (
         (
+            r'^still running after',
+            lambda _: 'run this again: a slow disk is faster the second time',
+        ),
+        (r'^nvidia-smi', lambda _: 'restart the machine: a GPU or its driver hangs'),
+        (
             r'lib(GL|EGL|gthread|glib|SM|ICE|X\w*|xcb)[\w.+-]*\.so',
             lambda _: (
                 f'{PIP} uninstall -y opencv-python && {PIP} install --force-reinstall --no-deps '
@@ -146,6 +154,7 @@ def find_fix(error: Broken, default: str) -> str:
         ),
         (r'no kernel image', lambda _: replace_mmcv() if is_compiled() else OTHER_TORCH),
         (r'MMEngine==\S+ is used but', lambda _: install('mmengine')),
+        (r"No module named 'torchvision", lambda _: replace_torchvision(is_needed=True)),
         (r'torchvision', lambda _: replace_torchvision()),
         (
             r'NumPy 1\.x|numpy\.core\.multiarray failed|dtype size changed|_ARRAY_API',

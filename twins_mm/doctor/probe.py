@@ -7,12 +7,17 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-_TIMEOUT_S = 120
+# A cluster's disk may take minutes for the first import of torch.
+_TIMEOUT_S = 300
+_DRIVER_TIMEOUT_S = 20
 _LAST_EXCEPTION = re.compile(r'^[\w.]+(?:Error|Exception|Warning|Interrupt|Exit)\b.*', re.MULTILINE)
 
 
 class Finding(NamedTuple):
-    """What a check found: `state` is 'ok', 'warning' or 'wrong'; `fix` is a command or advice."""
+    """What a check found; `fix` is a command or advice.
+
+    `state` is 'ok', 'info' for what only some need, 'warning' or 'wrong'.
+    """
 
     state: str
     message: str
@@ -52,13 +57,20 @@ def probe(code: str, *args: str) -> str:
 
 
 def find_driver() -> str:
-    """The version of the NVIDIA driver, if there is one."""
+    """The version of the NVIDIA driver, if there is one.
+
+    Raises:
+        Broken: It doesn't answer.
+    """
     if not shutil.which('nvidia-smi'):
         return ''
-    done = subprocess.run(
-        ['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
-        text=True,
-        capture_output=True,
-        timeout=20,
-    )
+    try:
+        done = subprocess.run(
+            ['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
+            text=True,
+            capture_output=True,
+            timeout=_DRIVER_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Broken(f'nvidia-smi does not answer within {_DRIVER_TIMEOUT_S} s') from error
     return '' if done.returncode else done.stdout.split('\n')[0].strip()

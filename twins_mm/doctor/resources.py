@@ -26,8 +26,10 @@ def check_data_set(name: str) -> Finding:
     data = DATA_SETS[name]
     root = data.folder
     prepare = f'python -m twins_mm prepare_data {name} --archives DIR'
+    if root.is_symlink() and not root.exists():
+        return Finding('wrong', f'{root.absolute()} leads to {root.readlink()}, which is not there')
     if not root.is_dir():
-        return Finding('warning', f'{root.absolute()} does not exist', prepare)
+        return Finding('info', f'not in {root.absolute()}; needed to train on it', prepare)
     faults = data.find_faults(root)
     if faults:
         return Finding('wrong', f'{root.resolve()}: {"; ".join(faults)}', prepare)
@@ -56,7 +58,10 @@ def check_weights() -> Finding:
 
     backbones = CONFIGS / '_base_/backbones'
     names = sorted(
-        set(re.findall("hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py'))))
+        set(
+            re.findall("hf://(.+?)'", ''.join(path.read_text() for path in backbones.glob('*.py')))
+        ),
+        key=lambda name: ('twins' not in name, name),
     )
     if not names:
         return Finding('wrong', f'{backbones} names no weights', install('twins_mm'))
@@ -74,7 +79,7 @@ def check_weights() -> Finding:
         return Finding(
             'warning',
             f'{cached}, and the hub is unreachable ({reason})',
-            f'download {url} elsewhere, and train with '
+            f'download those that you need elsewhere, such as {url}, and train with '
             '--cfg-options model.backbone.init_cfg.checkpoint=FILE',
         )
     return Finding('ok', f'{cached}; the hub has the others')
@@ -87,7 +92,7 @@ def check_disk() -> Finding:
     if free_gb < _ENOUGH_GB:
         return Finding(
             'warning',
-            f'{message}; the checkpoints of a run may take {_ENOUGH_GB}',
+            f'{message}; the checkpoints of a run may take {_ENOUGH_GB} GB',
             'train with --work-dir DIR, on another disk',
         )
     return Finding('ok', message)

@@ -6,18 +6,22 @@ from itertools import product
 import cv2
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
 from .attention import Attention, AttentionMap, Box, Point, Stage
 
-# Inches: a picture with its colour bar, the bar, a picture's two lines of text.
-_COLUMN, _BAR, _TEXT = 1.9, 0.3, 0.4
+# Inches: a picture, the colour bar, a picture's two lines of text.
+_COLUMN, _BAR, _TEXT = 1.6, 0.5, 0.4
+_LARGEST = 30_000  # pixels of the figure; matplotlib draws 65,535, few programs show them
 _LARGE, _SMALL = 7, 5.5  # points
 _STAGE_COLORS = ('#00a6d6', '#1a9850', '#fdae00', '#d7301f')
-_COLOR_MAP = 'magma'
+# Multiples of uniform attention, on one scale, so that pictures can be compared.
+_SCALE = 1, 10
 
 
 def principal_components(level: torch.Tensor) -> tuple[np.ndarray, float]:
@@ -52,16 +56,17 @@ def draw_attention(image: np.ndarray, stages: Sequence[Stage], points: Sequence[
     kinds = [
         is_local for is_local in (True, False) if any(stage.last(is_local) for stage in stages)
     ]
-    row_height = (_COLUMN - _BAR) * height / width + _TEXT
+    row_height = _COLUMN * height / width + _TEXT
     shape = 1 + len(points) * len(kinds), 1 + len(stages)
-    figure = Figure((_COLUMN * shape[1], row_height * shape[0]), dpi=200, layout='constrained')
+    size = _COLUMN * shape[1] + _BAR, row_height * shape[0]
+    figure = Figure(size, dpi=min(200, _LARGEST / max(size)), layout='constrained')
     names = ' and '.join(
         next(last.module.title for stage in stages if (last := stage.last(is_local)))
         for is_local in kinds
     )
     figure.supxlabel(
-        f'attention in percent, of the last {names} in each stage, mean of heads'
-        + '; around its window, LSA is enlarged' * (True in kinds),
+        f'attention of the last {names} in each stage, mean of heads; 1 × is uniform attention, '
+        'the same to every key' + '; LSA is enlarged around its window' * (True in kinds),
         fontsize=_SMALL,
     )
     axes = figure.subplots(*shape, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))
@@ -69,7 +74,29 @@ def draw_attention(image: np.ndarray, stages: Sequence[Stage], points: Sequence[
     for row, (point, is_local) in zip(axes[1:], product(points, kinds)):
         attentions = [stage.last(is_local) for stage in stages]
         (_draw_local if is_local else _draw_global)(row, image, attentions, point)
+    bar = figure.colorbar(
+        ScalarMappable(LogNorm(*_SCALE), _COLORS),
+        ax=axes[1:],
+        pad=0.01,
+        aspect=30,
+        extend='max',
+        ticks=[1, 2, 5, 10],
+        format='%g ×',
+    )
+    bar.minorticks_off()
+    bar.ax.tick_params(labelsize=_SMALL, length=1.5, pad=1)
+    bar.outline.set_linewidth(0.4)
     return figure
+
+
+def _make_color_map() -> ListedColormap:
+    colors = colormaps['YlOrRd'](np.linspace(0.2, 1, 256))
+    colors[:, 3] = np.linspace(0, 0.9, 256)
+    return ListedColormap(colors)
+
+
+# From transparent to opaque: where there is little attention, the picture is seen.
+_COLORS = _make_color_map()
 
 
 def _draw_pyramid(
@@ -85,7 +112,7 @@ def _draw_pyramid(
             ax,
             image,
             f'stage {number}: 1/{stage.stride}, {channels} channels',
-            f'3 principal components, {share:.0%} of variance',
+            f'3 components, {share:.0%} of variance',
         )
         ax.imshow(
             colors,
@@ -96,7 +123,10 @@ def _draw_pyramid(
 
 
 def _draw_local(
-    row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None], point: Point
+    row: Sequence[Axes],
+    image: np.ndarray,
+    attentions: Sequence[Attention | None],
+    point: Point,
 ) -> None:
     _show(row[0], image, 'LSA: windows of the point')
     _mark(row[0], point)
@@ -132,7 +162,10 @@ def _draw_local(
 
 
 def _draw_global(
-    row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None], point: Point
+    row: Sequence[Axes],
+    image: np.ndarray,
+    attentions: Sequence[Attention | None],
+    point: Point,
 ) -> None:
     first = next(attention for attention in attentions if attention)
     _show(row[0], image, f'{first.module.title}: cells of the keys')
@@ -178,19 +211,13 @@ def _show(ax: Axes, image: np.ndarray, title: str, note: str = '', faded: bool =
 
 def _overlay(ax: Axes, seen: AttentionMap) -> None:
     left, top, right, bottom = seen.box
-    heat = ax.imshow(
-        100 * seen.weights.cpu().numpy(),
-        cmap=_COLOR_MAP,
-        vmin=0,
-        alpha=0.75,
+    ax.imshow(
+        (seen.weights / seen.weights.mean()).cpu().numpy(),
+        cmap=_COLORS,
+        norm=LogNorm(*_SCALE),
         extent=(left, right, bottom, top),
         interpolation='nearest',
     )
-    bar = ax.figure.colorbar(
-        heat, cax=ax.inset_axes((1.03, 0, 0.04, 1)), format='%g%%', ticks=MaxNLocator(3)
-    )
-    bar.ax.tick_params(labelsize=_SMALL, length=1.5, pad=1)
-    bar.outline.set_linewidth(0.4)
 
 
 def _zoom(ax: Axes, image: np.ndarray, box: Box | None = None) -> None:

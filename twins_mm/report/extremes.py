@@ -8,7 +8,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmengine.structures import BaseDataElement
 from rich.progress import track
 
-from ..data.in_place import check_data
+from ..data.in_place import find_missing
 from ..errors import UserError, describe_error
 from ..files.images import read_image
 from ..inference.drawing import draw, join
@@ -41,8 +41,13 @@ def draw_extremes(
         UserError: There is no checkpoint, or the data is not in place.
     """
     if run.checkpoint is None:
-        raise UserError(f'{run.folder} has no checkpoint yet')
-    check_data(run.cfg, 'val')
+        when = 'any more' if (run.folder / 'last_checkpoint').exists() else 'yet'
+        raise UserError(f'{run.folder} has no checkpoint {when}')
+    if missing := find_missing(run.cfg, 'val'):
+        raise UserError(
+            f'the validation data is not there: {", ".join(map(str, missing))}. Run this in the '
+            'folder in which the run was started, or pass --data-root DIR'
+        )
     with DefaultScope.overwrite_default_scope(run.cfg.default_scope):
         images = _Images(run)
         spread = np.linspace(0, len(images.dataset) - 1, count).round().astype(int)

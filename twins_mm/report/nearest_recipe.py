@@ -130,10 +130,9 @@ def expected_lr(
 def _kind(cfg: Config) -> tuple[str | None, ...]:
     """The types of the model, its head and its backbone."""
     model = cfg.get('model') or {}
-    return tuple(
-        part.get('type')
-        for part in (model, model.get('decode_head') or {}, model.get('backbone') or {})
-    )
+    parts = model, model.get('decode_head'), model.get('backbone')
+    # A cascade has a list of heads.
+    return tuple(part.get('type') if isinstance(part, dict) else None for part in parts)
 
 
 def _stretch(recipe: Config, run: Config) -> Config:

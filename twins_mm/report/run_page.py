@@ -1,19 +1,28 @@
 """Writes the report on training runs, one HTML file."""
 
+import sys
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from ..errors import describe_error
+from ..files.atomic_write import replacing
 from ..tasks import task_of
-from .extremes import describe_error, draw_extremes
+from .extremes import draw_extremes
 from .page import write_page
 from .reference import Reference
 from .run import Run
 from .run_plots import plot_run
 from .verdict import Verdict, judge, metrics_of
 
-_LOOKS = {'on track': 'good', 'behind': 'warn', 'suspect': 'warn', 'broken': 'bad'}
+_LOOKS = {
+    'on track': 'good',
+    'behind': 'warn',
+    'suspect': 'warn',
+    'broken': 'bad',
+    'unreadable': 'bad',
+}
 
 
 def write_report(
@@ -21,17 +30,47 @@ def write_report(
 ) -> list[Verdict]:
     """Writes report.html and its pictures into `out`; returns the verdicts.
 
-    Each run is compared with its reference; `images` of its validation images are predicted.
+    Each run is compared with its reference; `images` of its validation images are predicted. One
+    whose config has unexpected values is 'unreadable', with the reason.
     """
-    verdicts = [judge(run, reference) for run, reference in zip(runs, references)]
-    sections = []
-    for number, (run, reference, verdict) in enumerate(zip(runs, references, verdicts)):
+    verdicts, sections = [], []
+    for number, (run, reference) in enumerate(zip(runs, references)):
         # Runs in different folders may have the same name.
         folder = out / f'{number}_{run.folder.resolve().name}'
         folder.mkdir(parents=True, exist_ok=True)
-        sections.append(_describe(run, reference, verdict, images, folder))
+        try:
+            verdict = judge(run, reference)
+            described = _describe(run, reference, verdict, images, folder)
+        except Exception as error:  # a config can hold anything
+            if isinstance(error, OSError) or sys.flags.dev_mode:
+                raise
+            verdict, described = _explain(error), {}
+        verdicts.append(verdict)
+        sections.append(
+            dict(
+                run=run,
+                verdict=verdict,
+                look=_LOOKS.get(verdict.state, 'plain'),
+                summary=(run.folder, run.name, verdict.state, f'{run.iteration:,}', _accuracy(run)),
+                **described,
+            )
+        )
     write_page(out / 'report.html', 'report.html', title='Training report', sections=sections)
     return verdicts
+
+
+def _accuracy(run: Run) -> str:
+    """The latest main metrics."""
+    metrics = metrics_of(run).items()
+    return ', '.join(f'{name} {run.validation[-1][key]:.1f}' for key, name in metrics)
+
+
+def _explain(error: Exception) -> Verdict:
+    return Verdict(
+        'unreadable',
+        f'This run cannot be judged: its config or its log has unexpected values '
+        f'({describe_error(error)}). For the traceback, run the same command with `python -X dev`.',
+    )
 
 
 def describe_progress(run: Run) -> str:
@@ -54,19 +93,13 @@ def _describe(
 ) -> dict[str, Any]:
     """What the page says about a run; its pictures go into `folder`."""
     recipe = reference.recipe if reference else None
-    metrics = metrics_of(run).items()
-    accuracy = ', '.join(f'{name} {run.validation[-1][key]:.1f}' for key, name in metrics)
     return dict(
-        run=run,
         recipe=recipe,
-        verdict=verdict,
-        summary=(run.folder, run.name, verdict.state, f'{run.iteration:,}', accuracy),
-        look=_LOOKS.get(verdict.state, 'plain'),
         progress=describe_progress(run),
         checks=[('✓' if passed else '✗', text) for passed, text in verdict.checks],
         plots=_save_plots(run, reference, folder),
         comparisons=[_format(*comparison) for comparison in verdict.comparisons],
-        predictions=_predict(run, images, folder / 'predictions') if images else None,
+        predictions=_predict(run, images, folder / 'predictions') if images > 0 else None,
         differences=[
             (key, _shorten(ours), _shorten(theirs))
             for key, ours, theirs in (recipe.differences if recipe else ())
@@ -78,7 +111,8 @@ def _save_plots(run: Run, reference: Reference | None, folder: Path) -> dict[Pat
     captions = {}
     for name, (figure, caption) in plot_run(run, reference).items():
         path = folder / f'{name}.png'
-        figure.savefig(path)
+        with replacing(path) as partial:
+            figure.savefig(partial)
         captions[path] = caption
     return captions
 

@@ -1,9 +1,11 @@
 """Plots a run's curves with the authors' log, the recipe and the paper's results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
@@ -16,6 +18,8 @@ from .verdict import WINDOW, comparable, metrics_of, recipe_rates
 _OURS = dict(color='C0', label='this run')
 _AUTHORS = dict(color='C3', label="the authors' log")
 _RECIPE = dict(color='C3', linestyle='--', linewidth=1)
+# A curve of fewer points shows them: of one alone, there is no line.
+_FEW = 20
 
 
 def plot_run(run: Run, reference: Reference | None) -> dict[str, tuple[Figure, str]]:
@@ -36,30 +40,31 @@ def plot_run(run: Run, reference: Reference | None) -> dict[str, tuple[Figure, s
 def _plot_loss(run: Run, log: PublishedLog | None) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'loss')
     steps, losses = map(np.array, _series(run.training, 'loss'))
-    axes.plot(steps, losses, linewidth=1, color='C0', alpha=0.35)
+    line = dict(color='C0', **_points(run))
+    axes.plot(steps, losses, linewidth=1, alpha=0.35, label='this run, as logged', **line)
     starts = np.searchsorted(steps, (1 - WINDOW) * steps)
-    axes.plot(steps, [losses[start:end].mean() for end, start in enumerate(starts, 1)], **_OURS)
-    axes.set(xscale='log', yscale='log')
-    axes.xaxis.set_major_formatter('{x:,.0f}')
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter('{x:g}')
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    caption = (
-        'Loss, and its average over the last fifth of the iterations so far; both axes are '
-        'logarithmic.'
-    )
+    averages = [losses[start:end].mean() for end, start in enumerate(starts, 1)]
+    axes.plot(steps, averages, label='this run, averaged', **line)
+    caption = 'Loss, and its average over the last fifth of the iterations so far.'
     if log:
         axes.plot(run.accumulation * np.array(log.iterations), log.losses, 'o:', **_AUTHORS)
         caption += (
             " The points are from the authors' log; the dotted line between them is interpolated."
         )
+    growth = axes.dataLim.xmax / max(1, axes.dataLim.xmin)
+    if growth >= 10:
+        # Powers of ten alone would leave less than two numbers; with others, these would overlap.
+        _make_logarithmic(axes.xaxis, subs=(1, 2, 5) if growth < 100 else (1,), form='{x:,.0f}')
+    if not (losses <= 0).any():
+        _make_logarithmic(axes.yaxis, subs=(1, 2, 5), form='{x:g}')
+        caption += f' {"Both axes are" if growth >= 10 else "The vertical axis is"} logarithmic.'
     axes.legend()
     return figure, caption
 
 
 def _plot_learning_rate(run: Run, recipe: Recipe | None) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'learning rate')
-    axes.plot(*_series(run.training, 'lr'), linewidth=2, **_OURS)
+    axes.plot(*_series(run.training, 'lr'), linewidth=2, **_OURS, **_points(run))
     caption = 'Learning rate.'
     if recipe and run.iterations:
         rates = recipe_rates(run, recipe, run.iterations)
@@ -100,26 +105,37 @@ def _plot_accuracy(
 
 def _plot_time(run: Run) -> tuple[Figure, str]:
     figure, axes = _make_axes('iteration', 'seconds per iteration')
-    axes.plot(*_series(run.training, 'time'), linewidth=1, color='C0', label='total')
-    axes.plot(
-        *_series(run.training, 'data_time'), linewidth=1, color='C1', label='waiting for data'
-    )
-    axes.margins(y=0.25)  # for the legend
+    line = dict(linewidth=1, **_points(run))
+    axes.plot(*_series(run.training, 'time'), color='C0', label='total', **line)
+    axes.plot(*_series(run.training, 'data_time'), color='C1', label='waiting for data', **line)
+    axes.margins(y=0.4)  # for the legend
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(loc='upper right')
     memory = max((line.get('memory', 0) for line in run.training), default=0)
     caption = (
-        f'Seconds per iteration. Peak GPU memory: {memory:,} MB.'
+        f'Seconds per iteration. Peak GPU memory: {memory:,.0f} MB.'
         if memory
         else 'Seconds per iteration. No GPU, so memory was not logged.'
     )
     return figure, caption
 
 
+def _points(run: Run) -> dict[str, Any]:
+    return dict(marker='.') if len(run.training) < _FEW else {}
+
+
+def _make_logarithmic(axis: Axis, subs: Sequence[int], form: str) -> None:
+    """Labels `subs` times the powers of ten, and nothing else."""
+    axis.axes.set(**{f'{axis.axis_name}scale': 'log'})
+    axis.set(major_locator=LogLocator(subs=subs), major_formatter=form)
+    axis.set(minor_formatter=NullFormatter())
+
+
 def _make_axes(x: str, y: str) -> tuple[Figure, Axes]:
     """Axes whose horizontal one counts."""
     figure, axes = make_axes(x, y)
-    axes.xaxis.set(major_locator=MaxNLocator(5, integer=True), major_formatter='{x:,.0f}')
+    whole = MaxNLocator(5, integer=True, min_n_ticks=1)
+    axes.xaxis.set(major_locator=whole, major_formatter='{x:,.0f}')
     return figure, axes
 
 

@@ -11,7 +11,7 @@ from ..config import describe_batch
 from ..tasks import TASKS, task_of
 from .nearest_recipe import Recipe, expected_lr
 from .reference import PublishedLog, Reference
-from .run import Run
+from .run import Run, count_iterations
 
 # Noisy losses are averaged over this last share of the iterations so far.
 WINDOW = 0.2
@@ -39,7 +39,7 @@ class Verdict:
     """Whether a run is on track.
 
     Attributes:
-        state: 'on track', 'behind', 'suspect', 'broken', 'toy' or 'unknown'.
+        state: 'on track', 'behind', 'suspect', 'broken', 'toy', 'unknown' or 'unreadable'.
         sentence: The verdict in words, with figures.
     """
 
@@ -57,9 +57,13 @@ def comparable(run: Run, reference: Reference | None) -> Reference | None:
 
 
 def recipe_rates(run: Run, recipe: Recipe, iterations: int) -> list[float]:
-    """The recipe's learning rates, scaled to the run's batch size if the run does so."""
+    """The recipe's learning rates, scaled to the run's batch size if the run does so.
+
+    They end where the recipe ends, if that is earlier; from there on, the last one stays.
+    """
     scale = run.batch / recipe.batch if _scales(run) else 1.0
-    return expected_lr(recipe.cfg, iterations, run.epoch_length, scale)
+    length = count_iterations(recipe.cfg, run.epoch_length)
+    return expected_lr(recipe.cfg, min(iterations, length or iterations), run.epoch_length, scale)
 
 
 def metrics_of(run: Run) -> dict[str, str]:
@@ -77,9 +81,12 @@ def judge(run: Run, reference: Reference | None) -> Verdict:
     """Judges a run by the authors' log, else by the paper's results, else by basic checks."""
     reference = comparable(run, reference)
     checks = list(_check(run, reference and reference.recipe))
+    if run.left_out:
+        words = 'damaged, or have no step or loss, and are left out'
+        checks.append(Check(False, f'Lines of scalars.json that are {words}: {run.left_out:,}.'))
     faults = [check.text for check in checks if not check.good]
     if not run.training:
-        verdict = Verdict('unknown', 'No training has been logged yet.')
+        verdict = Verdict('unknown', ' '.join(['No training has been logged yet.', *faults]))
     elif not all(math.isfinite(line['loss']) for line in run.training):
         verdict = Verdict('broken', f'Broken: {faults[0]}')
     elif run.is_toy:
@@ -88,7 +95,7 @@ def judge(run: Run, reference: Reference | None) -> Verdict:
             'A toy run: toy data, random weights, a short schedule. It only '
             f'shows whether the config runs and learns. {_describe_end(run)}',
         )
-    elif reference and reference.log:
+    elif reference and reference.log and all(line['loss'] > 0 for line in run.training):
         verdict = _compare_with_log(run, reference.log)
     else:
         verdict = _compare_with_paper(run, reference, faults)
@@ -108,10 +115,10 @@ def loss_ratio(run: Run, log: PublishedLog, iteration: int) -> float:
 def _compare_with_log(run: Run, log: PublishedLog) -> Verdict:
     # The authors' iterations are weight updates.
     reached = run.iteration // run.accumulation
-    latest = min(max(reached, log.iterations[1]), log.iterations[-1])
     logged = {line['step'] // run.accumulation for line in run.training}
+    latest = max((step for step in logged if step <= log.iterations[-1]), default=0)
     comparisons = []
-    for point in sorted({*log.iterations, latest} & logged):
+    for point in sorted({*log.iterations, max(latest, log.iterations[1])} & logged):
         (theirs,) = log.loss_at([point])
         ratio = loss_ratio(run, log, point)
         comparisons.append(Comparison('loss', point, ratio * theirs, theirs, ratio - 1))
@@ -127,6 +134,7 @@ def _compare_with_log(run: Run, log: PublishedLog) -> Verdict:
     mious = [
         Comparison('mIoU', step, line['mIoU'], theirs, line['mIoU'] - theirs)
         for line in run.validation
+        if 'mIoU' in line
         if (theirs := log.miou_at(step := line['step'] // run.accumulation))
     ]
     loss_words = (
@@ -245,11 +253,12 @@ def _check(run: Run, recipe: Recipe | None) -> Iterator[Check]:
         return
     rates = recipe_rates(run, recipe, run.iteration)
     for step, lr in ((line['step'], line['lr']) for line in run.training):
-        if not math.isclose(lr, rates[step - 1], rel_tol=1e-3, abs_tol=1e-12):
+        rate = rates[min(step, len(rates)) - 1]
+        if not math.isclose(lr, rate, rel_tol=1e-3, abs_tol=1e-12):
             yield Check(
                 False,
                 "The learning rate deviates from the recipe's at iteration "
-                f'{step:,}: {lr:.3g} instead of {rates[step - 1]:.3g}.',
+                f'{step:,}: {lr:.3g} instead of {rate:.3g}.',
             )
             return
     yield Check(True, "The learning rate follows the recipe's schedule at every iteration.")
