@@ -262,7 +262,7 @@ def test_what_is_imported_is_declared(folder, requirements):
         name.partition('.')[0]
         for path in (REPOSITORY / folder).rglob('*.py')
         for name in list_imports(path)
-    } - {'twins_mm', *sys.stdlib_module_names}
+    } - {'twins_mm', '_ctrl_c', *sys.stdlib_module_names}
     declared = {
         re.match(r'[\w-]+', requirement)[0].replace('-', '_').lower()
         for group in requirements.values()

@@ -274,6 +274,8 @@ def _explain_config(error: Exception) -> UserError | None:
     frames = traceback.extract_tb(error.__traceback__)
     if sys.flags.dev_mode or not any(map(_builds, frames)):
         return None
+    if any('importlib' in frame.filename for frame in frames):  # a broken library
+        return None
     reason, last = describe_error(error), frames[-1]
     if not str(error) or last.name == '<module>':  # the config's own code
         reason += f' ({last.filename}, line {last.lineno})'

@@ -188,7 +188,8 @@ def test_a_cpu_is_timed_where_that_is_asked_for(
         'twins_mm.paper.plan.list_trainings', lambda *args: islice(list_trainings(*args), 1)
     )
     monkeypatch.setattr('twins_mm.paper.plan.list_tests', lambda *args: [])
-    monkeypatch.setattr('torch.cuda.is_available', lambda: has_gpu)
+    device = 'cuda' if has_gpu else 'cpu'
+    monkeypatch.setattr('mmengine.device.get_device', lambda: device)
     monkeypatch.setattr('twins_mm.benchmark.machine.describe_machine', lambda device: device)
     monkeypatch.setattr(
         'twins_mm.benchmark.model_parts.measure_parts',
