@@ -120,7 +120,6 @@ def test_event_without_a_file_passes_unchanged(guard):
     assert request(guard, EVENT, body) == body
 
 
-@pytest.mark.xfail(strict=True, reason='B11: what is not HTTP passes')
 def test_web_sockets_are_refused(guard):
     passed = []
 
@@ -136,6 +135,5 @@ def test_web_sockets_are_refused(guard):
     assert passed == ['lifespan']  # by which the server starts
 
 
-@pytest.mark.xfail(strict=True, reason='B11: deep JSON is answered by an error of the server')
 def test_deep_event_is_refused(guard):
     assert request(guard, EVENT, b'[' * 100_000 + b']' * 100_000) is None

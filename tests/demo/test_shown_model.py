@@ -141,7 +141,6 @@ def test_most_likely_class_is_written_on_the_picture():
     assert make_view('classification', sample).draw(0).any()
 
 
-@pytest.mark.xfail(strict=True, reason='B7: models without Twins are refused')
 def test_models_of_others_are_shown_without_attention(save_model, tmp_path):
     name = str(CONFIGS / 'baselines/retinanet_resnet_50_1x.py')
     cfg = load_config(

@@ -136,7 +136,8 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
         updates = {figures: gr.Column(visible=True)}
         try:
             for column, view in zip(columns, seen):
-                updates |= column.attend(view, across / 100, down / 100)
+                if column in attending:
+                    updates |= column.attend(view, across / 100, down / 100)
         except Exception:
             traceback.print_exc()
             return {status: _PARTS.problem('Attention in this photograph could not be drawn.')}
@@ -170,16 +171,17 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
                     visible=any(model.task.has_scores for model in models),
                 )
             columns = [_Column(model) for model in models]
-        gr.HTML(_ATTENTION)
-        with gr.Row():
+        attending = [column for column in columns if column.model.backbone is not None]
+        gr.HTML(_ATTENTION, visible=bool(attending))
+        with gr.Row(visible=bool(attending)):
             across = gr.Slider(0, 100, 50, step=0.1, buttons=[], label='Percent of the width')
             down = gr.Slider(0, 100, 50, step=0.1, buttons=[], label='Percent of the height')
         with gr.Column(visible=False, elem_id='figures') as figures:
-            for column in columns:
+            for column in attending:
                 column.add_attention()
 
         pictures = [part for column in columns for part in (column.picture, column.findings)]
-        attentions = [figures, *(column.attention for column in columns)]
+        attentions = [figures, *(column.attention for column in attending)]
         # One at a time, since drawing is not made for threads; of what waits, only the last counts.
         common = dict(trigger_mode='always_last', api_visibility='private', concurrency_id='models')
         photograph.input(
@@ -199,7 +201,7 @@ def build_page(models: Sequence[ShownModel], score_thr: float) -> gr.Blocks:
             show_progress_on=[across, down],
             **common,
         )
-        for column in columns:
+        for column in columns if attending else ():
             column.picture.select(
                 click,
                 views,
@@ -264,7 +266,6 @@ def serve(
                 quiet=True,
                 prevent_thread_lock=True,
                 max_file_size=MAX_BYTES,
-                state_session_capacity=8,
                 theme=_THEME,
                 css=_STYLE,
                 footer_links=[],

@@ -18,7 +18,7 @@ Receive = Callable[[], Awaitable[dict]]
 
 
 class Guard:
-    """ASGI middleware that answers 404 to other requests.
+    """ASGI middleware that answers 404 to other requests, and closes web sockets.
 
     Files that a request asks for or an event names must be in the folder of uploads.
     """
@@ -27,6 +27,9 @@ class Guard:
         self.app, self.uploads = app, uploads.resolve()
 
     async def __call__(self, connection: dict, receive: Receive, send: Callable) -> None:
+        if connection['type'] == 'websocket':
+            await send(dict(type='websocket.close', code=1008))  # against the policy
+            return
         if connection['type'] == 'http':
             path = connection['path']
             allowed = (
@@ -49,7 +52,7 @@ class Guard:
             return False
         try:
             return all(map(self._is_upload, _paths_in(json.loads(event))))
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
     def _is_upload(self, path: object) -> bool:

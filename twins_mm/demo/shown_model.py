@@ -11,7 +11,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
+from torch import nn
 
+from ..errors import UserError
 from ..inference import attention_figure, drawing
 from ..inference.attention import Stage, trace_attention
 from ..inference.backbone_input import prepare_image, show_all_stages
@@ -46,7 +48,10 @@ class ShownModel:
         checkpoint: A file, a URL, or hf://ORG/NAME.
 
     Raises:
-        UserError: The checkpoint doesn't match the config, or the config has no Twins backbone.
+        UserError: The checkpoint doesn't match the config.
+
+    Attributes:
+        backbone: Shows where it attends; None if it is of another family.
     """
 
     def __init__(self, cfg: Config, checkpoint: str):
@@ -55,12 +60,21 @@ class ShownModel:
         self.checkpoint = Path(checkpoint).name  # the folder is nobody's business
         self.predictor = Predictor(cfg, checkpoint)
         self.task, self.dataset_meta = self.predictor.task, self.predictor.dataset_meta
-        self.backbone = show_all_stages(self.predictor.model)
+        self.backbone: nn.Module | None
+        try:
+            self.backbone = show_all_stages(self.predictor.model)
+        except UserError:
+            self.backbone = None
 
     def look_at(self, photograph: Frame) -> 'View':
-        """Runs the network."""
-        ((_, sample),) = self.predictor.predict_frames([photograph])
-        assert sample is not None
+        """Runs the network.
+
+        Raises:
+            RuntimeError: It fails on this photograph.
+        """
+        ((frame, sample),) = self.predictor.predict_frames([photograph])
+        if sample is None:
+            raise RuntimeError(frame.reason)
         return View(self, photograph, sample.cpu())
 
 
@@ -127,6 +141,7 @@ class View:
     def _stages(self) -> tuple[np.ndarray, list[Stage]]:
         """The backbone's input and stages, without the attentions that aren't drawn."""
         backbone = self.model.backbone
+        assert backbone is not None
         inputs, resized = prepare_image(self.model.cfg, self.photograph.image)
         stages = [
             stage._replace(attentions=list(filter(None, map(stage.last, (True, False)))))
