@@ -1,6 +1,7 @@
 """A trained model, and what it makes of a photograph: all that the page shows."""
 
 from collections import Counter
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from ..inference import attention_figure, drawing
 from ..inference.attention import Stage, trace_attention
 from ..inference.backbone_input import prepare_image, show_all_stages
 from ..inference.frames import Frame
+from ..inference.packing import pack, unpack
 from ..inference.predictor import Predictor, confident_regions
 from ..tasks.base import Region
 
@@ -52,6 +54,7 @@ class ShownModel:
 
     Attributes:
         backbone: Shows where it attends; None if it is of another family.
+        traced: The view whose attention was drawn last, and what was traced for it.
     """
 
     def __init__(self, cfg: Config, checkpoint: str):
@@ -60,6 +63,7 @@ class ShownModel:
         self.checkpoint = Path(checkpoint).name  # the folder is nobody's business
         self.predictor = Predictor(cfg, checkpoint)
         self.task, self.dataset_meta = self.predictor.task, self.predictor.dataset_meta
+        self.traced: tuple[View, tuple[np.ndarray, list[Stage]]] | None = None
         self.backbone: nn.Module | None
         try:
             self.backbone = show_all_stages(self.predictor.model)
@@ -83,8 +87,13 @@ class View:
 
     def __init__(self, model: ShownModel, photograph: Frame, sample: BaseDataElement):
         assert photograph.image is not None
-        self.model, self.photograph, self.sample = model, photograph, sample
+        self.model, self.photograph, self._packed = model, photograph, pack(sample)
         self.height, self.width = photograph.image.shape[:2]
+
+    @property
+    def sample(self) -> BaseDataElement:
+        """The prediction, which is kept small: many visitors may look at one each."""
+        return unpack(deepcopy(self._packed), self.width)
 
     def draw(self, score_thr: float) -> np.ndarray:
         """The photograph with what was found, RGB."""
@@ -137,8 +146,14 @@ class View:
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3]
 
-    @cached_property
+    @property
     def _stages(self) -> tuple[np.ndarray, list[Stage]]:
+        """As from `_trace`, which is kept for the photograph that was asked for last."""
+        if self.model.traced is None or self.model.traced[0] is not self:
+            self.model.traced = self, self._trace()
+        return self.model.traced[1]
+
+    def _trace(self) -> tuple[np.ndarray, list[Stage]]:
         """The backbone's input and stages, without the attentions that aren't drawn."""
         backbone = self.model.backbone
         assert backbone is not None

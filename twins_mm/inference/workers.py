@@ -15,11 +15,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from mmengine.structures import BaseDataElement
 
 from ..tasks.base import Output, Task
 from .drawing import draw
 from .frames import Frame
+from .packing import pack, unpack
 from .pictures import write_image
 from .predictor import confident_regions
 from .prefetch import prefetch_map
@@ -63,7 +64,7 @@ def write_in_background(
     ) as executor:
         executor.submit(os.getpid).result()  # start them before the threads that read images
         cv2.setNumThreads(threads)
-        packed = ((frame, _pack(sample)) for frame, sample in pairs)
+        packed = ((frame, pack(sample)) for frame, sample in pairs)
         yield from prefetch_map(executor, _write, packed, ahead=workers)
 
 
@@ -84,7 +85,7 @@ def _end_with_parent() -> None:
 
 def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]:
     job, (frame, packed) = _jobs[0], pair
-    sample = _unpack(packed, frame.entry['width'])
+    sample = unpack(packed, frame.entry['width'])
     picture = None
     if job.draws:
         regions = confident_regions(job.task, sample, job.score_thr)
@@ -95,21 +96,3 @@ def _write(pair: tuple[Frame, BaseDataElement]) -> tuple[str, np.ndarray | None]
             picture = None
     annotations = job.output.add(frame.named(''), sample)
     return to_line(frame.entry, annotations), picture
-
-
-def _pack(sample: BaseDataElement) -> BaseDataElement:
-    """A smaller sample without tensors, whose shared memory is short in a container."""
-    sample = sample.numpy()
-    for value in sample.values():
-        if isinstance(value, InstanceData) and 'masks' in value:
-            value.masks = np.packbits(value.masks, axis=-1)
-        if isinstance(value, PixelData) and value.data.dtype.kind == 'i':
-            value.data = value.data.astype(np.int16)
-    return sample
-
-
-def _unpack(sample: BaseDataElement, width: int) -> BaseDataElement:
-    for value in sample.values():
-        if isinstance(value, InstanceData) and 'masks' in value:
-            value.masks = np.unpackbits(value.masks, axis=-1, count=width).view(bool)
-    return sample.to_tensor()
