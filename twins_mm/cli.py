@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import cv2
 import mmengine.device.utils
 import torch
 from mmengine.config import Config, DictAction
@@ -314,6 +315,7 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
         warnings.filterwarnings('ignore', module=r'mmseg\.(?!datasets\.transforms\.formatting)')
         # mmengine draws as much of a box as there is.
         warnings.filterwarnings('ignore', message=r'Warning: The \w+ is out of bounds')
+        cv2.setLogLevel(0)  # what it says of damaged files, we say by name
         keep_freed_memory()
         use_safe_loaders()
         try:

@@ -3,6 +3,7 @@ from pathlib import Path, PurePath
 import cv2
 import numpy as np
 import pytest
+from mutants import mutate_bytes
 
 from twins_mm.errors import UserError
 from twins_mm.inference.frames import Images, Video, open_frames
@@ -158,3 +159,23 @@ def test_video_without_a_duration_is_read(suffix, codec, tmp_path):
         container.mux(stream.encode())
     frames = list(open_frames([str(path)], Path('out')))
     assert [frame.image.mean() for frame in frames] == pytest.approx([0, 120, 240], abs=6)
+
+
+@pytest.mark.parametrize(('suffix', 'codec'), [('mp4', 'mp4v'), ('avi', 'MJPG'), ('mkv', 'mp4v')])
+def test_damaged_videos_are_read_or_explained(suffix, codec, tmp_path):
+    path = tmp_path / f'clip.{suffix}'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 5, (64, 48))
+    for shade in range(0, 250, 25):
+        writer.write(np.full((48, 64, 3), shade, np.uint8))
+    writer.release()
+    content, read = path.read_bytes(), 0
+    for mutant in mutate_bytes(content, 30):
+        path.write_bytes(mutant)
+        try:
+            frames = list(open_frames([str(path)], Path('out')))
+        except UserError as error:
+            assert str(path) in str(error)
+            continue
+        read += 1
+        assert all(frame.image is not None or frame.reason for frame in frames)
+    assert read > 3  # a video's index is at one end of the file
