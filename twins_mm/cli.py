@@ -315,7 +315,8 @@ def tool(main: Callable[[], None]) -> Callable[[], None]:
         warnings.filterwarnings('ignore', module=r'mmseg\.(?!datasets\.transforms\.formatting)')
         # mmengine draws as much of a box as there is.
         warnings.filterwarnings('ignore', message=r'Warning: The \w+ is out of bounds')
-        cv2.setLogLevel(0)  # what it says of damaged files, we say by name
+        # What OpenCV says of damaged files, we say with their names.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         keep_freed_memory()
         use_safe_loaders()
         try:
