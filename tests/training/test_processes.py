@@ -280,7 +280,7 @@ def test_processes_find_what_one_finds(processes, launch):
 @SEVERAL
 @pytest.mark.parametrize(
     ('written', 'count'),
-    [('segmentor_out', 7), ('segmentor_predict', 14), ('mask_rcnn_predict', 8)],
+    [('segmentor_out', 7), ('segmentor_predict', 14), ('mask_rcnn_predict', 9)],
 )
 def test_processes_write_the_files_of_one(written, count, processes, launch):
     def read(launched):
