@@ -33,6 +33,15 @@ from .training.console import shorten_console
 from .training.default_hooks import add_default_hooks
 from .training.processes import find_rank, is_first_process, start_process_group, use_new_store
 
+_ADVICE: dict[int | None, str] = {
+    errno.ENOSPC: 'make room, then repeat the command',
+    errno.EDQUOT: 'make room, then repeat the command',
+    errno.EMFILE: 'raise the limit by `ulimit -n 65536`',
+    errno.ENFILE: 'raise the limit by `ulimit -n 65536`',
+}
+# Errors that need no file's name to be understood.
+_OF_DISKS = {*_ADVICE, errno.EIO, errno.ESTALE, errno.EROFS}
+
 
 def make_parser(description: str, examples: str) -> argparse.ArgumentParser:
     """A parser whose `--help` keeps the line breaks of both texts."""
@@ -258,16 +267,11 @@ def _explain(error: Exception) -> UserError | None:
 
 def _explain_files(error: OSError) -> UserError | None:
     """What is wrong with a file, a folder or a disk; None for errors of another kind."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        advice = ': make room, then repeat the command'
-    elif error.errno in (errno.EMFILE, errno.ENFILE):
-        advice = ': raise the limit by `ulimit -n 65536`'
-    elif error.filename is None and error.errno not in (errno.EIO, errno.ESTALE, errno.EROFS):
+    if error.filename is None and error.errno not in _OF_DISKS:
         return None
-    else:
-        advice = ''
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    return UserError(': '.join([' -> '.join(names)] * bool(names) + [f'{error.strerror}{advice}']))
+    parts = ' -> '.join(names), error.strerror, _ADVICE.get(error.errno)
+    return UserError(': '.join(filter(None, parts)))
 
 
 def _explain_config(error: Exception) -> UserError | None:
