@@ -123,10 +123,7 @@ def _draw_pyramid(
 
 
 def _draw_local(
-    row: Sequence[Axes],
-    image: np.ndarray,
-    attentions: Sequence[Attention | None],
-    point: Point,
+    row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None], point: Point
 ) -> None:
     _show(row[0], image, 'LSA: windows of the point')
     _mark(row[0], point)
@@ -162,10 +159,7 @@ def _draw_local(
 
 
 def _draw_global(
-    row: Sequence[Axes],
-    image: np.ndarray,
-    attentions: Sequence[Attention | None],
-    point: Point,
+    row: Sequence[Axes], image: np.ndarray, attentions: Sequence[Attention | None], point: Point
 ) -> None:
     first = next(attention for attention in attentions if attention)
     _show(row[0], image, f'{first.module.title}: cells of the keys')

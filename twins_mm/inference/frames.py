@@ -211,11 +211,12 @@ def _walk(folder: str, others: dict[Path, str]) -> Iterator[Path]:
 
     for root, folders, names in os.walk(folder, onerror=name_unreadable, followlinks=True):
         real = os.path.realpath(root)
-        # A link may lead to a folder above it.
-        folders[:] = sorted(sub for sub in folders if not sub.startswith('.') and real not in seen)
-        if real not in seen:
-            yield from (Path(root, name) for name in names if not name.startswith('.'))
+        if real in seen:  # a link may lead to a folder above it
+            folders.clear()
+            continue
         seen.add(real)
+        folders[:] = sorted(sub for sub in folders if not sub.startswith('.'))
+        yield from (Path(root, name) for name in names if not name.startswith('.'))
 
 
 def _why_not(path: Path) -> str:
