@@ -16,8 +16,9 @@ from report.work_dirs import train_line, write_start
 from twins_mm.checkpoints.unpickle import WEIGHTS_ONLY
 from twins_mm.config import multiplies_bfloat16
 from twins_mm.errors import UserError
+from twins_mm.files.shipped import list_tools
 
-TOOLS = sorted(path.stem for path in (Path(__file__).parent.parent / 'tools').glob('[!_]*.py'))
+TOOLS = list(list_tools())
 FEW = [
     'train_dataloader.batch_size=2',
     'val_dataloader.dataset.indices=5',

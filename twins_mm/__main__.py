@@ -8,7 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from .files.shipped import TOOLS, resolve
+from .files.shipped import list_tools, resolve
 
 EXAMPLES = """examples:
   python -m twins_mm train twins_mm::retinanet_twins_svt_s_1x.py --toy
@@ -19,7 +19,7 @@ EXAMPLES = """examples:
 
 def main() -> None:
     """Runs the script with the remaining arguments."""
-    tools = {path.stem: path for path in sorted(TOOLS.glob('[!_]*.py'))}
+    tools = list_tools()
     parser = argparse.ArgumentParser(
         prog='python -m twins_mm',
         description=__doc__,

@@ -19,6 +19,11 @@ def list_configs(configs: Path = CONFIGS, pattern: str = '*') -> list[Path]:
     return [path for folder in FOLDERS for path in sorted((configs / folder).glob(f'{pattern}.py'))]
 
 
+def list_tools() -> dict[str, Path]:
+    """Our command lines, by name; files whose names begin with an underscore are none."""
+    return {path.stem: path for path in sorted(TOOLS.glob('[!_]*.py'))}
+
+
 def is_released(name: str) -> bool:
     """Whether a config has the values of the authors' released code, in `released/`."""
     return name.endswith(_RELEASED)
