@@ -48,7 +48,8 @@ def _run(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv, sys.path[:0] = [str(tool), *args], [str(tool.parent)]
+    sys.argv = [str(tool), *args]
+    sys.path.insert(0, str(tool.parent))
     try:
         runpy.run_path(str(tool), run_name='__main__')
     except Exception:
