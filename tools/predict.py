@@ -33,10 +33,12 @@ from twins_mm.inference.predictor import Predictor
 from twins_mm.inference.progress import Progress, fingerprint
 from twins_mm.inference.workers import Job, write_in_background
 from twins_mm.tasks.base import SCORE_THRESHOLD, count_of
+from twins_mm.tasks.coco import RESULTS
 from twins_mm.training.locking import lock_folder
 from twins_mm.training.mixed_precision import mixed_precision
 from twins_mm.training.processes import find_rank, start_process_group
 
+SKIPPED = 'skipped.txt'
 EXAMPLES = """examples:
   python tools/predict.py configs/mask_rcnn_twins_svt_s_3x.py CHECKPOINT photos/ --out found
   python tools/predict.py configs/upernet_twins_svt_s_160k.py CHECKPOINT 'photos/*.jpg' one.png
@@ -126,7 +128,8 @@ def main() -> None:
     launcher = find_rank(args.launcher)
     start_process_group(launcher)
     predictor = Predictor(cfg, args.checkpoint)
-    lock_folder(args.out / 'unfinished', launcher, '--out')
+    unfinished = args.out / 'unfinished'
+    lock_folder(unfinished, launcher, '--out')
 
     task, dataset_meta = predictor.task, predictor.dataset_meta
     output = task.open_output(args.out / task.output, dataset_meta)
@@ -139,11 +142,11 @@ def main() -> None:
         args.score_thr,
         None if isinstance(frames, Video) else pictures,
     )
-    progress = Progress(args.out / 'unfinished', decisive, resume=isinstance(frames, Images))
+    progress = Progress(unfinished, decisive, resume=isinstance(frames, Images))
     if is_main_process():
         if progress.done:
             print(f'Going on: {len(progress.done)} of {total} images are done.')
-        elif earlier := set_aside(args.out, 'pictures', task.output, 'results.json', 'skipped.txt'):
+        elif earlier := set_aside(args.out, 'pictures', task.output, RESULTS, SKIPPED):
             print(f'Earlier results are now in {earlier}')
     barrier()
     if isinstance(frames, Images):
@@ -194,7 +197,7 @@ def main() -> None:
     if not args.no_pictures:
         print(f'  pictures:    {pictures}')
     print(f'  predictions: {output.path}')
-    report_skipped(skipped, frames.others, total, args.out / 'skipped.txt')
+    report_skipped(skipped, frames.others, total, args.out / SKIPPED)
 
 
 def set_aside(folder: Path, *names: str) -> Path | None:

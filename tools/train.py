@@ -105,7 +105,7 @@ def main() -> None:
     try:
         runner.train()
     except KeyboardInterrupt:
-        saved = [*list_checkpoints(runner.work_dir), None][0]
+        saved = next(iter(list_checkpoints(runner.work_dir)), None)
         raise KeyboardInterrupt(
             f'To go on from {saved}: the same command with --resume'
             if saved

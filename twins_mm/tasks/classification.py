@@ -111,7 +111,7 @@ class _ClassFile:
             for number, (image, classes) in enumerate(records):
                 file.write(', ' if number else '')
                 json.dump(dict(image, classes=classes), file)
-                best[first_name([classes[0]['name']], 0)] += 1
+                best[first_name(self._classes, classes[0]['label'])] += 1
             file.write(']}')
         common = best.most_common(_MOST_LIKELY)
         counts = [f'{count:,} {name}' for name, count in common]

@@ -123,7 +123,7 @@ class CocoFile:
     COCO's classes have COCO's ids; others are numbered from 1, in the model's order. Boxes are x,
     y, width and height in pixels; masks, if the model predicts any, are run-length encoded.
 
-    Beside it, `results.json` has the same as the list that `COCO.loadRes` reads. Each result also
+    Next to it, `results.json` has the same as the list that `COCO.loadRes` reads. Each result also
     has its image's `file_name`, by which it is found in ground truth whose image ids differ.
     """
 
